@@ -1,0 +1,18 @@
+//! What do the other rooms talk about? The vocabulary: tables and their columns, batches of decoded telemetry,
+//! attribute values, errors, the clock, and the contract for keeping a delivery. No I/O happens here.
+
+mod attribute;
+mod batch;
+mod clock;
+mod delivery;
+mod error;
+mod table;
+mod value;
+
+pub use attribute::{AttributeEntry, AttributeSets, AttributeSetsBuilder, Family, KeyDictionary};
+pub use batch::{Batch, Side};
+pub use clock::{Clock, Rng, SystemClock, TimeRange};
+pub use delivery::{Appender, Delivery, LedgerEntry, Receipt, Signal};
+pub use error::{Error, ErrorKind, Result};
+pub use table::{Column, ColumnLevel, Table};
+pub use value::{Kind, Value, json_escape_into};

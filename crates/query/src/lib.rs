@@ -1,0 +1,8 @@
+//! What can be asked, and what comes back? Question, Answer and Answerer: the contract between those who ask (api, later
+//! diagnose and alert) and the engine that answers. Languages other than SQL will parse to a [`Question`] here.
+
+mod answer;
+mod question;
+
+pub use answer::{Answer, Answerer, Coverage, Progress, Report};
+pub use question::{Limits, Parameter, Question};

@@ -1,0 +1,5 @@
+//! The machine's own disk.
+
+/// A directory on the machine.
+#[derive(Debug)]
+pub struct LocalDisk {}

@@ -1,0 +1,1 @@
+//! A disk from a seed.

@@ -1,0 +1,19 @@
+//! Where is the data? On disk before it is acknowledged, in memory until it is sorted into parts, in Parquet parts from
+//! then on; a catalog says which parts count.
+//!
+//! delivery -> [`wal`] (group commit, fsync) -> [`memtable`] (visible) -> ack; memtable -> [`part`] + [`index`] ->
+//! [`catalog`] commit -> log cut; parts -> [`compact`] -> larger parts; [`retain`] drops what is too old or too much.
+
+pub mod catalog;
+pub mod compact;
+pub mod disk;
+pub mod index;
+pub mod memtable;
+pub mod part;
+pub mod retain;
+pub mod scan;
+pub mod store;
+pub mod wal;
+
+pub use scan::{Filter, Pruning, Scan, ScanColumn, ScanStats};
+pub use store::{Health, LedgerRow, Snapshot, Store, StoreMetric, StoreOptions, TableSnapshot};

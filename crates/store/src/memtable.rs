@@ -1,0 +1,1 @@
+//! What is acknowledged but not yet in a part?

@@ -1,0 +1,167 @@
+//! How do the rooms of the store work together? One committer keeps deliveries, one worker flushes and merges, and anyone
+//! takes snapshots.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_model::{Appender, Batch, Clock, Delivery, Receipt, Result, Signal, Table};
+
+use crate::part::{Part, PartOptions};
+use crate::wal::WalOptions;
+
+/// Limits and places of a store.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The data directory.
+    pub directory: PathBuf,
+    /// Limits of the log.
+    pub wal: WalOptions,
+    /// Limits of parts.
+    pub part: PartOptions,
+    /// A memtable is flushed once its batches hold this much memory. 64 MiB: with the one being flushed inside 300 MB.
+    pub memtable_bytes_max: usize,
+    /// A memtable is flushed once it is this old, so that the log stays short. 60 s.
+    pub memtable_age_max: Duration,
+    /// Bytes of deliveries that may wait for their sync; beyond it senders are told to slow down. 64 MiB.
+    pub queue_bytes_max: usize,
+    /// Parts are not merged beyond this size. 1 GiB.
+    pub part_bytes_max: u64,
+    /// A file that no snapshot needs any more is deleted after this grace. 30 s.
+    pub delete_grace: Duration,
+    /// Rows older than this are removed, a table each; a table that is not named keeps them forever.
+    pub retention_age: Vec<(Table, Duration)>,
+    /// Oldest parts are removed beyond this many bytes, a table each.
+    pub retention_bytes: Vec<(Table, u64)>,
+}
+
+impl StoreOptions {
+    /// The defaults for a data directory.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            wal: WalOptions::default(),
+            part: PartOptions::default(),
+            memtable_bytes_max: 64 << 20,
+            memtable_age_max: Duration::from_secs(60),
+            queue_bytes_max: 64 << 20,
+            part_bytes_max: 1 << 30,
+            delete_grace: Duration::from_secs(30),
+            retention_age: Vec::new(),
+            retention_bytes: Vec::new(),
+        }
+    }
+}
+
+/// One row of the ledger: `received = stored + the sum of dropped`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// The sender, as in [`Delivery::sender`].
+    pub sender: String,
+    /// The signal counted.
+    pub signal: Signal,
+    /// Records received.
+    pub received: u64,
+    /// Records stored.
+    pub stored: u64,
+    /// Records dropped, by reason.
+    pub dropped: Vec<(String, u64)>,
+}
+
+/// What reality says of the store, for /readyz.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// Why deliveries can't be kept now; empty when they can.
+    pub problems: Vec<String>,
+}
+
+/// Numbers for /metrics and the store's own telemetry: name (Prometheus style, unit last), help, labels, value, and whether it only rises.
+#[derive(Debug, Clone)]
+pub struct StoreMetric {
+    /// Name, such as `causeway_wal_bytes`.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// Labels.
+    pub labels: Vec<(&'static str, String)>,
+    /// Value now.
+    pub value: f64,
+    /// Whether it only rises.
+    pub counter: bool,
+}
+
+/// One atomic view of some tables: all that was acknowledged when it was taken, each record once. Holding it keeps its files.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The tables asked for, in that order.
+    pub tables: Vec<TableSnapshot>,
+}
+
+/// One table in a [`Snapshot`].
+#[derive(Debug, Clone)]
+pub struct TableSnapshot {
+    /// The table.
+    pub table: Table,
+    /// Its parts.
+    pub parts: Vec<Arc<Part>>,
+    /// What is not in parts yet.
+    pub memory: Vec<Arc<Batch>>,
+}
+
+/// The store of one data directory; one process at a time.
+#[derive(Debug)]
+pub struct Store {}
+
+impl Store {
+    /// Opens or creates the store: catalog, then parts, then the log's replay.
+    ///
+    /// # Errors
+    /// `Unavailable` when the directory can't be used or another process has it.
+    pub async fn open(_options: StoreOptions, _clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        todo!()
+    }
+
+    /// An atomic view of these tables.
+    pub fn snapshot(&self, _tables: &[Table]) -> Snapshot {
+        todo!()
+    }
+
+    /// The ledger, exact across restarts.
+    pub fn ledger(&self) -> Vec<LedgerRow> {
+        todo!()
+    }
+
+    /// What reality says.
+    pub fn health(&self) -> Health {
+        todo!()
+    }
+
+    /// Counters and gauges.
+    pub fn metrics(&self) -> Vec<StoreMetric> {
+        todo!()
+    }
+
+    /// Flushes all memory into parts and waits for it, and for merges that are due.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk refuses.
+    pub async fn flush(&self) -> Result<()> {
+        todo!()
+    }
+
+    /// Ends the workers in order; what is in the log stays there for the next start.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk refuses.
+    pub async fn close(&self) -> Result<()> {
+        todo!()
+    }
+}
+
+impl Appender for Store {
+    fn append(&self, _delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<Receipt>> + Send + '_>> {
+        todo!()
+    }
+}
