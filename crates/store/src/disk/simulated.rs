@@ -337,7 +337,9 @@ impl Disk for SimulatedDisk {
         let mut state = self.state.lock();
         state.begin(Operation::Create(path.to_path_buf()), path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        if state.names.contains_key(path) || !(directory.as_os_str().is_empty() || state.directories.contains(directory)) {
+        if state.names.contains_key(path)
+            || !(directory.as_os_str().is_empty() || state.directories.contains(directory))
+        {
             return Err(refused("exists already, or its directory does not", path));
         }
         if state.used_bytes() >= state.capacity_bytes {

@@ -355,7 +355,8 @@ fn live(seed: u64) -> Result<()> {
                 _ => model.append(&mut wal, &mut rng),
             }
         }
-        if rng.below(3) > 0 || disk.remove(Path::new("is the power on")).is_err_and(|error| error.kind != ErrorKind::NotFound)
+        if rng.below(3) > 0
+            || disk.remove(Path::new("is the power on")).is_err_and(|error| error.kind != ErrorKind::NotFound)
         {
             disk = disk.crash();
         }
