@@ -241,15 +241,15 @@ mod tests {
     fn broken_framing_is_refused() {
         let too_deep = vec![0x0b; GROUP_DEPTH_MAX + 1];
         let broken: [&[u8]; 10] = [
-            &[0x08],                                                             // no value
-            &[0x08, 0x80],                                                       // varint cut
-            &[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2],             // 65 bits
-            &[0x00, 0x01],                                                       // field 0
-            &[0x0a, 0x05, 1],                                                    // length beyond the end
-            &[0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1],             // length of 2^64-1
-            &[0x0b, 0x08],                                                       // open group
-            &[0x0b, 0x14],                                                       // group closed by another number
-            &[0x0c],                                                             // end of no group
+            &[0x08],                                                 // no value
+            &[0x08, 0x80],                                           // varint cut
+            &[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2], // 65 bits
+            &[0x00, 0x01],                                           // field 0
+            &[0x0a, 0x05, 1],                                        // length beyond the end
+            &[0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1], // length of 2^64-1
+            &[0x0b, 0x08],                                           // open group
+            &[0x0b, 0x14],                                           // group closed by another number
+            &[0x0c],                                                 // end of no group
             &too_deep,
         ];
         for message in broken {

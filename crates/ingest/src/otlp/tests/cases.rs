@@ -140,7 +140,8 @@ fn nesting_has_a_limit_in_both_encodings() {
 #[test]
 fn attributes_and_rows_have_limits() {
     let attributes = |count: usize| (0..count).map(|number| attribute(&number.to_string(), None)).collect();
-    let records = [ATTRIBUTES_MAX, ATTRIBUTES_MAX + 1].map(|count| LogRecord { attributes: attributes(count), ..log("a") });
+    let records =
+        [ATTRIBUTES_MAX, ATTRIBUTES_MAX + 1].map(|count| LogRecord { attributes: attributes(count), ..log("a") });
     let decoded = decode_logs(vec![resource_logs(vec![], records.to_vec())]);
     assert_eq!((decoded.received, decoded.dropped), (2, vec![("too_many_attributes", 1)]));
     let body = [0x0a, 0x00].repeat(ROWS_MAX + 1);
@@ -166,8 +167,19 @@ fn bodies_that_are_not_requests_are_invalid() {
         assert_eq!(error.kind, ErrorKind::Invalid);
     }
     let broken = [
-        "", "[]", "{", "{}x", r#"{"a":1,}"#, r#"{"a" 1}"#, r#"{"a":01}"#, r#"{"a":"\x"}"#, r#"{"a":[1 2]}"#, "{\"a\":\"\n\"}",
-        r#"{"resourceLogs":{}}"#, r#"{"resourceLogs":[1]}"#, r#"{"resourceLogs":[{"schemaUrl":1}]}"#,
+        "",
+        "[]",
+        "{",
+        "{}x",
+        r#"{"a":1,}"#,
+        r#"{"a" 1}"#,
+        r#"{"a":01}"#,
+        r#"{"a":"\x"}"#,
+        r#"{"a":[1 2]}"#,
+        "{\"a\":\"\n\"}",
+        r#"{"resourceLogs":{}}"#,
+        r#"{"resourceLogs":[1]}"#,
+        r#"{"resourceLogs":[{"schemaUrl":1}]}"#,
     ];
     for body in broken {
         let error = decode(Signal::Logs, Encoding::Json, body.as_bytes(), RECEIVED).unwrap_err();
@@ -207,7 +219,11 @@ fn what_is_wrong_in_one_json_record_costs_only_that_record() {
     );
     assert_eq!(bodies(&decoded), ["kept"]);
     assert_eq!(decoded.dropped, [("invalid_utf8", 1), ("time_out_of_range", 2)]);
-    let text = [&br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":""#[..], b"\xff", br#""}},{}]}]}]}"#];
+    let text = [
+        &br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":""#[..],
+        b"\xff",
+        br#""}},{}]}]}]}"#,
+    ];
     let decoded = decode(Signal::Logs, Encoding::Json, &text.concat(), RECEIVED).unwrap();
     assert_eq!((decoded.received, decoded.dropped), (2, vec![("invalid_utf8", 1)]));
 }
