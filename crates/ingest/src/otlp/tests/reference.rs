@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, exemplar, metric::Data, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Histogram, Metric, exemplar, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use xxhash_rust::xxh3::xxh3_128;
@@ -329,26 +329,7 @@ fn any_points(data: &Data) -> Vec<AnyPoint<'_>> {
     let optional = |value: Option<f64>| null_or(value.map(double));
     match data {
         Data::Gauge(_) | Data::Sum(_) => number_points(data),
-        Data::Histogram(data) => data
-            .data_points
-            .iter()
-            .map(|point| AnyPoint {
-                attributes: &point.attributes,
-                start: point.start_time_unix_nano,
-                time: point.time_unix_nano,
-                flags: point.flags,
-                exemplars: &point.exemplars,
-                no_value: false,
-                cells: vec![
-                    ("count", point.count.to_string()),
-                    ("sum", optional(point.sum)),
-                    ("min", optional(point.min)),
-                    ("max", optional(point.max)),
-                    ("bucket_counts", numbers(&point.bucket_counts)),
-                    ("explicit_bounds", list(&point.explicit_bounds, |bound| double(*bound))),
-                ],
-            })
-            .collect(),
+        Data::Histogram(data) => histogram_points(data),
         Data::ExponentialHistogram(data) => data
             .data_points
             .iter()
@@ -395,6 +376,29 @@ fn any_points(data: &Data) -> Vec<AnyPoint<'_>> {
             })
             .collect(),
     }
+}
+
+fn histogram_points(data: &Histogram) -> Vec<AnyPoint<'_>> {
+    let optional = |value: Option<f64>| null_or(value.map(double));
+    data.data_points
+        .iter()
+        .map(|point| AnyPoint {
+            attributes: &point.attributes,
+            start: point.start_time_unix_nano,
+            time: point.time_unix_nano,
+            flags: point.flags,
+            exemplars: &point.exemplars,
+            no_value: false,
+            cells: vec![
+                ("count", point.count.to_string()),
+                ("sum", optional(point.sum)),
+                ("min", optional(point.min)),
+                ("max", optional(point.max)),
+                ("bucket_counts", list(&point.bucket_counts, u64::to_string)),
+                ("explicit_bounds", list(&point.explicit_bounds, |bound| double(*bound))),
+            ],
+        })
+        .collect()
 }
 
 fn number_points(data: &Data) -> Vec<AnyPoint<'_>> {
