@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message;
 
 use super::random::Random;
-use super::world::{Instance, ROUTES, Step, Trace};
+use super::world::{Instance, ROUTES, SERVICES, Step, Trace};
 use super::{Attributes, Value, any_text, key_values, resource, scope};
 
 /// Lines of each trace.
@@ -55,7 +55,8 @@ fn line(trace: &Trace, step: &Step, number: usize, random: &mut Random) -> Log {
     let (severity, body) = if step.failed {
         ((17, "ERROR"), error(trace, step, random))
     } else {
-        usual(trace, step, number, &request, random)
+        let (severity, message) = usual(trace, step, number, &request, random);
+        (severity, format!("[{}.request-handler] {message}", SERVICES[route.service].name))
     };
     let status = if step.failed { 500 } else { 200 };
     Log {
