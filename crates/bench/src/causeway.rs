@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use causeway_model::{Error, Result};
 use serde::Deserialize;
@@ -19,6 +20,9 @@ use crate::workload::Signal;
 use crate::workload::files::Dataset;
 use crate::workload::logs::{ABSENT, NEEDLE, PATTERN, PHRASE, SUBSTRING};
 use crate::workload::metrics::Kind;
+
+/// Its memory is flushed once it is 60 s old.
+const SETTLE: Duration = Duration::from_secs(75);
 
 /// The program at a path.
 pub struct Causeway {
@@ -48,6 +52,10 @@ impl Program for Causeway {
 
     fn takes(&self, _signal: Signal) -> bool {
         true
+    }
+
+    fn settle(&self) -> Duration {
+        SETTLE
     }
 
     fn start(&self, data: &Path) -> Result<Box<dyn Running>> {

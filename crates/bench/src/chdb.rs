@@ -17,6 +17,8 @@ use crate::workload::Signal;
 use crate::workload::files::Dataset;
 use crate::workload::logs::{ABSENT, NEEDLE, PATTERN, PHRASE, SUBSTRING};
 
+/// An insert is a part when it is acked; merges in the background begin within seconds.
+const SETTLE: Duration = Duration::from_secs(15);
 const PEER: &str = include_str!("../chdb_peer.py");
 
 /// chdb in the virtual environment of this interpreter.
@@ -57,6 +59,10 @@ impl Program for Chdb {
 
     fn takes(&self, signal: Signal) -> bool {
         signal != Signal::Metrics
+    }
+
+    fn settle(&self) -> Duration {
+        SETTLE
     }
 
     fn start(&self, data: &Path) -> Result<Box<dyn Running>> {

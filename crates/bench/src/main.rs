@@ -20,7 +20,6 @@ mod workload;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use causeway_model::Result;
 use clap::Parser;
@@ -58,9 +57,6 @@ struct Arguments {
     /// Connections that send at once.
     #[arg(long, default_value_t = 4)]
     connections: usize,
-    /// Rest after the last ack before a program counts as idle.
-    #[arg(long, default_value_t = 15)]
-    settle_s: u64,
     /// Warm runs of each question; the median counts.
     #[arg(long, default_value_t = 7)]
     warm_runs: usize,
@@ -104,7 +100,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     let settings = Settings {
         scratch: arguments.cache.join("data"),
         connections: arguments.connections,
-        settle: Duration::from_secs(arguments.settle_s),
         warm_runs: arguments.warm_runs,
     };
     let (mut names, mut measured) = (vec!["Causeway".to_owned()], Vec::new());
@@ -127,6 +122,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         measured.push(section);
     }
     measured.push(limits::zstd(&dataset, &arguments.signals)?);
+    measured.push(limits::decode(&dataset, &arguments.signals)?);
     let report = Report { programs: names, preamble, sections: measured }.markdown();
     println!("{report}");
     if let Some(out) = &arguments.out {

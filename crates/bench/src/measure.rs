@@ -24,8 +24,6 @@ const IDLE_AFTER_START: Duration = Duration::from_secs(3);
 pub struct Settings {
     pub scratch: PathBuf,
     pub connections: usize,
-    /// Rest after the last ack before idle counts: longer than the programs' flush timers.
-    pub settle: Duration,
     pub warm_runs: usize,
 }
 
@@ -92,7 +90,7 @@ fn load_one(candidate: &Candidate, dataset: &Dataset, signal: Signal, settings: 
     if load.records != sent {
         return Err(Error::internal(format!("{} of {sent} records were taken", load.records)));
     }
-    running.process().wait_idle(settings.settle)?;
+    running.process().wait_idle(candidate.program.settle())?;
     let usage = running.into_process().stop()?;
     Ok(Loaded { load, usage, idle_rss_bytes, disk_bytes: process::disk_bytes(&candidate.data)? })
 }

@@ -19,6 +19,8 @@ pub trait Program {
     fn version(&self) -> String;
     /// Whether it takes this signal.
     fn takes(&self, signal: Signal) -> bool;
+    /// Rest after the last ack before idle counts: longer than its flush timers, so that their work is in its bill.
+    fn settle(&self) -> Duration;
     /// Starts it on a data directory and waits until it is ready.
     fn start(&self, data: &Path) -> Result<Box<dyn Running>>;
 }

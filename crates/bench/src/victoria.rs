@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use causeway_model::{Error, Result};
 use serde_json::Value;
@@ -20,6 +21,9 @@ use crate::workload::metrics::Kind;
 
 /// No question of ours asks for more lines.
 const LINES_MAX: u64 = 1_000;
+
+/// Both flush their memory every 5 s.
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,10 @@ impl Program for Victoria {
             Family::Logs => signal == Signal::Logs,
             Family::Metrics => signal == Signal::Metrics,
         }
+    }
+
+    fn settle(&self) -> Duration {
+        SETTLE
     }
 
     fn start(&self, data: &Path) -> Result<Box<dyn Running>> {
