@@ -19,16 +19,16 @@ LOGS = [
     ("time", "DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1))"), ("severity_number", "UInt8"), ("severity_text", LOW),
     ("body", "String"), ("trace_id", "FixedString(16)"), ("span_id", "FixedString(8)"), *RESOURCE,
     ("http.route", LOW), ("http.response.status_code", "Int64"), ("user.id", "String"), ("duration_us", "Int64"),
-    ("request.id", "String"), ("client.address", "String"), ("thread.name", LOW), ("tenant.id", LOW),
+    ("request.id", "String"), ("client.address", "String"), ("thread.name", LOW), ("session.id", "String"),
 ]
 SPANS = [
     ("time", "DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1))"), ("duration_ns", "Int64"),
     ("trace_id", "FixedString(16)"), ("span_id", "FixedString(8)"), ("parent_span_id", "FixedString(8)"),
     ("name", LOW), ("kind", "UInt8"), ("status_code", "UInt8"), *RESOURCE, ("http.request.method", LOW),
-    ("http.route", LOW), ("http.response.status_code", "Int64"), ("url.path", "String"), ("server.address", LOW),
-    ("server.port", "Int64"), ("network.protocol.version", LOW), ("client.address", "String"), ("user.id", "String"),
-    ("thread.id", "Int64"), ("db.system.name", LOW), ("db.query.text", LOW), ("db.operation.name", LOW),
-    ("db.namespace", LOW),
+    ("http.route", LOW), ("http.response.status_code", "Int64"), ("url.path", "String"), ("request.id", "String"),
+    ("server.address", LOW), ("network.peer.port", "Int64"), ("client.address", "String"), ("user.id", "String"),
+    ("http.request.body.size", "Int64"), ("db.system.name", LOW), ("db.query.text", LOW), ("db.operation.name", LOW),
+    ("db.namespace", LOW), ("db.response.returned_rows", "Int64"),
 ]
 INDEXES = {
     "logs": [

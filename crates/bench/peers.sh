@@ -18,14 +18,15 @@ export GOFLAGS="-p=1 -buildvcs=false -mod=mod"
 
 build() { # NAME VERSION MODULE PACKAGE [MODULE@VERSION]
     name=$1 version=$2 module=$3 package=$4 library=${5:-}
-    [ -x "$directory/bin/$name" ] && [ "$(cat "$directory/$name.version" 2>/dev/null)" = "$version" ] && return
+    what="$version${library:+ with $library}"
+    [ -x "$directory/bin/$name" ] && [ "$(cat "$directory/$name.version" 2>/dev/null)" = "$what" ] && return
     mkdir -p "$directory/build/$name"
     (
         cd "$directory/build/$name" || exit 1
         [ -f go.mod ] || go mod init "peer/$name" || exit 1
         go get "$module/$package@$version" $library || exit 1
         nice go build -o "$directory/bin/$name" "$module/$package"
-    ) && echo "$version" >"$directory/$name.version" || echo "peers.sh: $name could not be built" >&2
+    ) && echo "$what" >"$directory/$name.version" || echo "peers.sh: $name could not be built" >&2
 }
 
 if command -v go >/dev/null; then

@@ -27,24 +27,25 @@ pub const LOG_KEYS: [(&str, bool); 8] = [
     ("request.id", false),
     ("client.address", false),
     ("thread.name", false),
-    ("tenant.id", false),
+    ("session.id", false),
 ];
 /// Attributes of spans, with whether they are numbers.
-pub const SPAN_KEYS: [(&str, bool); 14] = [
+pub const SPAN_KEYS: [(&str, bool); 15] = [
     ("http.request.method", false),
     ("http.route", false),
     ("http.response.status_code", true),
     ("url.path", false),
+    ("request.id", false),
     ("server.address", false),
-    ("server.port", true),
-    ("network.protocol.version", false),
+    ("network.peer.port", true),
     ("client.address", false),
     ("user.id", false),
-    ("thread.id", true),
+    ("http.request.body.size", true),
     ("db.system.name", false),
     ("db.query.text", false),
     ("db.operation.name", false),
     ("db.namespace", false),
+    ("db.response.returned_rows", true),
 ];
 
 /// A Parquet file in the making.

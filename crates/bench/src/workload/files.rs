@@ -15,7 +15,7 @@ use super::logs::{self, LOGS_PER_TRACE, Log, NEEDLE, PATTERN, PHRASE, SUBSTRING}
 use super::metrics::{self, INTERVAL_NS, Series};
 use super::random::Random;
 use super::spans::{self, SpanRow};
-use super::world::{Instance, START_NS, Trace};
+use super::world::{Instance, SERVICES, START_NS, Trace};
 use super::{Signal, Value};
 use crate::query::{Answer, Known, Query};
 
@@ -25,6 +25,12 @@ const VERSION: u32 = 1;
 const BATCH_RECORDS: (u64, u64) = (512, 2_000);
 /// Lines that hold the needle.
 const PLANTED: u64 = 7;
+/// What the slow traces are looked for by; about one trace in fifty has such a span.
+const SERVICE: &str = "payment";
+const ROUTE: &str = "/payments/charge";
+const DURATION_MIN_NS: u64 = 150_000_000;
+const SLOW_TRACES: usize = 20;
+const LAST_LINES: u64 = 50;
 /// No body is larger; a longer one means a damaged file.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
@@ -221,7 +227,7 @@ impl<'a> Maker<'a> {
             self.facts.trace_spans = trace.steps.len() as u64;
         }
         for (instance, span) in spans::of_trace(&trace) {
-            self.facts.services.insert(instance.service);
+            self.facts.span(instance, &span, trace.steps.len());
             self.spans[instance.index()].rows.push(span);
             if self.spans[instance.index()].rows.len() >= self.spans[instance.index()].full {
                 self.send_spans(instance)?;
@@ -267,9 +273,9 @@ impl<'a> Maker<'a> {
         let known = Known {
             trace_id: self.facts.trace_id.clone(),
             missing_trace_id: hex(&Random::new(self.plan.seed, u64::MAX - 1).id128()),
-            service: "payment".to_owned(),
-            route: "/payments/charge".to_owned(),
-            duration_min_ns: 150_000_000,
+            service: SERVICE.to_owned(),
+            route: ROUTE.to_owned(),
+            duration_min_ns: DURATION_MIN_NS,
             missing_user: "u-99999999".to_owned(),
             worker: "w0".to_owned(),
             start_ns: START_NS - 3_600_000_000_000,
@@ -324,6 +330,8 @@ struct Facts {
     errors: BTreeMap<u64, u64>,
     routes: BTreeSet<String>,
     users: HashMap<String, u64>,
+    /// Start of each slow span, with the number of spans in its trace.
+    slow: Vec<(u64, usize)>,
 }
 
 impl Facts {
@@ -341,7 +349,17 @@ impl Facts {
             errors: BTreeMap::new(),
             routes: BTreeSet::new(),
             users: HashMap::new(),
+            slow: Vec::new(),
         })
+    }
+
+    fn span(&mut self, instance: Instance, span: &SpanRow, spans_in_trace: usize) {
+        self.services.insert(instance.service);
+        let of_route =
+            span.attributes.iter().any(|(key, value)| *key == "http.route" && *value == Value::Text(ROUTE.to_owned()));
+        if instance.service().name == SERVICE && of_route && span.duration_ns > DURATION_MIN_NS && span.kind == 2 {
+            self.slow.push((span.time_ns, spans_in_trace));
+        }
     }
 
     fn log(&mut self, instance: Instance, log: &Log) {
@@ -370,6 +388,11 @@ impl Facts {
         let mut users: Vec<u64> = self.users.values().copied().collect();
         users.sort_unstable_by(|a, b| b.cmp(a));
         users.truncate(10);
+        let mut slow = self.slow.clone();
+        slow.sort_unstable_by(|a, b| b.cmp(a));
+        let slow = slow.iter().take(SLOW_TRACES).map(|(_, spans)| *spans as u64).sum();
+        let of_service = self.service_lines.iter().filter(|(service, _)| SERVICES[**service].name == SERVICE);
+        let of_service: u64 = of_service.map(|(_, lines)| *lines).sum();
         BTreeMap::from([
             (Query::RareWord, Answer::rows(self.planted)),
             (Query::AbsentWord, Answer::rows(0)),
@@ -381,6 +404,8 @@ impl Facts {
             (Query::P99ByRoute, Answer::rows(self.routes.len() as u64)),
             (Query::TopUsers, grouped(users.len(), users.iter().sum())),
             (Query::DistinctUsers, Answer::count(self.users.len() as u64)),
+            (Query::LastLines, Answer::rows(of_service.min(LAST_LINES))),
+            (Query::SlowTraces, Answer::rows(slow)),
             (Query::LogsOfTrace, Answer::rows(LOGS_PER_TRACE)),
             (Query::MissingValue, Answer::rows(0)),
             (Query::TraceById, Answer::rows(self.trace_spans)),

@@ -56,7 +56,7 @@ fn line(trace: &Trace, step: &Step, number: usize, random: &mut Random) -> Log {
         ((17, "ERROR"), error(trace, step, random))
     } else {
         let (severity, message) = usual(trace, step, number, &request, random);
-        (severity, format!("[{}.request-handler] {message}", SERVICES[route.service].name))
+        (severity, format!("[{:016x}] {} {message}", random.next(), SERVICES[route.service].name))
     };
     let status = if step.failed { 500 } else { 200 };
     Log {
@@ -74,7 +74,7 @@ fn line(trace: &Trace, step: &Step, number: usize, random: &mut Random) -> Log {
             ("request.id", Value::Text(request)),
             ("client.address", Value::Text(address(trace.user))),
             ("thread.name", Value::Text(format!("worker-{}", random.below(32)))),
-            ("tenant.id", Value::Text(format!("t-{:04}", trace.user % 400))),
+            ("session.id", Value::Text(format!("{:016x}", random.next()))),
         ],
     }
 }
@@ -84,7 +84,8 @@ pub fn address(user: u64) -> String {
     format!("10.{}.{}.{}", user % 5, user / 7 % 256, user % 251 + 1)
 }
 
-fn uuid(random: &mut Random) -> String {
+/// A version 4 UUID.
+pub fn uuid(random: &mut Random) -> String {
     let (high, low) = (random.next(), random.next());
     format!(
         "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",

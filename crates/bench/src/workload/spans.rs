@@ -4,7 +4,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 use prost::Message;
 
-use super::logs::address;
+use super::logs::{address, uuid};
+use super::random::Random;
 use super::world::{Instance, ROUTES, SERVICES, Step, Trace};
 use super::{Attributes, Value, key_values, resource, scope};
 
@@ -24,10 +25,11 @@ pub struct SpanRow {
 
 /// The spans of a trace.
 pub fn of_trace(trace: &Trace) -> Vec<(Instance, SpanRow)> {
-    trace.steps.iter().map(|step| (Instance::of(step), span_of(trace, step))).collect()
+    let mut random = trace.random.clone();
+    trace.steps.iter().map(|step| (Instance::of(step), span_of(trace, step, &mut random))).collect()
 }
 
-fn span_of(trace: &Trace, step: &Step) -> SpanRow {
+fn span_of(trace: &Trace, step: &Step, random: &mut Random) -> SpanRow {
     let route = &ROUTES[step.route];
     let statement = route.statement.as_ref().filter(|_| step.database);
     let (name, kind, attributes) = match statement {
@@ -39,7 +41,8 @@ fn span_of(trace: &Trace, step: &Step) -> SpanRow {
                 ("db.operation.name", Value::Text(verb.to_owned())),
                 ("db.namespace", Value::Text(SERVICES[route.service].name.to_owned())),
                 ("server.address", Value::Text(format!("{}-primary.internal", statement.system))),
-                ("server.port", Value::Int(5_432)),
+                ("network.peer.port", Value::Int(32_768 + random.below(28_000) as i64)),
+                ("db.response.returned_rows", Value::Int(random.below(400) as i64)),
                 ("http.route", Value::Text(route.path.to_owned())),
             ];
             (format!("{verb} {}", SERVICES[route.service].name), span::SpanKind::Client, attributes)
@@ -50,11 +53,11 @@ fn span_of(trace: &Trace, step: &Step) -> SpanRow {
                 ("http.route", Value::Text(route.path.to_owned())),
                 ("http.response.status_code", Value::Int(if step.failed { 500 } else { 200 })),
                 ("url.path", Value::Text(path(trace, route.path))),
-                ("server.address", Value::Text(format!("{}.shop.svc.cluster.local", SERVICES[route.service].name))),
-                ("network.protocol.version", Value::Text("1.1".to_owned())),
+                ("request.id", Value::Text(uuid(random))),
+                ("network.peer.port", Value::Int(32_768 + random.below(28_000) as i64)),
                 ("client.address", Value::Text(address(trace.user))),
                 ("user.id", Value::Text(format!("u-{}", trace.user))),
-                ("thread.id", Value::Int((trace.order % 64) as i64)),
+                ("http.request.body.size", Value::Int(random.log_normal(900.0, 1.0) as i64)),
             ];
             (format!("{} {}", route.method, route.path), span::SpanKind::Server, attributes)
         }
