@@ -27,7 +27,7 @@ SPANS = [
     ("name", LOW), ("kind", "UInt8"), ("status_code", "UInt8"), *RESOURCE, ("http.request.method", LOW),
     ("http.route", LOW), ("http.response.status_code", "Int64"), ("url.path", "String"), ("request.id", "String"),
     ("server.address", LOW), ("network.peer.port", "Int64"), ("client.address", "String"), ("user.id", "String"),
-    ("http.request.body.size", "Int64"), ("db.system.name", LOW), ("db.query.text", LOW), ("db.operation.name", LOW),
+    ("request.bytes", "Int64"), ("db.system.name", LOW), ("db.query.text", LOW), ("db.operation.name", LOW),
     ("db.namespace", LOW), ("db.response.returned_rows", "Int64"),
 ]
 INDEXES = {

@@ -40,7 +40,7 @@ pub const SPAN_KEYS: [(&str, bool); 15] = [
     ("network.peer.port", true),
     ("client.address", false),
     ("user.id", false),
-    ("http.request.body.size", true),
+    ("request.bytes", true),
     ("db.system.name", false),
     ("db.query.text", false),
     ("db.operation.name", false),

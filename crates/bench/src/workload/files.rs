@@ -20,7 +20,7 @@ use super::{Signal, Value};
 use crate::query::{Answer, Known, Query};
 
 /// Changes when the same plan makes other bytes, so that old files are not taken for new ones.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Records that an exporter sends at once: the SDKs' default is 512, a collector sends up to a few thousand.
 const BATCH_RECORDS: (u64, u64) = (512, 2_000);
 /// Lines that hold the needle.

@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message;
 
 use super::random::Random;
-use super::world::{Instance, ROUTES, SERVICES, Step, Trace};
+use super::world::{Instance, ROUTES, Step, Trace};
 use super::{Attributes, Value, any_text, key_values, resource, scope};
 
 /// Lines of each trace.
@@ -56,7 +56,7 @@ fn line(trace: &Trace, step: &Step, number: usize, random: &mut Random) -> Log {
         ((17, "ERROR"), error(trace, step, random))
     } else {
         let (severity, message) = usual(trace, step, number, &request, random);
-        (severity, format!("[{:016x}] {} {message}", random.next(), SERVICES[route.service].name))
+        (severity, format!("[{:016x}] {message}", random.next()))
     };
     let status = if step.failed { 500 } else { 200 };
     Log {

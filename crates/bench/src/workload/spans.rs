@@ -57,7 +57,7 @@ fn span_of(trace: &Trace, step: &Step, random: &mut Random) -> SpanRow {
                 ("network.peer.port", Value::Int(32_768 + random.below(28_000) as i64)),
                 ("client.address", Value::Text(address(trace.user))),
                 ("user.id", Value::Text(format!("u-{}", trace.user))),
-                ("http.request.body.size", Value::Int(random.log_normal(900.0, 1.0) as i64)),
+                ("request.bytes", Value::Int(random.log_normal(900.0, 1.0) as i64)),
             ];
             (format!("{} {}", route.method, route.path), span::SpanKind::Server, attributes)
         }
