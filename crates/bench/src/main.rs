@@ -1,2 +1,189 @@
-//! placeholder
-fn main() {}
+//! How fast is Causeway, beside its peers? Makes a workload from a seed, loads each program with it, asks the same
+//! questions and prints the figures side by side.
+
+#![allow(missing_docs, reason = "a program's insides: what a name does not say is commented")]
+
+mod causeway;
+mod chdb;
+mod clock;
+mod http;
+mod limits;
+mod load;
+mod measure;
+mod process;
+mod program;
+mod query;
+mod report;
+mod victoria;
+mod workload;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use causeway_model::Result;
+use clap::Parser;
+
+use crate::measure::Settings;
+use crate::program::Program;
+use crate::report::Report;
+use crate::victoria::{Family, Victoria};
+use crate::workload::Signal;
+use crate::workload::files::{Dataset, Plan};
+
+/// Measures Causeway beside its peers.
+#[derive(Debug, Parser)]
+#[command(name = "causeway-bench")]
+struct Arguments {
+    /// The causeway program; without it only the peers are measured.
+    #[arg(long)]
+    causeway: Option<PathBuf>,
+    /// Where peers.sh installed the peers; those that are missing are left out.
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// Where workloads are kept and data is written; outside the checkout.
+    #[arg(long, default_value = "/tmp/causeway-bench")]
+    cache: PathBuf,
+    /// A tenth of the logs and spans and a twentieth of the samples, for a first look.
+    #[arg(long)]
+    quick: bool,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Traces of the workload; each has ten lines and about eight spans. Overrides --quick.
+    #[arg(long)]
+    traces: Option<u64>,
+    #[arg(long, value_delimiter = ',', default_value = "logs,spans,metrics")]
+    signals: Vec<Signal>,
+    /// Connections that send at once.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// Warm runs of each question; the median counts.
+    #[arg(long, default_value_t = 7)]
+    warm_runs: usize,
+    /// Also write the report here.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Make the workload and stop.
+    #[arg(long)]
+    prepare_only: bool,
+    /// Keep the programs' data and logs.
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Arguments {
+    fn plan(&self) -> Plan {
+        let (traces, series, samples_per_series) =
+            if self.quick { (20_000, 10_000, 24) } else { (200_000, 20_000, 240) };
+        Plan { seed: self.seed, traces: self.traces.unwrap_or(traces), series, samples_per_series }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("causeway-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    fs::create_dir_all(&arguments.cache)?;
+    eprintln!("preparing the workload in {}", arguments.cache.display());
+    let dataset = Dataset::prepare(&arguments.cache, &arguments.plan())?;
+    if arguments.prepare_only {
+        return Ok(());
+    }
+    let programs = programs(arguments);
+    let settings = Settings {
+        scratch: arguments.cache.join("data"),
+        connections: arguments.connections,
+        warm_runs: arguments.warm_runs,
+    };
+    let (mut names, mut measured) = (vec!["Causeway".to_owned()], Vec::new());
+    let mut preamble = vec![machine(), workload_line(arguments)];
+    for program in &programs {
+        preamble.push(format!("{}: {}", program.name(), program.version()));
+        if program.name() != "Causeway" {
+            names.push(program.name().to_owned());
+        }
+    }
+    preamble.extend(missing(arguments));
+    for signal in &arguments.signals {
+        let mut section = measure::signal(&programs, &dataset, *signal, &settings);
+        if arguments.causeway.is_none() {
+            // Ours is always the first column, present or not.
+            for row in &mut section.rows {
+                row.cells.insert(0, report::Cell::of(None));
+            }
+        }
+        measured.push(section);
+    }
+    measured.push(limits::zstd(&dataset, &arguments.signals)?);
+    measured.push(limits::decode(&dataset, &arguments.signals)?);
+    let report = Report { programs: names, preamble, sections: measured }.markdown();
+    println!("{report}");
+    if let Some(out) = &arguments.out {
+        fs::write(out, report)?;
+    }
+    if arguments.keep { Ok(()) } else { measure::clean(&settings.scratch) }
+}
+
+/// The programs that are there, ours first.
+fn programs(arguments: &Arguments) -> Vec<Box<dyn Program>> {
+    let mut programs: Vec<Box<dyn Program>> = Vec::new();
+    if let Some(path) = &arguments.causeway {
+        programs.push(Box::new(causeway::Causeway { path: path.clone() }));
+    }
+    let Some(peers) = &arguments.peers else { return programs };
+    for (family, name) in [(Family::Logs, "victoria-logs"), (Family::Metrics, "victoria-metrics")] {
+        let path = peers.join("bin").join(name);
+        if path.exists() {
+            // `go install` stamps no version; peers.sh notes what it asked for.
+            let version = fs::read_to_string(peers.join(format!("{name}.version")));
+            let version = version.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned());
+            programs.push(Box::new(Victoria { family, path, version }));
+        }
+    }
+    let python = peers.join("venv/bin/python");
+    if python.exists() {
+        programs.push(Box::new(chdb::Chdb { python }));
+    }
+    programs
+}
+
+/// A line for each peer that is not there.
+fn missing(arguments: &Arguments) -> Vec<String> {
+    let all = ["bin/victoria-logs", "bin/victoria-metrics", "venv/bin/python"];
+    let absent = all.into_iter().filter(|path| arguments.peers.as_ref().is_none_or(|peers| !peers.join(path).exists()));
+    absent.map(|path| format!("not measured, as it is not installed: {path} (crates/bench/peers.sh)")).collect()
+}
+
+fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key));
+        line.and_then(|line| line.split_once(':'))
+            .map_or_else(|| "unknown".to_owned(), |(_, value)| value.trim().to_owned())
+    };
+    let memory = field(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal");
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!(
+        "machine: {cores} cores of {}, {memory} memory, Linux {}, load before the run {}, sender on the same cores",
+        field(&cpu, "model name"),
+        kernel.trim(),
+        load.split(' ').next().unwrap_or_default()
+    )
+}
+
+fn workload_line(arguments: &Arguments) -> String {
+    let plan = arguments.plan();
+    format!(
+        "workload: seed {}, {} traces, {} series of {} samples; OTLP/HTTP uncompressed over {} connections; warm: median of {}",
+        plan.seed, plan.traces, plan.series, plan.samples_per_series, arguments.connections, arguments.warm_runs
+    )
+}

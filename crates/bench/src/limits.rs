@@ -1,0 +1,93 @@
+//! What can't be beaten on this machine? The same bytes through `zstd -1` on one core, and our own decoder without a store
+//! behind it: no store that compresses and decodes costs less.
+
+use std::fs;
+
+use causeway_ingest::otlp::{self, Encoding};
+use causeway_model::{Error, Result};
+
+use crate::report::{Better, Cell, Row, Section};
+use crate::workload::Signal;
+use crate::workload::files::{BodyReader, Dataset};
+
+/// Bytes are compressed in pieces of about a row group's column, so that no more than that is held.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// CPU seconds per million records and bytes each of `zstd -1` over the bodies.
+pub fn zstd(dataset: &Dataset, signals: &[Signal]) -> Result<Section> {
+    let mut section = Section {
+        title: "limit: the OTLP bytes through zstd -1 on one core".to_owned(),
+        rows: Vec::new(),
+        notes: Vec::new(),
+    };
+    for signal in signals {
+        let records = dataset.bodies(*signal).records.max(1) as f64;
+        let (cpu_s, bytes) = compress(dataset, *signal)?;
+        let rows = [("CPU-s per million", cpu_s / records * 1e6), ("bytes each", bytes as f64 / records)];
+        for (what, value) in rows {
+            let label = format!("{}, {what}", signal.name());
+            section.rows.push(Row { label, better: Better::Lower, cells: vec![Cell::of(Some(value))] });
+        }
+    }
+    Ok(section)
+}
+
+fn compress(dataset: &Dataset, signal: Signal) -> Result<(f64, u64)> {
+    let mut reader = BodyReader::open(&dataset.path(signal))?;
+    let mut compressor = zstd::bulk::Compressor::new(1)?;
+    let (mut cpu_s, mut bytes) = (0.0, 0);
+    let mut piece = Vec::new();
+    loop {
+        let more = reader.next(&mut piece)?.is_some();
+        if piece.len() >= PIECE_BYTES || (!more && !piece.is_empty()) {
+            let before = thread_cpu_s()?;
+            bytes += compressor.compress(&piece)?.len() as u64;
+            cpu_s += thread_cpu_s()? - before;
+            piece.clear();
+        }
+        if !more {
+            return Ok((cpu_s, bytes));
+        }
+    }
+}
+
+/// CPU seconds per million records of decoding the bodies into columns.
+pub fn decode(dataset: &Dataset, signals: &[Signal]) -> Result<Section> {
+    let mut section =
+        Section { title: "limit: decoding the OTLP bytes on one core".to_owned(), rows: Vec::new(), notes: Vec::new() };
+    for signal in signals {
+        let records = dataset.bodies(*signal).records.max(1) as f64;
+        let cpu_s = decode_all(dataset, *signal)?;
+        let label = format!("{}, CPU-s per million", signal.name());
+        let cells = vec![Cell::of(Some(cpu_s / records * 1e6))];
+        section.rows.push(Row { label, better: Better::Lower, cells });
+    }
+    Ok(section)
+}
+
+fn decode_all(dataset: &Dataset, signal: Signal) -> Result<f64> {
+    let table = match signal {
+        Signal::Logs => causeway_model::Signal::Logs,
+        Signal::Spans => causeway_model::Signal::Spans,
+        Signal::Metrics => causeway_model::Signal::Metrics,
+    };
+    let mut reader = BodyReader::open(&dataset.path(signal))?;
+    let (mut cpu_s, mut body) = (0.0, Vec::new());
+    while let Some((_, records)) = reader.next(&mut body)? {
+        let before = thread_cpu_s()?;
+        let decoded = otlp::decode(table, Encoding::Protobuf, &body, 0)?;
+        cpu_s += thread_cpu_s()? - before;
+        if decoded.received != u64::from(records) || !decoded.dropped.is_empty() {
+            return Err(Error::internal(format!("{} of {records} records were decoded", decoded.received)));
+        }
+        body.clear();
+    }
+    Ok(cpu_s)
+}
+
+/// Processor seconds of this thread: the first field of schedstat is its time on a core in nanoseconds.
+fn thread_cpu_s() -> Result<f64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = text.split(' ').next().and_then(|field| field.parse::<f64>().ok());
+    nanoseconds.map(|nanoseconds| nanoseconds / 1e9).ok_or_else(|| Error::internal("no schedstat for this thread"))
+}
