@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimestampNanosecondType};
-use causeway_model::{Error, Family, Kind, Result, TimeRange, Value};
-use hashbrown::HashMap;
+use causeway_model::{Error, Family, Result, TimeRange, Value};
 
 use crate::disk::{Disk, File};
 use crate::index::bloom::{self, SECTOR_LENGTH};
@@ -81,7 +80,6 @@ pub(crate) struct IndexWriter {
     columns: Vec<IndexedColumn>,
     block: Hashes,
     group: Hashes,
-    seeds: HashMap<(Family, String), u64>,
     groups: Vec<Group>,
     open: Vec<Block>,
     buffer: Vec<u8>,
@@ -95,7 +93,6 @@ impl IndexWriter {
             columns,
             block: Hashes::new(),
             group: Hashes::new(),
-            seeds: HashMap::new(),
             groups: Vec::new(),
             open: Vec::new(),
             buffer: Vec::new(),
@@ -286,9 +283,4 @@ fn read_directory(file: &dyn File) -> Result<(Directory, u64)> {
         return Err(damaged());
     }
     Ok((Directory::decode(&bytes)?, offset))
-}
-
-/// Whether string values of this kind go into filters.
-pub(crate) fn is_indexed(kind: Kind) -> bool {
-    kind == Kind::String
 }

@@ -10,7 +10,7 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use directory::{Block, Directory, Key};
+pub(crate) use directory::{Block, Directory, Group, Key};
 pub(crate) use file::{IndexReader, IndexWriter, IndexedColumn, Place};
 pub(crate) use sketch::Sketch;
 
