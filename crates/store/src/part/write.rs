@@ -260,6 +260,7 @@ fn attribute_properties(
         _ => (key.distinct * 4 < group_rows, Encoding::PLAIN),
     };
     let builder = builder.set_column_dictionary_enabled(path.clone(), dictionary).set_column_encoding(path.clone(), encoding);
-    let level = if dictionary || key.kind == Kind::Int { EnabledStatistics::Page } else { EnabledStatistics::None };
+    // Text that is not sorted spans all pages alike: its bounds would skip nothing.
+    let level = if key.kind == Kind::Int { EnabledStatistics::Page } else { EnabledStatistics::None };
     builder.set_column_statistics_enabled(path, level)
 }
