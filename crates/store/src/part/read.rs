@@ -134,7 +134,7 @@ impl Part {
         let conditions = self.conditions(scan);
         let possible = self.meta.time.overlaps(&time) && conditions.is_some();
         let conditions = conditions.unwrap_or_default();
-        let mut pieces = Vec::new();
+        let (mut pieces, mut blocks_kept) = (Vec::new(), 0);
         for (row_group, group) in self.groups.iter().enumerate() {
             let (mut piece, mut start) = (PartPiece { row_group, rows: Vec::new(), time: EMPTY }, 0);
             let in_time = |block: &Block| block.time.overlaps(&time);
@@ -143,7 +143,7 @@ impl Part {
                 for block in &group.blocks {
                     let end = start + block.rows as usize;
                     if in_time(block) && self.all_may_hold(conditions.iter(), block.filter)? {
-                        stats.blocks_skipped += 1; // counted down from all below
+                        blocks_kept += 1;
                         stats.rows += u64::from(block.rows);
                         piece.time = piece.time.union(&block.time);
                         push_range(&mut piece.rows, start..end);
@@ -157,7 +157,7 @@ impl Part {
                 pieces.push(piece);
             }
         }
-        stats.blocks_skipped = stats.blocks - stats.blocks_skipped;
+        stats.blocks_skipped = stats.blocks - blocks_kept;
         Ok((pieces, stats))
     }
 

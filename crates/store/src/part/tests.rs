@@ -197,11 +197,13 @@ fn disk() -> Arc<dyn Disk> {
     Arc::new(SimulatedDisk::from_seed(1))
 }
 
+type TextCondition = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// A filter that keeps rows by the text of its first column, and what may be skipped because of it.
 fn random_condition(table: Table, rng: &mut Rng) -> (Filter, Pruning) {
     let mut pruning = Pruning::default();
     let position = |name: &str| table.columns().iter().position(|column| column.name == name);
-    let (column, wanted): (ScanColumn, Box<dyn Fn(&str) -> bool + Send + Sync>) = match rng.below(5) {
+    let (column, wanted): (ScanColumn, TextCondition) = match rng.below(5) {
         0 => {
             let start = rng.below(50) as i64 - 25;
             pruning.time = TimeRange { start, end: start + rng.below(10) as i64 };
