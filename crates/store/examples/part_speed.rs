@@ -11,12 +11,12 @@ use arrow::array::{
 };
 use arrow::datatypes::DataType;
 use causeway_model::{
-    AttributeSets, AttributeSetsBuilder, Batch, Clock, ColumnLevel, KeyDictionary, Result, Rng, Side, SystemClock, Table,
-    Value,
+    AttributeSets, AttributeSetsBuilder, Batch, Clock, ColumnLevel, KeyDictionary, Result, Rng, Side, SystemClock,
+    Table, Value,
 };
 use causeway_store::disk::{Disk, LocalDisk};
 use causeway_store::part::{NewPart, Part, PartOptions, merge_parts, write_part};
-use causeway_store::{Pruning, Scan};
+use causeway_store::{Pruning, Scan, ScanColumn};
 
 const BATCH_RECORDS: usize = 1_000;
 const SERVICES: u64 = 10;
@@ -48,7 +48,8 @@ fn measure(table: Table, records: usize) -> Result<()> {
         parts.push(write_part(&disk, table, some, &new(id), &options)?);
     }
     let write = micros(from);
-    let parts: Vec<Arc<Part>> = parts.into_iter().map(|meta| Part::open(&disk, meta).map(Arc::new)).collect::<Result<_>>()?;
+    let parts: Vec<Arc<Part>> =
+        parts.into_iter().map(|meta| Part::open(&disk, meta).map(Arc::new)).collect::<Result<_>>()?;
     let from = now();
     let merged = Part::open(&disk, merge_parts(&disk, &parts, &new(100), &options)?)?;
     let merge = micros(from);
@@ -65,6 +66,19 @@ fn measure(table: Table, records: usize) -> Result<()> {
     let (_, stats) = merged.plan(&scan)?;
     let nanos = clock.monotonic_nano() - from;
     println!("  absent word: {} of {} blocks skipped in {} us", stats.blocks_skipped, stats.blocks, nanos / 1000);
+    let everything = (0..table.columns().len()).map(ScanColumn::Fixed).collect();
+    let text = table.columns().iter().position(|column| ["body", "name"].contains(&column.name)).unwrap_or(0);
+    for (name, columns) in [("one text column", vec![ScanColumn::Fixed(text)]), ("all fixed columns", everything)] {
+        let scan = Scan { columns, pruning: Pruning::default(), ..scan.clone() };
+        let from = now();
+        let mut rows = 0;
+        for piece in merged.plan(&scan)?.0 {
+            for batch in merged.read(&scan, &piece)? {
+                rows += batch?.num_rows();
+            }
+        }
+        println!("  read {name}: {:.3} us/record over {rows}", micros(from));
+    }
     std::fs::remove_dir_all(root)?;
     Ok(())
 }
@@ -100,7 +114,9 @@ fn batch(table: Table, number: usize, rng: &mut Rng) -> Result<Arc<Batch>> {
     let (mut records, mut resource) = (AttributeSetsBuilder::new(), AttributeSetsBuilder::new());
     (0..BATCH_RECORDS).for_each(|_| attributes(rng, &mut keys, &mut records));
     let (name, host) = (format!("service-{service}"), format!("host-{}.example.com", service * 3));
-    for (key, value) in [("service.name", &name), ("host.name", &host), ("deployment.environment.name", &"production".into())] {
+    for (key, value) in
+        [("service.name", &name), ("host.name", &host), ("deployment.environment.name", &"production".into())]
+    {
         resource.push(keys.number(key), Value::String(value));
     }
     resource.finish_set();

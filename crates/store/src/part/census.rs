@@ -52,7 +52,8 @@ impl Census {
                 }
                 for position in sets.entry_range(row) {
                     let (number, kind) = (sets.keys()[position], sets.kinds()[position]);
-                    let Some(place) = places.get_mut(number as usize).and_then(|of| of.get_mut(usize::from(kind))) else {
+                    let Some(place) = places.get_mut(number as usize).and_then(|of| of.get_mut(usize::from(kind)))
+                    else {
                         continue;
                     };
                     if *place == UNKNOWN {

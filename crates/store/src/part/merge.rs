@@ -74,7 +74,8 @@ struct SortOrder {
 impl SortOrder {
     fn new(table: Table, schema: &PartSchema) -> Result<Self> {
         let columns: Vec<usize> = table.sort_columns().iter().filter_map(|name| fixed_position(table, name)).collect();
-        let fields = columns.iter().map(|column| SortField::new(schema.arrow.field(*column).data_type().clone())).collect();
+        let fields =
+            columns.iter().map(|column| SortField::new(schema.arrow.field(*column).data_type().clone())).collect();
         Ok(Self { converter: RowConverter::new(fields)?, columns })
     }
 

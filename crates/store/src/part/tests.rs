@@ -13,7 +13,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use causeway_model::{
-    AttributeSetsBuilder, Batch, ColumnLevel, ErrorKind, Family, KeyDictionary, Kind, Rng, Side, Table, TimeRange, Value,
+    AttributeSetsBuilder, Batch, ColumnLevel, ErrorKind, Family, KeyDictionary, Kind, Rng, Side, Table, TimeRange,
+    Value,
 };
 use proptest::prelude::*;
 
@@ -58,12 +59,14 @@ fn random_column(field: &Field, rows: usize, rng: &mut Rng) -> ArrayRef {
         DataType::Float64 => primitive!(Float64Array, |rng: &mut Rng| rng.unit() - 0.5),
         DataType::Boolean => primitive!(BooleanArray, |rng: &mut Rng| rng.below(2) == 0),
         DataType::FixedSizeBinary(size) => {
-            let values: Vec<Option<Vec<u8>>> = (0..rows).map(|_| present(rng).then(|| bytes(rng, *size as usize))).collect();
+            let values: Vec<Option<Vec<u8>>> =
+                (0..rows).map(|_| present(rng).then(|| bytes(rng, *size as usize))).collect();
             Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values.into_iter(), *size).unwrap())
         }
         DataType::List(item) => {
             let valid: Vec<bool> = (0..rows).map(|_| present(rng)).collect();
-            let lengths: Vec<usize> = valid.iter().map(|valid| if *valid { rng.below(3) as usize } else { 0 }).collect();
+            let lengths: Vec<usize> =
+                valid.iter().map(|valid| if *valid { rng.below(3) as usize } else { 0 }).collect();
             let items = random_items(item, lengths.iter().sum(), rng);
             let nulls = field.is_nullable().then(|| valid.into());
             Arc::new(ListArray::new(item.clone(), OffsetBuffer::from_lengths(lengths), items, nulls))
@@ -186,7 +189,12 @@ fn in_memory(batches: &[Arc<Batch>], scan: &Scan) -> Vec<String> {
 fn small_options(rng: &mut Rng) -> PartOptions {
     let block_rows = 1 + rng.below(12) as usize;
     let promoted_keys_max = rng.below(12) as usize;
-    PartOptions { promoted_keys_max, row_group_rows: block_rows * (1 + rng.below(3) as usize), block_rows, zstd_level: 1 }
+    PartOptions {
+        promoted_keys_max,
+        row_group_rows: block_rows * (1 + rng.below(3) as usize),
+        block_rows,
+        zstd_level: 1,
+    }
 }
 
 fn new_part(id: u64) -> NewPart {
@@ -342,7 +350,8 @@ fn cut_files_are_corrupt() {
     let simulated = Arc::new(SimulatedDisk::from_seed(1));
     let disk: Arc<dyn Disk> = simulated.clone();
     let meta =
-        write_part(&disk, Table::Spans, &[random_batch(Table::Spans, 9, rng)], &new_part(1), &small_options(rng)).unwrap();
+        write_part(&disk, Table::Spans, &[random_batch(Table::Spans, 9, rng)], &new_part(1), &small_options(rng))
+            .unwrap();
     for path in [part_path(Table::Spans, 1), index_path(Table::Spans, 1)] {
         let whole = simulated.contents(&path).unwrap();
         for length in (0..whole.len()).step_by(13) {
@@ -434,7 +443,8 @@ fn large_rows_end_blocks_and_row_groups_early() {
         let schema = Table::Logs.schema(level);
         schema.fields().iter().map(|field| resolve::absent(field.data_type(), field.is_nullable(), rows)).collect()
     };
-    let side = |level, rows| Side { columns: bare(level, rows), attributes: causeway_model::AttributeSets::empty(rows) };
+    let side =
+        |level, rows| Side { columns: bare(level, rows), attributes: causeway_model::AttributeSets::empty(rows) };
     let resource = Side { columns: bare(ColumnLevel::Resource, 1), attributes: sets.finish() };
     let zeros = || UInt32Array::from(vec![0; rows]);
     let batch = Batch::new(
@@ -446,7 +456,8 @@ fn large_rows_end_blocks_and_row_groups_early() {
         side(ColumnLevel::Scope, 1),
         keys,
     );
-    let meta = write_part(&disk, Table::Logs, &[Arc::new(batch.unwrap())], &new_part(1), &PartOptions::default()).unwrap();
+    let meta =
+        write_part(&disk, Table::Logs, &[Arc::new(batch.unwrap())], &new_part(1), &PartOptions::default()).unwrap();
     let part = Part::open(&disk, meta).unwrap();
     let (pieces, stats) = part.plan(&scan(Table::Logs, vec![])).unwrap();
     assert!(pieces.len() >= 2 && stats.blocks >= 9, "{stats:?}");
