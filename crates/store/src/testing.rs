@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arrow::array::{
-    Array, ArrayRef, FixedSizeBinaryArray, Int32Array, ListArray, StringArray, TimestampNanosecondArray, UInt32Array,
+    ArrayRef, FixedSizeBinaryArray, Int32Array, ListArray, StringArray, TimestampNanosecondArray, UInt32Array,
     new_empty_array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
