@@ -175,11 +175,3 @@ pub fn batch_keys(_batches: &[Arc<Batch>]) -> Vec<KeyStatistics> {
     let _: BTreeMap<u8, u8> = BTreeMap::new();
     todo!()
 }
-
-/// What a part says of itself, for when the catalog is lost.
-///
-/// # Errors
-/// `Corrupt` when it can't be read.
-pub fn read_meta(_disk: &Arc<dyn Disk>, _table: Table, _id: u64) -> Result<PartMeta> {
-    todo!()
-}

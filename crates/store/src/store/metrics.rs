@@ -99,6 +99,12 @@ impl Counters {
         add(&self.corruptions, 1);
     }
 
+    /// Merges so far.
+    #[cfg(test)]
+    pub fn merges(&self) -> u64 {
+        self.merges.load(Ordering::Relaxed)
+    }
+
     /// Damage found so far.
     #[cfg(test)]
     pub fn corruptions(&self) -> u64 {
