@@ -47,8 +47,8 @@ fn plain(field: &Field, rows: usize) -> ArrayRef {
         DataType::Int32 => Arc::new(Int32Array::from(vec![0; rows])),
         DataType::UInt32 => Arc::new(UInt32Array::from(vec![0; rows])),
         DataType::FixedSizeBinary(width) => {
-            let id = vec![1u8; usize::try_from(*width).unwrap()];
-            Arc::new(FixedSizeBinaryArray::try_from_iter(std::iter::repeat_n(id, rows)).unwrap())
+            let ids = vec![1u8; usize::try_from(*width).unwrap() * rows];
+            Arc::new(FixedSizeBinaryArray::new(*width, ids.into(), None))
         }
         DataType::List(item) => Arc::new(ListArray::new(
             item.clone(),

@@ -44,12 +44,12 @@ pub fn local(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Core> {
     let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(&options.directory));
     let path = options.directory.join(FILE);
     let mut damaged = false;
-    let catalog = match open_sqlite(&path) {
+    let catalog = match block_on(SqliteCatalog::open(&path)) {
         Err(error) if error.kind == ErrorKind::Corrupt => {
             let aside = move_aside(&path)?;
             tracing::error!(target: "causeway::store", "{error}; moved to {} and rebuilt from the parts", aside.display());
             damaged = true;
-            open_sqlite(&path)?
+            block_on(SqliteCatalog::open(&path))?
         }
         opened => opened?,
     };
@@ -58,15 +58,6 @@ pub fn local(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Core> {
         core.counters.corruption();
     }
     Ok(core)
-}
-
-fn open_sqlite(path: &Path) -> Result<SqliteCatalog> {
-    block_on(async {
-        let mut catalog = SqliteCatalog::open(path).await?;
-        // What can't be loaded is as damaged as what can't be opened.
-        catalog.load().await?;
-        Ok(catalog)
-    })
 }
 
 /// The store on any ground.
@@ -213,7 +204,7 @@ fn rebuilt(ground: &mut Ground, counters: &Counters) -> Result<CatalogState> {
     for table in Table::ALL {
         for name in ground.disk.list(&directory_of(table))? {
             let Some(id) = id_of(&name).filter(|_| name.ends_with(".parquet")) else { continue };
-            match read_meta(&ground.disk, table, id) {
+            match read_meta(&ground.disk, table, id).map(|record| record.meta) {
                 Ok(meta) => found.push(meta),
                 Err(error) => {
                     counters.corruption();

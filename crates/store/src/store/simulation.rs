@@ -110,7 +110,10 @@ impl Run {
                 self.clock.wall.store(wall, Ordering::SeqCst);
                 self.clock.monotonic.fetch_add(3_000_000_000, Ordering::SeqCst);
             }
-            93..95 => self.disk.stop_at_operation(1 + self.rng.below(25), Stop::PowerCut),
+            93..96 => {
+                let stop = if self.rng.below(2) == 0 { Stop::Power } else { Stop::Process };
+                self.disk.stop_at_operation(1 + self.rng.below(25), stop);
+            }
             _ => self.crash(),
         }
         if self.disk.stopped().is_some() {
@@ -120,7 +123,8 @@ impl Run {
 
     fn crash(&mut self) {
         self.merges += self.core.counters.merges();
-        self.disk = self.disk.crash();
+        // The power goes off, or only the process is killed.
+        if self.disk.stopped() == Some(Stop::Process) { self.disk.restart() } else { self.disk = self.disk.crash() }
         self.disk.set_capacity_bytes(u64::MAX);
         self.catalog.heal();
         if self.rng.below(4) == 0 {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::array::AsArray;
 use causeway_model::{Appender as _, Delivery, ErrorKind, SystemClock, Table};
 
 use super::core::{Core, Queued};
