@@ -96,8 +96,7 @@ impl SqliteCatalog {
             .map_err(refused)?;
         let known = usize::try_from(known.unwrap_or(0)).map_err(|_| Error::corrupt("catalog: schema version"))?;
         if known > MIGRATIONS.len() {
-            let message =
-                format!("catalog: schema {known} is newer than {}: start a newer program", MIGRATIONS.len());
+            let message = format!("catalog: schema {known} is newer than {}: start a newer program", MIGRATIONS.len());
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         for (version, statements) in (1i64..).zip(MIGRATIONS).skip(known) {
@@ -242,9 +241,11 @@ async fn step(connection: &mut SqliteConnection, commit: &CatalogCommit) -> Resu
 impl Catalog for SqliteCatalog {
     async fn load(&mut self) -> Result<Option<CatalogState>> {
         let mut transaction = self.connection()?.begin().await.map_err(refused)?;
-        let state = sqlx::query("SELECT * FROM catalog_state").fetch_optional(&mut *transaction).await.map_err(refused)?;
+        let state =
+            sqlx::query("SELECT * FROM catalog_state").fetch_optional(&mut *transaction).await.map_err(refused)?;
         let Some(state) = state else { return Ok(None) };
-        let parts = sqlx::query("SELECT * FROM parts ORDER BY id").fetch_all(&mut *transaction).await.map_err(refused)?;
+        let parts =
+            sqlx::query("SELECT * FROM parts ORDER BY id").fetch_all(&mut *transaction).await.map_err(refused)?;
         Ok(Some(CatalogState {
             version: natural(&state, "version")?,
             next_part_id: natural(&state, "next_part_id")?,

@@ -122,7 +122,8 @@ impl Core {
     fn log(&self, group: &[Queued]) -> Result<u64> {
         let free = self.disk.free_bytes()?;
         if free < self.options.disk_reserve_bytes {
-            let message = format!("the disk is full: {free} bytes are free, {} are reserved", self.options.disk_reserve_bytes);
+            let message =
+                format!("the disk is full: {free} bytes are free, {} are reserved", self.options.disk_reserve_bytes);
             return Err(Error::unavailable(message));
         }
         let payloads: Vec<&[u8]> = group.iter().map(|queued| queued.payload.as_slice()).collect();

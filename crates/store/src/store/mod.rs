@@ -203,7 +203,8 @@ impl Store {
         let payload = delivery::encode(&delivery)?;
         if payload.len() as u64 > self.core.options.wal.record_bytes_max {
             self.core.counters.refuse(Refusal::Size);
-            let message = format!("a delivery of {} bytes is over {}", payload.len(), self.core.options.wal.record_bytes_max);
+            let message =
+                format!("a delivery of {} bytes is over {}", payload.len(), self.core.options.wal.record_bytes_max);
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         self.workers.append(&self.core, Queued { payload, delivery }).await

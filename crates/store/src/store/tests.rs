@@ -38,8 +38,7 @@ impl Bench {
     }
 
     fn open(&self) -> Core {
-        let ground =
-            Ground { disk: Arc::new(self.disk.clone()), catalog: Box::new(self.catalog.clone()), lock: None };
+        let ground = Ground { disk: Arc::new(self.disk.clone()), catalog: Box::new(self.catalog.clone()), lock: None };
         open(self.options.clone(), self.clock.clone(), ground).unwrap()
     }
 
