@@ -37,8 +37,6 @@ pub struct Problems {
     pub append: Option<String>,
     /// Of the last flush.
     pub flush: Option<String>,
-    /// Of the last merge or removal.
-    pub maintenance: Option<String>,
 }
 
 /// The store without its threads.

@@ -31,7 +31,6 @@ impl Core {
             }
         }
         self.delete_trash();
-        self.problems.lock().maintenance = done.as_ref().err().map(|error| error.message.clone());
         done
     }
 
