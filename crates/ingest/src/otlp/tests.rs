@@ -1,0 +1,1 @@
+//! Does OTLP decode to what was sent?
