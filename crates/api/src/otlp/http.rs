@@ -34,13 +34,12 @@ pub fn routes() -> Router<Arc<Desk>> {
 
 async fn export(State(desk): State<Arc<Desk>>, signal: Signal, request: Request) -> Response {
     let encoding = encoding_of(request.headers());
-    let answer = match encoding {
-        Ok(encoding) => take(&desk, signal, encoding, request).await,
-        Err(error) => Err(error),
+    let encoding = match encoding {
+        Ok(encoding) => encoding,
+        // A body of another type can't be answered in that type; JSON can at least be read by a person.
+        Err(error) => return refuse(&error, Encoding::Json),
     };
-    // A body of another type can't be answered in that type; JSON can at least be read by a person.
-    let encoding = encoding.unwrap_or(Encoding::Json);
-    match answer {
+    match take(&desk, signal, encoding, request).await {
         Ok(kept) => {
             let response = ExportResponse::new(&kept);
             match encoding {

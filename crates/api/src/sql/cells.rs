@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, OffsetSizeTrait, GenericListArray, StructArray};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Date64Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    ArrowNativeType, ArrowPrimitiveType, DataType, Date32Type, Date64Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use causeway_model::{Result, json_escape_into};
 
 /// Writes the value of one row.
-pub type Cell<'a> = Box<dyn Fn(usize, &mut String) + Send + 'a>;
+pub type Cell<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
 
 /// Where values go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +170,7 @@ fn bytes(array: &ArrayRef, style: Style) -> Cell<'_> {
 }
 
 fn timestamps(array: &ArrayRef, unit: TimeUnit, style: Style) -> Cell<'_> {
-    let value: Box<dyn Fn(usize) -> i64 + Send + '_> = match unit {
+    let value: Box<dyn Fn(usize) -> i64 + '_> = match unit {
         TimeUnit::Second => Box::new(move |row| array.as_primitive::<TimestampSecondType>().value(row)),
         TimeUnit::Millisecond => Box::new(move |row| array.as_primitive::<TimestampMillisecondType>().value(row)),
         TimeUnit::Microsecond => Box::new(move |row| array.as_primitive::<TimestampMicrosecondType>().value(row)),
