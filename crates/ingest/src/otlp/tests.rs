@@ -1,1 +1,0 @@
-//! Does OTLP decode to what was sent?
