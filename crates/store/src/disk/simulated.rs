@@ -34,6 +34,15 @@ pub enum Operation {
     Truncate(PathBuf, u64),
 }
 
+/// What ends the operations of a [`SimulatedDisk`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The power goes off: [`SimulatedDisk::crash`] tells what is left.
+    Power,
+    /// The process is killed: the system still has all that was written, and [`SimulatedDisk::restart`] goes on.
+    Process,
+}
+
 /// A disk in memory; clones are the same disk.
 #[derive(Debug, Clone)]
 pub struct SimulatedDisk {
@@ -153,7 +162,9 @@ struct State {
     capacity_bytes: u64,
     appends_to_failure: Option<u64>,
     syncs_to_failure: Option<u64>,
-    operations_to_stop: Option<u64>,
+    /// Operations left, and what stops then.
+    stop: Option<(u64, Stop)>,
+    refuses_truncate: bool,
     operations: Vec<Operation>,
 }
 
@@ -181,18 +192,18 @@ fn strikes(countdown: &mut Option<u64>) -> bool {
 }
 
 impl State {
-    /// Notes an operation; an error once the power is off, and `true` when it goes off in the middle of this one.
-    fn begin(&mut self, operation: Operation, path: &Path) -> Result<bool> {
+    /// Notes an operation; an error once all is stopped, and what stops when it does so in the middle of this one.
+    fn begin(&mut self, operation: Operation, path: &Path) -> Result<Option<Stop>> {
         if self.operations.len() < OPERATIONS_MAX {
             self.operations.push(operation);
         }
-        match &mut self.operations_to_stop {
-            Some(0) => Err(refused("power is off", path)),
-            Some(left) => {
+        match &mut self.stop {
+            Some((0, _)) => Err(refused("stopped", path)),
+            Some((left, stop)) => {
                 *left -= 1;
-                Ok(*left == 0)
+                Ok((*left == 0).then_some(*stop))
             }
-            None => Ok(false),
+            None => Ok(None),
         }
     }
 
@@ -235,7 +246,8 @@ impl SimulatedDisk {
             capacity_bytes,
             appends_to_failure: None,
             syncs_to_failure: None,
-            operations_to_stop: None,
+            stop: None,
+            refuses_truncate: false,
             operations: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -273,9 +285,24 @@ impl SimulatedDisk {
         self.state.lock().syncs_to_failure = Some(count);
     }
 
-    /// The power goes off in the middle of the `count`-th operation from now; all later ones fail. Then [`Self::crash`].
-    pub fn stop_at_operation(&self, count: u64) {
-        self.state.lock().operations_to_stop = Some(count);
+    /// The power goes off, or the process is killed, in the middle of the `count`-th operation from now; all later ones fail.
+    pub fn stop_at_operation(&self, count: u64, stop: Stop) {
+        self.state.lock().stop = Some((count, stop));
+    }
+
+    /// What has stopped the disk, if anything has.
+    pub fn stopped(&self) -> Option<Stop> {
+        self.state.lock().stop.and_then(|(left, stop)| (left == 0).then_some(stop))
+    }
+
+    /// A new process finds the disk as the last one left it, without a power cut in between.
+    pub fn restart(&self) {
+        self.state.lock().stop = None;
+    }
+
+    /// Whether each [`File::truncate`] fails.
+    pub fn refuse_truncate(&self, refuse: bool) {
+        self.state.lock().refuses_truncate = refuse;
     }
 
     /// The disk is full once its files hold this many bytes.
@@ -442,7 +469,7 @@ impl File for SimulatedFile {
             length = usize::try_from(free).unwrap_or(length);
             problem = Some("no space left");
         }
-        if strikes(&mut state.appends_to_failure) || stops {
+        if strikes(&mut state.appends_to_failure) || stops.is_some() {
             length = usize::try_from(state.rng.below(length as u64 + 1)).unwrap_or(0);
             problem = Some("append failed");
         }
@@ -469,6 +496,9 @@ impl File for SimulatedFile {
         self.check_writable()?;
         let mut state = self.state.lock();
         state.begin(Operation::Truncate(self.path.clone(), length), &self.path)?;
+        if state.refuses_truncate {
+            return Err(refused("truncate failed", &self.path));
+        }
         let node = state.nodes.get_mut(&self.node).ok_or_else(|| missing(&self.path))?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > node.current.len() {
@@ -483,7 +513,10 @@ impl File for SimulatedFile {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let stops = state.begin(Operation::Sync(self.path.clone()), &self.path)?;
-        let fails = strikes(&mut state.syncs_to_failure) || stops;
+        if stops == Some(Stop::Process) {
+            return Err(refused("killed", &self.path));
+        }
+        let fails = strikes(&mut state.syncs_to_failure) || stops.is_some();
         let node = state.nodes.get_mut(&self.node).ok_or_else(|| missing(&self.path))?;
         if fails {
             node.sync_fails(&mut state.rng);
@@ -560,9 +593,10 @@ mod tests {
         assert!(file.append(b"seven!!").is_err());
         assert_eq!(file.len().unwrap(), used + 4, "what fits is written");
         disk.set_capacity_bytes(u64::MAX);
-        disk.stop_at_operation(1);
+        disk.stop_at_operation(1, Stop::Power);
         assert!(file.append(b"dark").is_err());
         assert!(file.sync().is_err() && disk.remove(Path::new("d/x")).is_err());
+        assert_eq!(disk.stopped(), Some(Stop::Power));
         assert!(disk.operations().contains(&Operation::Remove(PathBuf::from("d/x"))));
         assert!(disk.open(Path::new("d/x")).unwrap().append(b"no").is_err());
     }
