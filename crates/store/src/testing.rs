@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arrow::array::{
-    Array, ArrayRef, FixedSizeBinaryArray, Int32Array, ListArray, StringArray, TimestampNanosecondArray, UInt32Array,
-    new_empty_array, new_null_array,
+    ArrayRef, AsArray, FixedSizeBinaryArray, Int32Array, ListArray, RecordBatch, StringArray, TimestampNanosecondArray,
+    UInt32Array, new_empty_array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, TimestampNanosecondType};
 use causeway_model::{
-    AttributeSets, AttributeSetsBuilder, Batch, Clock, ColumnLevel, Delivery, KeyDictionary, LedgerEntry, Side, Signal,
-    Table, Value,
+    AttributeSets, AttributeSetsBuilder, Batch, Clock, ColumnLevel, Delivery, KeyDictionary, LedgerEntry, Result, Side,
+    Signal, Table, Value,
 };
+
+use crate::Snapshot;
+use crate::part::{Part, scan_batch};
+use crate::scan::{Pruning, Scan, ScanColumn};
 
 /// A clock that a test turns.
 #[derive(Debug, Default)]
@@ -109,4 +113,59 @@ pub fn log_delivery(service: &str, resource: &[(&str, &str)], times: &[i64]) -> 
             dropped: vec![("invalid_trace_id".to_owned(), 1)],
         }],
     }
+}
+
+/// A delivery of logs, spans and samples with these times; series come with the samples.
+pub fn mixed_delivery(service: &str, version: &str, logs: &[i64], spans: &[i64], samples: &[i64]) -> Delivery {
+    let resource = [("service.version", version), ("host.name", "h")];
+    let entry = |signal: Signal, times: &[i64]| LedgerEntry {
+        signal,
+        received: times.len() as u64 + 2,
+        stored: times.len() as u64,
+        dropped: vec![("invalid_span_id".to_owned(), 2)],
+    };
+    let mut batches = vec![batch(Table::Logs, service, &resource, logs), batch(Table::Spans, service, &resource, spans)];
+    if !samples.is_empty() {
+        batches.push(batch(Table::MetricSeries, service, &resource, &samples[..1]));
+        batches.push(batch(Table::MetricSamples, service, &[], samples));
+    }
+    Delivery {
+        sender: format!("test {service}"),
+        received_unix_nano: logs.iter().chain(spans).chain(samples).copied().next().unwrap_or(0),
+        batches,
+        ledger: vec![entry(Signal::Logs, logs), entry(Signal::Spans, spans), entry(Signal::Metrics, samples)],
+    }
+}
+
+/// The scan that reads the times of a table.
+pub fn times_scan(table: Table) -> Scan {
+    let pruning = Pruning::default();
+    Scan { table, columns: vec![ScanColumn::Fixed(0)], filters: Vec::new(), pruning, batch_rows: 8_192 }
+}
+
+fn times_of(batch: &RecordBatch) -> Vec<i64> {
+    batch.column(0).as_primitive::<TimestampNanosecondType>().values().to_vec()
+}
+
+/// The times of all rows of a part.
+pub fn part_times(part: &Part) -> Result<Vec<i64>> {
+    let scan = times_scan(part.meta().table);
+    let mut times = Vec::new();
+    for piece in part.plan(&scan)?.0 {
+        for batch in part.read(&scan, &piece)? {
+            times.extend(times_of(&batch?));
+        }
+    }
+    Ok(times)
+}
+
+/// The times of all rows of a table, sorted.
+pub fn times(snapshot: &Snapshot, table: Table) -> Vec<i64> {
+    let view = snapshot.tables.iter().find(|view| view.table == table).unwrap();
+    let mut times: Vec<i64> = view.parts.iter().flat_map(|part| part_times(part).unwrap()).collect();
+    for batch in &view.memory {
+        times.extend(times_of(&scan_batch(batch, &times_scan(table)).unwrap()));
+    }
+    times.sort_unstable();
+    times
 }

@@ -287,7 +287,11 @@ impl SimulatedDisk {
 
     /// The power goes off, or the process is killed, in the middle of the `count`-th operation from now; all later ones fail.
     pub fn stop_at_operation(&self, count: u64, stop: Stop) {
-        self.state.lock().stop = Some((count, stop));
+        let mut state = self.state.lock();
+        // What has stopped stays so: a later plan must not bring it back.
+        if !matches!(state.stop, Some((0, _))) {
+            state.stop = Some((count, stop));
+        }
     }
 
     /// What has stopped the disk, if anything has.

@@ -67,7 +67,7 @@ pub struct Core {
     /// One flush at a time.
     pub flushing: Mutex<()>,
     /// Held to the end.
-    pub lock: Option<DirectoryLock>,
+    pub _lock: Option<DirectoryLock>,
 }
 
 impl Core {
@@ -143,6 +143,13 @@ impl Core {
             || state.active_since.is_some_and(|since| now.saturating_sub(since) >= age_max)
     }
 
+    /// Whether memory has just become full. Unlike [`Self::flush_is_due`] not true while a flush is being tried: a disk that
+    /// refuses is asked again at each tick, not at each delivery.
+    pub fn flush_is_wanted(&self) -> bool {
+        let state = self.state.lock();
+        state.frozen.is_none() && state.active.bytes() >= self.options.memtable_bytes_max
+    }
+
     /// Brings all that is in memory now into parts.
     ///
     /// # Errors
@@ -171,16 +178,16 @@ impl Core {
     }
 
     /// Writes the copy beside the catalog and cuts the log, where an earlier flush has not come to it.
-    fn finish_flush(&self) -> Result<()> {
-        let (flushed, copied) = {
-            let state = self.state.lock();
-            (state.flushed_sequence, state.copied_sequence)
-        };
-        if copied < flushed {
-            let state = self.load_flushed()?;
-            rebuild::write_copy(&self.disk, &state)?;
-            self.state.lock().copied_sequence = state.sequence;
-            self.wal.lock().cut(state.sequence)?;
+    pub fn finish_flush(&self) -> Result<()> {
+        let Some(flushed) = self.state.lock().uncopied.clone() else { return Ok(()) };
+        rebuild::write_copy(&self.disk, &flushed)?;
+        {
+            let mut state = self.state.lock();
+            state.copied_sequence = flushed.sequence;
+            state.uncopied.take_if(|newest| newest.sequence == flushed.sequence);
+        }
+        if let Err(error) = self.wal.lock().cut(flushed.sequence) {
+            tracing::warn!(target: "causeway::store", "the log stays longer than it must: {error}");
         }
         Ok(())
     }
@@ -199,7 +206,7 @@ impl Core {
             match written.and_then(|meta| self.open_part(meta)) {
                 Ok(part) => parts.push(part),
                 Err(error) => {
-                    self.discard(Trash { table, id: new.id, part: None, since: 0 });
+                    self.discard(Trash { table, id: new.id, part: None, since: None });
                     parts.into_iter().for_each(|part| self.discard_part(part));
                     return Err(error.context(format!("flush of {}", table.name())));
                 }
@@ -226,7 +233,7 @@ impl Core {
     /// A part that never counted goes.
     pub fn discard_part(&self, part: Arc<Part>) {
         let (table, id) = (part.meta().table, part.meta().id);
-        self.discard(Trash { table, id, part: Some(part), since: 0 });
+        self.discard(Trash { table, id, part: Some(part), since: None });
     }
 
     /// What reality says.

@@ -7,7 +7,7 @@ use causeway_model::Result;
 use futures::executor::block_on;
 
 use super::core::Core;
-use crate::catalog::{Catalog, CatalogCommit, Flushed};
+use crate::catalog::{Catalog, CatalogCommit};
 use crate::part::Part;
 
 /// A commit and the parts that it adds, open.
@@ -69,15 +69,6 @@ impl Core {
     /// What the catalog answers; it stays unknown.
     pub fn settle(&self) -> Result<()> {
         self.settle_doubt(&mut self.keeper.lock()).map(|_| ())
-    }
-
-    /// What the catalog says was flushed.
-    ///
-    /// # Errors
-    /// What the catalog answers.
-    pub fn load_flushed(&self) -> Result<Flushed> {
-        let mut keeper = self.keeper.lock();
-        Ok(block_on(keeper.catalog.load())?.unwrap_or_default().flushed)
     }
 
     /// Whether the commit in doubt, if any, took place.

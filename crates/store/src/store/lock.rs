@@ -30,7 +30,7 @@ impl DirectoryLock {
             Err(Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
                 // The number is only for the message; the lock itself is what counts.
-                let _ = file.by_ref().take(20).read_to_string(&mut holder);
+                let _ = (&file).take(20).read_to_string(&mut holder);
                 let message = format!("{}: in use by process {}", directory.display(), holder.trim());
                 return Err(Error::unavailable(message));
             }

@@ -106,7 +106,7 @@ impl Core {
         let merged = match merged {
             Ok(merged) => merged,
             Err(error) => {
-                self.discard(Trash { table, id: new.id, part: None, since: 0 });
+                self.discard(Trash { table, id: new.id, part: None, since: None });
                 if error.kind == ErrorKind::Corrupt {
                     self.suspect(&parts, &error.message);
                     return Ok(true);
@@ -147,7 +147,7 @@ impl Core {
             let mut state = self.state.lock();
             // Nobody can take a part out of the trash, so a count of one stays one.
             let ripe = |trash: &mut Trash| {
-                (trash.since == 0 || now.saturating_sub(trash.since) >= grace)
+                trash.since.is_none_or(|since| now.saturating_sub(since) >= grace)
                     && trash.part.as_ref().is_none_or(|part| Arc::strong_count(part) == 1)
             };
             state.trash.extract_if(.., ripe).collect()

@@ -3,7 +3,7 @@
 //! Kept in memory only: after a restart, or beyond the limit, a row is stored again. Readers take series DISTINCT, so that
 //! costs bytes and never correctness.
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::TimestampNanosecondType;
 use causeway_model::{Batch, Result, Table};
 use hashbrown::HashSet;

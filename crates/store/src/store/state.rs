@@ -46,8 +46,8 @@ pub struct Trash {
     pub id: u64,
     /// The part, when it was open: snapshots may still hold it.
     pub part: Option<Arc<Part>>,
-    /// Since when, monotonic nanoseconds.
-    pub since: u64,
+    /// Since when, monotonic nanoseconds; `None` when nobody ever saw it, so that no grace is due.
+    pub since: Option<u64>,
 }
 
 /// The files of a part.
@@ -72,6 +72,8 @@ pub struct State {
     pub flushed_sequence: u64,
     /// Deliveries up to here are in parts and in the copy beside the catalog.
     pub copied_sequence: u64,
+    /// What the copy does not say yet.
+    pub uncopied: Option<Flushed>,
     /// The ledger as of `sequence`.
     pub ledger: Ledger,
     /// The change tracker as of `sequence`.
@@ -92,7 +94,8 @@ impl State {
         }
         self.ledger.add(&delivery.sender, &delivery.ledger);
         for batch in delivery.batches {
-            self.active.insert(Arc::new(self.without_known_series(batch)));
+            let batch = Arc::new(self.without_known_series(batch));
+            self.active.insert(batch);
         }
         self.sequence = sequence;
         self.active_since.get_or_insert(now);
@@ -137,7 +140,7 @@ impl State {
     pub fn apply(&mut self, commit: &CatalogCommit, parts: Vec<Arc<Part>>, now: u64) {
         for slots in self.tables.values_mut() {
             for slot in slots.extract_if(.., |slot| commit.remove.contains(&slot.meta.id)) {
-                self.trash.push(Trash { table: slot.meta.table, id: slot.meta.id, part: slot.part, since: now });
+                self.trash.push(Trash { table: slot.meta.table, id: slot.meta.id, part: slot.part, since: Some(now) });
                 if slot.meta.table == Table::MetricSeries && commit.add.is_empty() {
                     self.series.clear();
                 }
@@ -149,6 +152,7 @@ impl State {
         if let Some(flushed) = &commit.flushed {
             self.flushed_sequence = flushed.sequence;
             self.frozen = None;
+            self.uncopied = Some(flushed.clone());
         }
     }
 

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! Is everything that was acknowledged replayed once, in order, with its bytes, whatever the disk did?
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
@@ -456,6 +456,7 @@ fn format_1_is_still_what_is_written() {
 #[test]
 #[ignore = "writes the fixtures of a new format; those of an old one are never written again"]
 fn write_fixtures() {
+    assert!(!fixtures().exists(), "a format that is out in the world stays as it is");
     let third = "third, with ünïcode".as_bytes();
     let good = segment(header(1, 0, 0), &[&[(1, b"first"), (2, b"")], &[(3, third)]]).len() as u64;
     let first = pieces(header(1, 0, 0), &[&[(1, b"first"), (2, b"")], &[(3, third)], &[(4, b"abandoned")]]);
