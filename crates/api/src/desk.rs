@@ -66,8 +66,7 @@ impl Desk {
 
     /// Everything: OTLP over HTTP and gRPC, SQL, and the operator's pages.
     pub fn all(self: &Arc<Self>) -> Router {
-        let routes =
-            otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
+        let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
         self.finish(routes.fallback(operator::not_found))
     }
 

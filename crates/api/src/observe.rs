@@ -195,7 +195,8 @@ fn write_sample(metric: &Metric, suffix: &str, bound: Option<&str>, value: f64, 
         })
         .collect();
     let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-    let value = if value.is_infinite() { if value > 0.0 { "+Inf".into() } else { "-Inf".into() } } else { value.to_string() };
+    let value =
+        if value.is_infinite() { if value > 0.0 { "+Inf".into() } else { "-Inf".into() } } else { value.to_string() };
     let _ = writeln!(out, "{}{suffix}{labels} {value}", metric.name);
 }
 

@@ -22,8 +22,10 @@ pub enum Command {
     /// Take telemetry in and answer questions, until SIGTERM or SIGINT
     Serve(Box<ServeArguments>),
     /// Ask a question
-    #[command(after_help = "Exit codes: 0 answered; 1 the query failed; 2 wrong usage; 3 no server could be reached, or the \
-                            store could not be opened; 4 the answer is partial.")]
+    #[command(
+        after_help = "Exit codes: 0 answered; 1 the query failed; 2 wrong usage; 3 no server could be reached, or the \
+                            store could not be opened; 4 the answer is partial."
+    )]
     Sql(SqlArguments),
     /// Print the completion script of a shell
     Completion {
@@ -144,8 +146,8 @@ mod tests {
     #[test]
     fn parameters_are_json_or_text() {
         let cli = Cli::try_parse_from([
-            "causeway", "sql", "q", "--param", "5", "--param", "cart", "--param", "\"5\"", "--param", "-1.5", "--param",
-            "null", "--param", "[1]",
+            "causeway", "sql", "q", "--param", "5", "--param", "cart", "--param", "\"5\"", "--param", "-1.5",
+            "--param", "null", "--param", "[1]",
         ]);
         let Command::Sql(arguments) = cli.unwrap().command else { panic!("not sql") };
         let expected = serde_json::json!([5, "cart", "5", -1.5, null, "[1]"]);

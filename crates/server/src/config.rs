@@ -77,8 +77,8 @@ impl SettingsSource {
     /// # Errors
     /// `Invalid`, naming file and line.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
         Self::parse(&text).map_err(|error| error.context(path.display()))
     }
 

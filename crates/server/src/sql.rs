@@ -216,8 +216,8 @@ async fn print(
     while let Some(chunk) = chunks.next().await {
         json.extend_from_slice(&chunk?);
     }
-    let table: Table = serde_json::from_slice(&json)
-        .map_err(|error| Failure::Query(format!("the answer can't be read: {error}")))?;
+    let table: Table =
+        serde_json::from_slice(&json).map_err(|error| Failure::Query(format!("the answer can't be read: {error}")))?;
     written(out.write_all(table.render().as_bytes()).and_then(|()| out.flush())).map(|_| ())
 }
 

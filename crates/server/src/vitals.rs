@@ -46,7 +46,8 @@ impl Vitals for HouseVitals {
 
 fn ledger_metrics(row: &LedgerRow, metrics: &mut Vec<Metric>) {
     let labels = || vec![("signal", row.signal.name().to_owned()), ("sender", row.sender.clone())];
-    let counter = |name, help, labels, value: u64| Metric { name, help, labels, reading: Reading::Counter(value as f64) };
+    let counter =
+        |name, help, labels, value: u64| Metric { name, help, labels, reading: Reading::Counter(value as f64) };
     metrics.push(counter("causeway_ledger_received_total", "Records received.", labels(), row.received));
     metrics.push(counter("causeway_ledger_stored_total", "Records stored.", labels(), row.stored));
     for (reason, count) in &row.dropped {

@@ -77,7 +77,9 @@ async fn take(desk: &Desk, signal: Signal, request: Request) -> Result<Kept> {
     let (compressed, message) = unframe(body)?;
     let compression = match (compressed, offered) {
         (false, _) => Compression::Identity,
-        (true, Compression::Identity) => return Err(Error::invalid("the message is compressed, grpc-encoding is not set")),
+        (true, Compression::Identity) => {
+            return Err(Error::invalid("the message is compressed, grpc-encoding is not set"));
+        }
         (true, offered) => offered,
     };
     desk.intake.keep(Call { signal, encoding: Encoding::Protobuf, compression, sender }, message, charge).await
@@ -86,7 +88,8 @@ async fn take(desk: &Desk, signal: Signal, request: Request) -> Result<Kept> {
 /// The one message of a unary call, and whether it is compressed.
 fn unframe(mut body: Bytes) -> Result<(bool, Bytes)> {
     let wrong = || Error::invalid("the body is not one gRPC message");
-    let prefix: [u8; PREFIX_BYTES] = body.get(..PREFIX_BYTES).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
+    let prefix: [u8; PREFIX_BYTES] =
+        body.get(..PREFIX_BYTES).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
     let [flag, length @ ..] = prefix;
     let message = body.split_off(PREFIX_BYTES);
     if flag > 1 || u64::from(u32::from_be_bytes(length)) != message.len() as u64 {
@@ -155,7 +158,9 @@ mod tests {
         let framed = |bytes: &[u8]| unframe(Bytes::copy_from_slice(bytes));
         assert_eq!(framed(&[0, 0, 0, 0, 2, 7, 8]).unwrap(), (false, Bytes::from_static(&[7, 8])));
         assert_eq!(framed(&[1, 0, 0, 0, 0]).unwrap(), (true, Bytes::new()));
-        for wrong in [&[][..], &[0, 0, 0, 0], &[2, 0, 0, 0, 0], &[0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 9], &[0, 255, 255, 255, 255]] {
+        for wrong in
+            [&[][..], &[0, 0, 0, 0], &[2, 0, 0, 0, 0], &[0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 9], &[0, 255, 255, 255, 255]]
+        {
             assert!(framed(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -23,9 +23,7 @@ const JSON: &str = "application/json";
 
 /// A path for each signal.
 pub fn routes() -> Router<Arc<Desk>> {
-    let route = |signal| {
-        post(move |desk, request| export(desk, signal, request)).fallback(wrong_method)
-    };
+    let route = |signal| post(move |desk, request| export(desk, signal, request)).fallback(wrong_method);
     Router::new()
         .route("/v1/logs", route(Signal::Logs))
         .route("/v1/traces", route(Signal::Spans))

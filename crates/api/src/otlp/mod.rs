@@ -3,7 +3,7 @@
 
 pub mod grpc;
 pub mod http;
-mod rpc;
+pub(crate) mod rpc;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +138,19 @@ impl Intake {
     }
 }
 
+#[cfg(test)]
+impl Intake {
+    /// Bytes in flight.
+    pub fn metrics_bytes(&self) -> usize {
+        self.budget.bytes()
+    }
+
+    /// A share of the bytes in flight.
+    pub fn charge(&self) -> Charge {
+        self.budget.charge()
+    }
+}
+
 /// What was dropped, in words.
 fn reasons(dropped: &[(&'static str, u64)]) -> String {
     let words: Vec<String> = dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
@@ -150,7 +163,8 @@ fn sender(protocol: &str, headers: &::http::HeaderMap, extensions: &::http::Exte
     let product = agent.as_deref().and_then(|agent| agent.split_whitespace().next()).unwrap_or("unknown");
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || "._/+-".contains(letter) { letter } else { '_' };
     let product: String = product.chars().take(CLIENT_CHARS_MAX).map(plain).collect();
-    let peer = extensions.get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.0.ip().to_canonical().to_string());
+    let peer =
+        extensions.get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.0.ip().to_canonical().to_string());
     format!("{protocol} {product} {peer}")
 }
 

@@ -3,11 +3,11 @@
 
 use std::fmt::Write as _;
 
-use arrow::array::{Array, ArrayRef, AsArray, MapArray, OffsetSizeTrait, GenericListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, StructArray};
 use arrow::datatypes::{
-    ArrowNativeType, ArrowPrimitiveType, DataType, Date32Type, Date64Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowNativeType, ArrowPrimitiveType, DataType, Date32Type, Date64Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use base64::Engine as _;
@@ -72,7 +72,15 @@ fn value_writer(array: &ArrayRef, style: Style) -> Result<Cell<'_>> {
         DataType::Float32 => {
             let array = array.as_primitive::<Float32Type>();
             // By way of its shortest text: 0.1 stays 0.1.
-            Box::new(move |row, out| float(array.value(row).is_finite(), f64::from(array.value(row)), &format!("{:?}", array.value(row)), style, out))
+            Box::new(move |row, out| {
+                float(
+                    array.value(row).is_finite(),
+                    f64::from(array.value(row)),
+                    &format!("{:?}", array.value(row)),
+                    style,
+                    out,
+                )
+            })
         }
         DataType::Float64 => {
             let array = array.as_primitive::<Float64Type>();
@@ -87,7 +95,9 @@ fn value_writer(array: &ArrayRef, style: Style) -> Result<Cell<'_>> {
             let array = array.as_string_view();
             Box::new(move |row, out| style.string(array.value(row), out))
         }
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => bytes(array, style),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            bytes(array, style)
+        }
         DataType::Timestamp(unit, _) => timestamps(array, *unit, style),
         DataType::Date32 => {
             let array = array.as_primitive::<Date32Type>();
@@ -321,7 +331,10 @@ mod tests {
         assert_eq!(written(BinaryArray::from(vec![&[0u8, 255][..]]), json), ["\"AP8=\""]);
         let ids = FixedSizeBinaryArray::try_from_iter([[0u8, 0xab].as_slice()].into_iter()).unwrap();
         assert_eq!(written(ids, json), ["\"00ab\""]);
-        assert_eq!(written(Decimal128Array::from(vec![12345]).with_precision_and_scale(9, 2).unwrap(), json), ["123.45"]);
+        assert_eq!(
+            written(Decimal128Array::from(vec![12345]).with_precision_and_scale(9, 2).unwrap(), json),
+            ["123.45"]
+        );
         assert_eq!(written(StringArray::from(vec![Some("a\"b"), None]), Style::Text), ["a\"b", ""]);
     }
 

@@ -93,7 +93,8 @@ pub async fn encode(answer: Answer, format: Format) -> Result<Encoded> {
     let mut out = Vec::new();
     writer.begin(&mut out)?;
     let failure = Arc::new(OnceLock::new());
-    let state = State { writer, rows, slices, ended, done: false, report: report.clone(), failure: failure.clone(), out };
+    let state =
+        State { writer, rows, slices, ended, done: false, report: report.clone(), failure: failure.clone(), out };
     let chunks = futures::stream::unfold(state, |mut state| async move {
         let chunk = state.next().await?;
         Some((chunk, state))
@@ -317,9 +318,10 @@ fn type_name(data_type: &DataType) -> String {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".into(),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytes".into(),
         DataType::FixedSizeBinary(_) => "id".into(),
-        DataType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Microsecond | TimeUnit::Millisecond | TimeUnit::Second, _) => {
-            "timestamp".into()
-        }
+        DataType::Timestamp(
+            TimeUnit::Nanosecond | TimeUnit::Microsecond | TimeUnit::Millisecond | TimeUnit::Second,
+            _,
+        ) => "timestamp".into(),
         DataType::Boolean => "bool".into(),
         DataType::Dictionary(_, value) => type_name(value),
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
