@@ -8,15 +8,34 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, binary_expr};
 use datafusion::optimizer::AnalyzerRule;
+use datafusion::sql::sqlparser::ast::BinaryOperator as SqlOperator;
 
 use crate::limits::to_datafusion;
 
-/// Reads strings beside ids as hex.
+/// Reads strings beside ids as hex: comparisons while SQL is planned, where types are checked first, lists afterwards.
 #[derive(Debug)]
 pub(crate) struct HexIds;
+
+impl ExprPlanner for HexIds {
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let op = match &raw.op {
+            SqlOperator::Eq => Operator::Eq,
+            SqlOperator::NotEq => Operator::NotEq,
+            SqlOperator::Lt => Operator::Lt,
+            SqlOperator::LtEq => Operator::LtEq,
+            SqlOperator::Gt => Operator::Gt,
+            SqlOperator::GtEq => Operator::GtEq,
+            _ => return Ok(PlannerResult::Original(raw)),
+        };
+        let expr = binary_expr(raw.left.clone(), op, raw.right.clone());
+        let compared = compare_hex(expr, schema)?;
+        Ok(if compared.transformed { PlannerResult::Planned(compared.data) } else { PlannerResult::Original(raw) })
+    }
+}
 
 impl AnalyzerRule for HexIds {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use causeway_model::{Error, ErrorKind, Result, Table};
 use causeway_query::{Answer, Answerer, Question, Report};
-use causeway_store::Store;
+use causeway_store::{LedgerRow, Snapshot, Store};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::temporal_conversions::timestamp_ns_to_datetime;
@@ -36,6 +36,24 @@ const STACK_BYTES: usize = 16 << 20;
 /// What an asker waits before it comes back when too many ask at once.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Where snapshots come from: the store, or in tests what they made up.
+pub(crate) trait Source: Send + Sync + std::fmt::Debug {
+    /// An atomic view of these tables.
+    fn snapshot(&self, tables: &[Table]) -> Snapshot;
+    /// The ledger.
+    fn ledger(&self) -> Vec<LedgerRow>;
+}
+
+impl Source for Store {
+    fn snapshot(&self, tables: &[Table]) -> Snapshot {
+        Store::snapshot(self, tables)
+    }
+
+    fn ledger(&self) -> Vec<LedgerRow> {
+        Store::ledger(self)
+    }
+}
+
 /// Answers questions over a store.
 #[derive(Debug)]
 pub struct Engine {
@@ -48,7 +66,7 @@ pub struct Engine {
 /// What the tasks of questions need of the engine.
 #[derive(Debug)]
 struct Shared {
-    store: Arc<Store>,
+    source: Arc<dyn Source>,
     options: EngineOptions,
     memory: Arc<SharedMemory>,
     state: SessionState,
@@ -60,6 +78,10 @@ impl Engine {
     /// # Errors
     /// `Unavailable` when threads or the spill directory can't be had.
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Arc<Self>> {
+        Self::over(store, options)
+    }
+
+    pub(crate) fn over(source: Arc<dyn Source>, options: EngineOptions) -> Result<Arc<Self>> {
         std::fs::create_dir_all(&options.spill_directory)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("causeway-query")
@@ -71,10 +93,24 @@ impl Engine {
         let memory = SharedMemory::new(options.memory_bytes_max);
         let state = base_state(&options);
         Ok(Arc::new(Self {
-            shared: Arc::new(Shared { store, options, memory, state }),
+            shared: Arc::new(Shared { source, options, memory, state }),
             runtime: Some(runtime),
             places,
         }))
+    }
+}
+
+#[cfg(test)]
+impl Engine {
+    /// Waits until no question is being answered.
+    pub(crate) async fn idle(&self) {
+        let all = u32::try_from(self.shared.options.questions_max).unwrap_or(u32::MAX);
+        drop(self.places.acquire_many(all).await);
+    }
+
+    /// Memory that questions hold now.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.shared.memory.used()
     }
 }
 
@@ -103,9 +139,12 @@ fn base_state(options: &EngineOptions) -> SessionState {
     rules.insert(0, Arc::new(coerce::HexIds));
     let mut scalar = SessionStateDefaults::default_scalar_functions();
     scalar.extend(functions::all().into_iter().map(Arc::new));
+    let mut planners = SessionStateDefaults::default_expr_planners();
+    planners.insert(0, Arc::new(coerce::HexIds));
     SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
+        .with_expr_planners(planners)
         .with_analyzer_rules(rules)
         .with_scalar_functions(scalar)
         .build()
@@ -128,9 +167,9 @@ impl Shared {
             .with_max_temp_directory_size(self.options.spill_bytes_max)
             .build_arc()
             .map_err(failed)?;
-        let view = tables::View::new(self.store.snapshot(&Table::ALL), budget.clone(), self.options.target_partitions);
+        let view = tables::View::new(self.source.snapshot(&Table::ALL), budget.clone(), self.options.target_partitions);
         let schema = Arc::new(MemorySchemaProvider::new());
-        tables::register(schema.as_ref(), &view, &self.store, columns).map_err(failed)?;
+        tables::register(schema.as_ref(), &view, &self.source.ledger(), columns).map_err(failed)?;
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema("public", schema).map_err(failed)?;
         let catalogs = MemoryCatalogProviderList::new();

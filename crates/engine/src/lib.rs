@@ -14,6 +14,8 @@ mod rewrite;
 mod scan_exec;
 mod sql;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use docs::tables_markdown;
 pub use engine::Engine;

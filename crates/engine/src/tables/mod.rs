@@ -9,7 +9,7 @@ mod store_table;
 use std::sync::Arc;
 
 use causeway_model::Table;
-use causeway_store::{Snapshot, Store, TableSnapshot};
+use causeway_store::{LedgerRow, Snapshot, TableSnapshot};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::{MemTable, SchemaProvider, TableFunctionImpl, TableProvider};
 use datafusion::common::Result;
@@ -44,14 +44,14 @@ impl View {
 pub(crate) fn register(
     schema: &dyn SchemaProvider,
     view: &Arc<View>,
-    store: &Store,
+    ledger: &[LedgerRow],
     columns: &VirtualColumns,
 ) -> Result<()> {
     for table in Table::ALL {
         let provider = store_table::StoreTable::new(table, columns.get(&table), view.clone());
         schema.register_table(table.name().to_owned(), Arc::new(provider))?;
     }
-    schema.register_table(LEDGER.to_owned(), in_memory(ledger::rows(&store.ledger())?)?)?;
+    schema.register_table(LEDGER.to_owned(), in_memory(ledger::rows(ledger)?)?)?;
     schema.register_table(PARTS.to_owned(), in_memory(parts::rows(view)?)?)?;
     Ok(())
 }

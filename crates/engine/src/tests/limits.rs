@@ -1,0 +1,125 @@
+//! Does every limit hold, with an error that says what to do, and is what was taken given back?
+
+use std::time::Duration;
+
+use causeway_model::ErrorKind;
+use causeway_query::{Limits, Report};
+use futures::StreamExt;
+
+use super::fixture::{Fixture, Made, collect};
+
+fn limits() -> Limits {
+    Limits::default()
+}
+
+#[tokio::test]
+async fn a_question_without_tables_is_answered() {
+    let fixture = Fixture::new(Made::default());
+    assert_eq!(fixture.text("SELECT 1 AS one, 'x' AS text", vec![]).await.unwrap(), "one | text\n1 | x");
+}
+
+#[tokio::test]
+async fn only_reading_is_possible() {
+    let fixture = Fixture::new(Made::default());
+    for sql in ["WITH x AS (SELECT 1) DELETE FROM logs", "SELECT * FROM '/etc/passwd'", "SELECT nothing FROM logs"] {
+        let error = fixture.ask(sql, limits()).await.expect_err(sql);
+        assert!(matches!(error.kind, ErrorKind::Invalid | ErrorKind::Unsupported), "{sql}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn ids_compare_with_hex_or_say_why_not() {
+    let fixture = Fixture::new(Made::default());
+    let error = fixture.ask("SELECT * FROM logs WHERE trace_id = 'nope'", limits()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(error.message.contains("32 hex digits"), "{error}");
+    for sql in [
+        "SELECT trace_id = '000102030405060708090a0b0c0d0e0f' FROM logs",
+        "SELECT * FROM logs WHERE span_id IN ('0001020304050607') OR trace_id <> '000102030405060708090A0B0C0D0E0F'",
+    ] {
+        let explained = fixture.text(&format!("EXPLAIN {sql}"), vec![]).await.unwrap();
+        assert!(!explained.contains("CAST"), "{explained}");
+    }
+}
+
+#[tokio::test]
+async fn rows_and_bytes_are_limited() {
+    let fixture = Fixture::new(Made::default());
+    let sql = "SELECT * FROM generate_series(1, 100000)";
+    for small in [Limits { rows_max: 10, ..limits() }, Limits { bytes_max: 100, ..limits() }] {
+        let answer = fixture.ask(sql, small.clone()).await.unwrap();
+        let error = collect(answer).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::LimitExceeded);
+        let answer = fixture.ask(sql, Limits { partial: true, ..small.clone() }).await.unwrap();
+        let report = answer.report.clone();
+        let rows: usize = collect(answer).await.unwrap().iter().map(|batch| batch.num_rows()).sum();
+        assert!(rows as u64 <= small.rows_max);
+        assert_eq!(report.coverage.get().unwrap().limit, ErrorKind::LimitExceeded);
+        assert_eq!(Report::get(&report.rows_returned), rows as u64);
+    }
+    let exact = fixture.ask("SELECT * FROM generate_series(1, 10)", Limits { rows_max: 10, ..limits() }).await.unwrap();
+    assert_eq!(collect(exact).await.unwrap().iter().map(|batch| batch.num_rows()).sum::<usize>(), 10);
+}
+
+#[tokio::test]
+async fn a_question_that_computes_for_ever_ends_with_its_time_out() {
+    let fixture = Fixture::new(Made::default());
+    let sql = "SELECT count(*) FROM generate_series(1, 1000000000000) AS a(x) WHERE x % 7 = 3";
+    let error = match fixture.ask(sql, Limits { timeout: Duration::from_millis(50), ..limits() }).await {
+        Ok(answer) => collect(answer).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind, ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn a_question_that_needs_too_much_memory_ends_alone() {
+    let fixture = Fixture::new(Made::default());
+    let sql = "SELECT array_agg(value) FROM generate_series(1, 5000000)";
+    let answer = fixture.ask(sql, Limits { memory_bytes_max: 4 << 20, ..limits() }).await.unwrap();
+    let error = collect(answer).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::LimitExceeded, "{error}");
+    assert!(error.message.contains("Narrow it"), "{error}");
+    assert_eq!(fixture.text("SELECT 2", vec![]).await.unwrap(), "Int64(2)\n2");
+}
+
+#[tokio::test]
+async fn a_sort_that_exceeds_its_memory_spills() {
+    let fixture = Fixture::new(Made::default());
+    let sql = "SELECT sum(place) AS sum FROM (SELECT row_number() OVER (ORDER BY x % 1000, x) AS place \
+               FROM generate_series(1, 2000000) AS a(x))";
+    let answer = fixture.ask(sql, Limits { memory_bytes_max: 24 << 20, ..limits() }).await.unwrap();
+    let batches = collect(answer).await.unwrap();
+    let sum = datafusion::arrow::util::display::array_value_to_string(batches[0].column(0), 0).unwrap();
+    assert_eq!(sum, "2000001000000");
+}
+
+#[tokio::test]
+async fn too_many_questions_are_told_to_come_back_and_a_dropped_answer_gives_its_place_back() {
+    let fixture = Fixture::with(Made::default(), |options| options.questions_max = 1);
+    let endless = "SELECT * FROM generate_series(1, 1000000000000)";
+    let mut answer = fixture.ask(endless, limits()).await.unwrap();
+    answer.rows.next().await.unwrap().unwrap();
+    let error = fixture.ask("SELECT 1", limits()).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Overloaded { .. }));
+    drop(answer);
+    fixture.engine.idle().await;
+    assert!(fixture.text("SELECT 1", vec![]).await.is_ok());
+    assert_eq!(fixture.engine.memory_bytes(), 0);
+}
+
+#[tokio::test]
+async fn deep_and_wide_sql_is_survived() {
+    let fixture = Fixture::new(Made::default());
+    let ors = (0..1_900).map(|n| format!("value = {n}")).collect::<Vec<_>>().join(" OR ");
+    // Each comparison and each OR is an operator: too many together.
+    assert!(fixture.ask(&format!("SELECT * FROM generate_series(1, 9) WHERE {ors}"), limits()).await.is_err());
+    let chain = (0..900).map(|n| format!("value = {n}")).collect::<Vec<_>>().join(" OR ");
+    let sql = format!("SELECT count(*) FROM generate_series(1, 10) WHERE {chain}");
+    assert!(fixture.text(&sql, vec![]).await.unwrap().ends_with("\n10"));
+    let list = (0..50_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let sql = format!("SELECT count(*) FROM generate_series(1, 10) WHERE value IN ({list})");
+    assert!(fixture.text(&sql, vec![]).await.unwrap().ends_with("\n10"));
+    let sums = format!("SELECT 1{}", " + 1".repeat(1_900));
+    assert!(fixture.text(&sums, vec![]).await.unwrap().ends_with("\n1901"));
+}
