@@ -50,7 +50,9 @@ fn logs() -> Vec<u8> {
         observed_time_unix_nano: 1_700_000_000_000_000_100 + row,
         severity_number: 9,
         severity_text: "INFO".into(),
-        body: Some(AnyValue { value: Some(text(format!("Added item {row} to the cart of the user in {} ms", row % 97))) }),
+        body: Some(AnyValue {
+            value: Some(text(format!("Added item {row} to the cart of the user in {} ms", row % 97))),
+        }),
         attributes: attributes(row),
         trace_id: u128::from(row + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c).to_be_bytes().to_vec(),
         span_id: (row + 1).to_be_bytes().to_vec(),

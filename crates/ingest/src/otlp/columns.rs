@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, FixedSizeBinaryBuilder, StringBuilder, TimestampNanosecondArray, TimestampNanosecondBuilder};
+use arrow::array::{
+    ArrayRef, FixedSizeBinaryBuilder, StringBuilder, TimestampNanosecondArray, TimestampNanosecondBuilder,
+};
 
 use super::wire::Fault;
 

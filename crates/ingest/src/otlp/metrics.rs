@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder, StringBuilder,
-};
+use arrow::array::{ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder, StringBuilder};
 use causeway_model::{AttributeSetsBuilder, Batch, KeyDictionary, Result, Table};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -546,7 +544,8 @@ impl<'a> Sink<'a> for Metrics<'a> {
             // Its points, if it has any, are of a type that we don't know: it counts as one.
             return self.tally.count(Err(Fault::Record(refused.unwrap_or("no_data"))));
         };
-        let metric = match refused.map_or_else(|| self.read(message, metric_type), |reason| Err(Fault::Record(reason))) {
+        let metric = match refused.map_or_else(|| self.read(message, metric_type), |reason| Err(Fault::Record(reason)))
+        {
             Ok(metric) => Ok(metric),
             Err(Fault::Record(reason)) => Err(reason),
             Err(fault) => return Err(fault),

@@ -123,8 +123,9 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
-    /// The number and value of the next field; `None` at the end of the message.
-    #[inline]
+    /// The number and value of the next field; `None` at the end of the message. Always inlined: a reader that matches on numbers
+    /// then branches once on number and wire type together.
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Data<'a>)>, Fault> {
         while !self.rest.is_empty() {
             let (number, wire_type) = self.take_tag()?;
@@ -144,7 +145,7 @@ impl<'a> Fields<'a> {
         Ok(None)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_tag(&mut self) -> Result<(u32, u32), Fault> {
         let tag = u32::try_from(self.take_varint()?).map_err(|_| Fault::Framing("a tag over 32 bits"))?;
         if tag < 8 {
@@ -153,7 +154,7 @@ impl<'a> Fields<'a> {
         Ok((tag >> 3, tag & 7))
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_varint(&mut self) -> Result<u64, Fault> {
         match self.rest {
             [first, rest @ ..] if *first < 0x80 => {
@@ -164,6 +165,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline(never)]
     fn take_long_varint(&mut self) -> Result<u64, Fault> {
         let mut value = 0;
         for (position, byte) in self.rest.iter().take(10).enumerate() {
@@ -180,14 +182,14 @@ impl<'a> Fields<'a> {
         Err(if self.rest.len() < 10 { CUT_SHORT } else { Fault::Framing("a varint over 64 bits") })
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let (array, rest) = self.rest.split_first_chunk::<N>().ok_or(CUT_SHORT)?;
         self.rest = rest;
         Ok(*array)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_bytes(&mut self) -> Result<&'a [u8], Fault> {
         let length = usize::try_from(self.take_varint()?).map_err(|_| CUT_SHORT)?;
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(CUT_SHORT)?;
@@ -241,15 +243,15 @@ mod tests {
     fn broken_framing_is_refused() {
         let too_deep = vec![0x0b; GROUP_DEPTH_MAX + 1];
         let broken: [&[u8]; 10] = [
-            &[0x08],                                                             // no value
-            &[0x08, 0x80],                                                       // varint cut
-            &[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2],             // 65 bits
-            &[0x00, 0x01],                                                       // field 0
-            &[0x0a, 0x05, 1],                                                    // length beyond the end
-            &[0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1],             // length of 2^64-1
-            &[0x0b, 0x08],                                                       // open group
-            &[0x0b, 0x14],                                                       // group closed by another number
-            &[0x0c],                                                             // end of no group
+            &[0x08],                                                 // no value
+            &[0x08, 0x80],                                           // varint cut
+            &[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2], // 65 bits
+            &[0x00, 0x01],                                           // field 0
+            &[0x0a, 0x05, 1],                                        // length beyond the end
+            &[0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1], // length of 2^64-1
+            &[0x0b, 0x08],                                           // open group
+            &[0x0b, 0x14],                                           // group closed by another number
+            &[0x0c],                                                 // end of no group
             &too_deep,
         ];
         for message in broken {

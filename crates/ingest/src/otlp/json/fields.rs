@@ -174,10 +174,8 @@ static NUMBERS: Message = Message(&[
     one("aggregationTemporality", 2, Type::Int32),
     one("isMonotonic", 3, Type::Bool),
 ]);
-static HISTOGRAM: Message = Message(&[
-    many("dataPoints", 1, Type::Message(&HISTOGRAM_POINT)),
-    one("aggregationTemporality", 2, Type::Int32),
-]);
+static HISTOGRAM: Message =
+    Message(&[many("dataPoints", 1, Type::Message(&HISTOGRAM_POINT)), one("aggregationTemporality", 2, Type::Int32)]);
 static EXPONENTIAL_HISTOGRAM: Message = Message(&[
     many("dataPoints", 1, Type::Message(&EXPONENTIAL_HISTOGRAM_POINT)),
     one("aggregationTemporality", 2, Type::Int32),

@@ -9,8 +9,8 @@ mod reader;
 
 use base64::Engine as _;
 use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use causeway_model::{Error, Result, Signal};
 
 use super::value::NESTING_MAX;

@@ -13,7 +13,7 @@ use prost::Message;
 use super::{RECEIVED, Row, rows};
 use crate::otlp::attributes::ATTRIBUTES_MAX;
 use crate::otlp::value::NESTING_MAX;
-use crate::otlp::{Decoded, Encoding, ROWS_MAX, decode};
+use crate::otlp::{BODY_BYTES_MAX, Decoded, Encoding, ROWS_MAX, decode};
 
 /// A text that is replaced in the encoded bytes by one that is not UTF-8.
 const TO_BREAK: &str = "break me";
@@ -140,11 +140,69 @@ fn nesting_has_a_limit_in_both_encodings() {
 #[test]
 fn attributes_and_rows_have_limits() {
     let attributes = |count: usize| (0..count).map(|number| attribute(&number.to_string(), None)).collect();
-    let records = [ATTRIBUTES_MAX, ATTRIBUTES_MAX + 1].map(|count| LogRecord { attributes: attributes(count), ..log("a") });
+    let records =
+        [ATTRIBUTES_MAX, ATTRIBUTES_MAX + 1].map(|count| LogRecord { attributes: attributes(count), ..log("a") });
     let decoded = decode_logs(vec![resource_logs(vec![], records.to_vec())]);
     assert_eq!((decoded.received, decoded.dropped), (2, vec![("too_many_attributes", 1)]));
     let body = [0x0a, 0x00].repeat(ROWS_MAX + 1);
     let error = decode(Signal::Spans, Encoding::Protobuf, &body, RECEIVED).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooLarge);
+}
+
+/// A length-delimited field; numbers below 16, fewer than 128 bytes.
+fn field(number: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    assert!(number < 16 && content.len() < 128);
+    [&[number << 3 | 2, content.len() as u8], content.as_slice()].concat()
+}
+
+#[test]
+fn fields_may_come_in_any_order_and_in_pieces() {
+    let service = attribute("service.name", text("cart")).encode_to_vec();
+    let resource = field(1, &[&field(1, &[&service])]);
+    let dropped = field(1, &[&[0x10, 5]]);
+    let scope_logs = field(2, &[&field(2, &[&log("a").encode_to_vec()]), &field(1, &[&field(1, &[b"s"])])]);
+    let unknown = [0x7b, 0x08, 0x01, 0x7c, 0xf8, 0x01, 0x07]; // group 15, then field 31
+    let body = field(1, &[&scope_logs, &unknown, &resource, &dropped]);
+    let row = only_row(&decode(Signal::Logs, Encoding::Protobuf, &body, RECEIVED).unwrap());
+    assert_eq!(row["service_name"], format!("{:?}", "cart"));
+    assert_eq!(row["resource_dropped_attributes_count"], "5");
+    assert_eq!(row["scope_name"], format!("{:?}", "s"));
+    assert_eq!(row["time"], RECEIVED.to_string());
+}
+
+#[test]
+fn points_of_a_metric_sent_in_pieces_all_count() {
+    let point = |value: u8| field(1, &[&[0x31, value, 0, 0, 0, 0, 0, 0, 0]]);
+    let gauge = |value: u8| field(5, &[&point(value)]);
+    let metric = field(2, &[&gauge(1), &field(1, &[b"m"]), &gauge(2)]);
+    let body = field(1, &[&field(2, &[&metric])]);
+    let decoded = decode(Signal::Metrics, Encoding::Protobuf, &body, RECEIVED).unwrap();
+    let values: Vec<String> = rows(&decoded.batches[1]).iter().map(|row| row["value_int"].clone()).collect();
+    assert_eq!((decoded.received, values), (2, vec!["1".to_string(), "2".to_string()]));
+}
+
+#[test]
+fn histogram_buckets_come_packed_or_one_by_one() {
+    let count = |count: u8| [count, 0, 0, 0, 0, 0, 0, 0];
+    let packed = field(6, &[&count(1), &count(2)]);
+    let single = [&[0x31][..], &count(3)].concat();
+    let histogram = field(9, &[&field(1, &[&packed, &single])]);
+    let body = field(1, &[&field(2, &[&field(2, &[&histogram])])]);
+    let decoded = decode(Signal::Metrics, Encoding::Protobuf, &body, RECEIVED).unwrap();
+    assert_eq!(rows(&decoded.batches[1])[0]["bucket_counts"], "[1,2,3]");
+}
+
+#[test]
+fn few_bytes_cannot_become_many() {
+    let point = |at: usize| format!(r#"{{"asInt":1,"attributes":[{{"key":"n","value":{{"intValue":{at}}}}}]}}"#);
+    let points: Vec<String> = (0..300).map(point).collect();
+    let (name, points) = ("n".repeat(1 << 20), points.join(","));
+    let metric = format!(r#"{{"name":"{name}","gauge":{{"dataPoints":[{points}]}}}}"#);
+    let body = format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{metric}]}}]}}]}}"#);
+    let error = decode(Signal::Metrics, Encoding::Json, body.as_bytes(), RECEIVED).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooLarge);
+    let error = decode(Signal::Logs, Encoding::Protobuf, &vec![0; BODY_BYTES_MAX + 1], RECEIVED).unwrap_err();
     assert_eq!(error.kind, ErrorKind::TooLarge);
 }
 
@@ -166,8 +224,19 @@ fn bodies_that_are_not_requests_are_invalid() {
         assert_eq!(error.kind, ErrorKind::Invalid);
     }
     let broken = [
-        "", "[]", "{", "{}x", r#"{"a":1,}"#, r#"{"a" 1}"#, r#"{"a":01}"#, r#"{"a":"\x"}"#, r#"{"a":[1 2]}"#, "{\"a\":\"\n\"}",
-        r#"{"resourceLogs":{}}"#, r#"{"resourceLogs":[1]}"#, r#"{"resourceLogs":[{"schemaUrl":1}]}"#,
+        "",
+        "[]",
+        "{",
+        "{}x",
+        r#"{"a":1,}"#,
+        r#"{"a" 1}"#,
+        r#"{"a":01}"#,
+        r#"{"a":"\x"}"#,
+        r#"{"a":[1 2]}"#,
+        "{\"a\":\"\n\"}",
+        r#"{"resourceLogs":{}}"#,
+        r#"{"resourceLogs":[1]}"#,
+        r#"{"resourceLogs":[{"schemaUrl":1}]}"#,
     ];
     for body in broken {
         let error = decode(Signal::Logs, Encoding::Json, body.as_bytes(), RECEIVED).unwrap_err();
@@ -207,7 +276,11 @@ fn what_is_wrong_in_one_json_record_costs_only_that_record() {
     );
     assert_eq!(bodies(&decoded), ["kept"]);
     assert_eq!(decoded.dropped, [("invalid_utf8", 1), ("time_out_of_range", 2)]);
-    let text = [&br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":""#[..], b"\xff", br#""}},{}]}]}]}"#];
+    let text = [
+        &br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":""#[..],
+        b"\xff",
+        br#""}},{}]}]}]}"#,
+    ];
     let decoded = decode(Signal::Logs, Encoding::Json, &text.concat(), RECEIVED).unwrap();
     assert_eq!((decoded.received, decoded.dropped), (2, vec![("invalid_utf8", 1)]));
 }

@@ -10,12 +10,10 @@ mod reference;
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{
-    DataType, Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use causeway_model::{AttributeSets, Batch, Family, KeyDictionary, Signal, Table, Value};
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::{Decoded, Encoding, decode};
 use generate::Entropy;

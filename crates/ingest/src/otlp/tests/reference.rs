@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, exemplar, metric::Data, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Histogram, Metric, exemplar, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use xxhash_rust::xxh3::xxh3_128;
@@ -287,9 +287,8 @@ fn canonical(attributes: &[KeyValue]) -> Vec<u8> {
     let mut sorted = last_of_each(attributes);
     sorted.sort_by(|left, right| left.key.cmp(&right.key));
     for one in &sorted {
-        let value = with_flat(one.value.as_ref(), |value| {
-            [vec![value.kind() as u8], value.with_flat(prefixed)].concat()
-        });
+        let value =
+            with_flat(one.value.as_ref(), |value| [vec![value.kind() as u8], value.with_flat(prefixed)].concat());
         entries.push([prefixed(one.key.as_bytes()), value].concat());
     }
     [(sorted.len() as u32).to_le_bytes().to_vec(), entries.concat()].concat()
@@ -307,8 +306,21 @@ struct AnyPoint<'a> {
 }
 
 const VALUE_COLUMNS: [&str; 16] = [
-    "value", "value_int", "count", "sum", "min", "max", "bucket_counts", "explicit_bounds", "scale", "zero_count",
-    "zero_threshold", "positive_offset", "positive_bucket_counts", "negative_offset", "negative_bucket_counts",
+    "value",
+    "value_int",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "bucket_counts",
+    "explicit_bounds",
+    "scale",
+    "zero_count",
+    "zero_threshold",
+    "positive_offset",
+    "positive_bucket_counts",
+    "negative_offset",
+    "negative_bucket_counts",
     "quantiles",
 ];
 
@@ -317,47 +329,76 @@ fn any_points(data: &Data) -> Vec<AnyPoint<'_>> {
     let optional = |value: Option<f64>| null_or(value.map(double));
     match data {
         Data::Gauge(_) | Data::Sum(_) => number_points(data),
-        Data::Histogram(data) => data.data_points.iter().map(|point| AnyPoint {
-            attributes: &point.attributes, start: point.start_time_unix_nano, time: point.time_unix_nano,
-            flags: point.flags, exemplars: &point.exemplars, no_value: false,
+        Data::Histogram(data) => histogram_points(data),
+        Data::ExponentialHistogram(data) => data
+            .data_points
+            .iter()
+            .map(|point| AnyPoint {
+                attributes: &point.attributes,
+                start: point.start_time_unix_nano,
+                time: point.time_unix_nano,
+                flags: point.flags,
+                exemplars: &point.exemplars,
+                no_value: false,
+                cells: vec![
+                    ("count", point.count.to_string()),
+                    ("sum", optional(point.sum)),
+                    ("min", optional(point.min)),
+                    ("max", optional(point.max)),
+                    ("scale", point.scale.to_string()),
+                    ("zero_count", point.zero_count.to_string()),
+                    ("zero_threshold", double(point.zero_threshold)),
+                    ("positive_offset", null_or(point.positive.as_ref().map(|it| it.offset.to_string()))),
+                    ("positive_bucket_counts", null_or(point.positive.as_ref().map(|it| numbers(&it.bucket_counts)))),
+                    ("negative_offset", null_or(point.negative.as_ref().map(|it| it.offset.to_string()))),
+                    ("negative_bucket_counts", null_or(point.negative.as_ref().map(|it| numbers(&it.bucket_counts)))),
+                ],
+            })
+            .collect(),
+        Data::Summary(data) => data
+            .data_points
+            .iter()
+            .map(|point| AnyPoint {
+                attributes: &point.attributes,
+                start: point.start_time_unix_nano,
+                time: point.time_unix_nano,
+                flags: point.flags,
+                exemplars: &[],
+                no_value: false,
+                cells: vec![
+                    ("count", point.count.to_string()),
+                    ("sum", double(point.sum)),
+                    (
+                        "quantiles",
+                        list(&point.quantile_values, |at| format!("{{{},{}}}", double(at.quantile), double(at.value))),
+                    ),
+                ],
+            })
+            .collect(),
+    }
+}
+
+fn histogram_points(data: &Histogram) -> Vec<AnyPoint<'_>> {
+    let optional = |value: Option<f64>| null_or(value.map(double));
+    data.data_points
+        .iter()
+        .map(|point| AnyPoint {
+            attributes: &point.attributes,
+            start: point.start_time_unix_nano,
+            time: point.time_unix_nano,
+            flags: point.flags,
+            exemplars: &point.exemplars,
+            no_value: false,
             cells: vec![
                 ("count", point.count.to_string()),
                 ("sum", optional(point.sum)),
                 ("min", optional(point.min)),
                 ("max", optional(point.max)),
-                ("bucket_counts", numbers(&point.bucket_counts)),
+                ("bucket_counts", list(&point.bucket_counts, u64::to_string)),
                 ("explicit_bounds", list(&point.explicit_bounds, |bound| double(*bound))),
             ],
-        }).collect(),
-        Data::ExponentialHistogram(data) => data.data_points.iter().map(|point| AnyPoint {
-            attributes: &point.attributes, start: point.start_time_unix_nano, time: point.time_unix_nano,
-            flags: point.flags, exemplars: &point.exemplars, no_value: false,
-            cells: vec![
-                ("count", point.count.to_string()),
-                ("sum", optional(point.sum)),
-                ("min", optional(point.min)),
-                ("max", optional(point.max)),
-                ("scale", point.scale.to_string()),
-                ("zero_count", point.zero_count.to_string()),
-                ("zero_threshold", double(point.zero_threshold)),
-                ("positive_offset", null_or(point.positive.as_ref().map(|it| it.offset.to_string()))),
-                ("positive_bucket_counts", null_or(point.positive.as_ref().map(|it| numbers(&it.bucket_counts)))),
-                ("negative_offset", null_or(point.negative.as_ref().map(|it| it.offset.to_string()))),
-                ("negative_bucket_counts", null_or(point.negative.as_ref().map(|it| numbers(&it.bucket_counts)))),
-            ],
-        }).collect(),
-        Data::Summary(data) => data.data_points.iter().map(|point| AnyPoint {
-            attributes: &point.attributes, start: point.start_time_unix_nano, time: point.time_unix_nano,
-            flags: point.flags, exemplars: &[], no_value: false,
-            cells: vec![
-                ("count", point.count.to_string()),
-                ("sum", double(point.sum)),
-                ("quantiles", list(&point.quantile_values, |at| {
-                    format!("{{{},{}}}", double(at.quantile), double(at.value))
-                })),
-            ],
-        }).collect(),
-    }
+        })
+        .collect()
 }
 
 fn number_points(data: &Data) -> Vec<AnyPoint<'_>> {
@@ -394,9 +435,7 @@ fn type_temporality_monotonic(data: &Data) -> (&'static str, Option<&'static str
         Data::Gauge(_) => ("gauge", None, None),
         Data::Sum(sum) => ("sum", temporality(sum.aggregation_temporality), Some(sum.is_monotonic)),
         Data::Histogram(data) => ("histogram", temporality(data.aggregation_temporality), None),
-        Data::ExponentialHistogram(data) => {
-            ("exponential_histogram", temporality(data.aggregation_temporality), None)
-        }
+        Data::ExponentialHistogram(data) => ("exponential_histogram", temporality(data.aggregation_temporality), None),
         Data::Summary(_) => ("summary", None, None),
     }
 }
