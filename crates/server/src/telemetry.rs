@@ -31,6 +31,7 @@ use tracing::subscriber::NoSubscriber;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
 
 /// The sender in the ledger.
 const SENDER: &str = "causeway-self";
@@ -73,7 +74,7 @@ impl SelfTelemetry {
     }
 
     /// What listens to the program's events.
-    pub fn layer<S: Subscriber>(&self) -> impl Layer<S> + use<S> {
+    pub fn layer<S: Subscriber + for<'span> LookupSpan<'span>>(&self) -> impl Layer<S> + use<S> {
         QueueLayer(self.clone()).with_filter(LevelFilter::INFO)
     }
 

@@ -45,7 +45,7 @@ struct Call {
 
 /// What the sender is told of a request that was kept.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Kept {
+pub(crate) struct Kept {
     rejected: u64,
     message: String,
 }
