@@ -1,0 +1,9 @@
+//! Does the front desk keep its word? Real sockets, real bytes, doubles behind the desk.
+
+#![allow(clippy::unwrap_used)]
+
+mod doubles;
+mod grpc;
+mod http;
+mod lines;
+mod questions;
