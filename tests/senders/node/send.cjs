@@ -272,8 +272,11 @@ async function sendByTransport() {
     logger[level]({ 'order.id': `o-${level}` }, `by transport: ${level}`);
     print('logs', { body: `by transport: ${level}`, body_kind: 1, severity_number, service_name: service });
   }
+  // The worker alone does not keep this process alive.
+  const alive = setInterval(() => {}, 1_000);
   transport.end();
   await once(transport, 'close');
+  clearInterval(alive);
 }
 
 async function main() {
