@@ -1,1 +1,20 @@
-//! placeholder
+//! How is a question answered? DataFusion lives only here: SQL is rewritten, planned over the store's snapshot, run on
+//! threads of its own and handed back as a stream that limits guard.
+//!
+//! text -> [`sql`] (one statement, only questions) -> [`rewrite`] (`attr('k')` becomes a column) -> [`engine`] (plan, run,
+//! guard) over [`tables`] whose leaves ([`scan_exec`]) skip by [`pruning`].
+
+mod coerce;
+mod docs;
+mod engine;
+mod functions;
+mod limits;
+mod pruning;
+mod rewrite;
+mod scan_exec;
+mod sql;
+mod tables;
+
+pub use docs::tables_markdown;
+pub use engine::Engine;
+pub use limits::EngineOptions;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryArray, BinaryBuilder, ListArray, StructArray, UInt8Array, UInt32Array};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Fields};
 use hashbrown::HashMap;
 
@@ -167,6 +168,36 @@ impl AttributeSets {
             }
         }
         Ok(sets)
+    }
+
+    /// The sets of all, in order. Each comes with its key map: the new number of each of its keys.
+    ///
+    /// # Errors
+    /// `Internal` when a key has no new number, or all together are too large for 32-bit offsets.
+    pub fn concat(parts: &[(&Self, &[u32])]) -> Result<Self> {
+        let entries: usize = parts.iter().map(|(sets, _)| sets.entry_count()).sum();
+        let mut offsets = vec![0i32];
+        let (mut keys, mut kinds) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
+        let too_large = || Error::internal("attribute sets: over 2^31 entries");
+        for (sets, map) in parts {
+            let base = i32::try_from(keys.len()).map_err(|_| too_large())?;
+            for offset in sets.offsets.iter().skip(1) {
+                offsets.push(base.checked_add(*offset).ok_or_else(too_large)?);
+            }
+            for key in sets.keys() {
+                let number = map.get(*key as usize).copied();
+                keys.push(number.ok_or_else(|| Error::internal("attribute sets: key outside its map"))?);
+            }
+            kinds.extend_from_slice(sets.kinds());
+        }
+        let values: Vec<&dyn Array> = parts.iter().map(|(sets, _)| &sets.values as &dyn Array).collect();
+        let values = if values.is_empty() { BinaryArray::from_vec(vec![]).to_data() } else { concat(&values)?.to_data() };
+        Ok(Self {
+            offsets: OffsetBuffer::new(ScalarBuffer::from(offsets)),
+            keys: UInt32Array::from(keys),
+            kinds: UInt8Array::from(kinds),
+            values: BinaryArray::from(values),
+        })
     }
 
     /// Bytes of memory held.

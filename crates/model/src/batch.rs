@@ -155,15 +155,6 @@ impl Batch {
         &self.keys
     }
 
-    /// Bytes of memory held.
-    pub fn memory_bytes(&self) -> usize {
-        let columns = [&self.records, &self.resources, &self.scopes];
-        columns.iter().map(|side| side.get_array_memory_size()).sum::<usize>()
-            + self.attributes.iter().map(AttributeSets::memory_bytes).sum::<usize>()
-            + self.rows() * 8
-            + self.keys.keys().iter().map(|key| key.len() + 64).sum::<usize>()
-    }
-
     /// Appends the batch as bytes: table number, then records, resources, scopes and keys, each an Arrow IPC stream behind its
     /// length (u32, little-endian). Needs nothing else to be read.
     ///

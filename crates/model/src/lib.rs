@@ -6,6 +6,7 @@ mod batch;
 mod clock;
 mod delivery;
 mod error;
+mod gather;
 mod table;
 mod value;
 

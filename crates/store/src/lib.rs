@@ -5,14 +5,19 @@
 //! [`catalog`] commit -> log cut; parts -> [`compact`] -> larger parts; [`retain`] drops what is too old or too much.
 
 pub mod catalog;
+mod change;
 pub mod compact;
+mod delivery;
 pub mod disk;
 pub mod index;
+mod ledger;
 pub mod memtable;
 pub mod part;
 pub mod retain;
 pub mod scan;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod wal;
 
 pub use scan::{Filter, Pruning, Scan, ScanColumn, ScanStats};

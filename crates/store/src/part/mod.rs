@@ -1,14 +1,31 @@
 //! What is one immutable file of the store? A part: a Parquet file of sorted rows with its index file beside it, both
 //! written once, synced, then named in the catalog.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod census;
+mod checked;
+mod columns;
+pub(crate) mod json;
+mod memory;
+mod merge;
+mod metadata;
+mod picks;
+mod project;
+mod read;
+mod resolve;
+mod sort;
+#[cfg(test)]
+mod tests;
+mod values;
+mod write;
 
-use arrow::array::RecordBatch;
-use causeway_model::{Batch, Family, Kind, Result, Table, TimeRange};
+pub use census::batch_keys;
+pub use memory::scan_batch;
+pub use merge::merge_parts;
+pub use metadata::{PartRecord, index_path, part_path, read_meta};
+pub use read::{Batches, Part, PartPiece};
+pub use write::write_part;
 
-use crate::disk::Disk;
-use crate::scan::{Scan, ScanStats};
+use causeway_model::{Family, Kind, Table, TimeRange};
 
 /// What the catalog knows of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,100 +95,4 @@ pub struct NewPart {
     pub sequences: (u64, u64),
     /// The time now.
     pub created_unix_nano: i64,
-}
-
-/// Writes batches of one table as a part, sorted, both files synced. Nothing is visible until the catalog names it.
-///
-/// # Errors
-/// `Unavailable` when the disk refuses; files may then be left behind, to be swept at start.
-pub fn write_part(
-    _disk: &Arc<dyn Disk>,
-    _table: Table,
-    _batches: &[Arc<Batch>],
-    _new: &NewPart,
-    _options: &PartOptions,
-) -> Result<PartMeta> {
-    todo!()
-}
-
-/// Merges parts of one table into one, sorted, streaming: memory stays bounded whatever the parts' size.
-///
-/// # Errors
-/// `Corrupt` names the part that can't be read; `Unavailable` when the disk refuses.
-pub fn merge_parts(
-    _disk: &Arc<dyn Disk>,
-    _parts: &[Arc<Part>],
-    _new: &NewPart,
-    _options: &PartOptions,
-) -> Result<PartMeta> {
-    todo!()
-}
-
-/// An open part. Cheap to keep: footer and block directory only.
-#[derive(Debug)]
-pub struct Part {}
-
-/// Rows of a part that a scan will read: chosen by [`Part::plan`], in pieces that can be read in parallel.
-#[derive(Debug, Clone)]
-pub struct PartPiece {
-    /// Row group.
-    pub row_group: usize,
-    /// Ranges of rows inside the row group, ascending.
-    pub rows: Vec<std::ops::Range<usize>>,
-    /// Smallest and largest `time` inside, as far as statistics tell.
-    pub time: TimeRange,
-}
-
-impl Part {
-    /// Opens both files and checks them.
-    ///
-    /// # Errors
-    /// `Corrupt` when they are not what the catalog says, with the file's name.
-    pub fn open(_disk: &Arc<dyn Disk>, _meta: PartMeta) -> Result<Self> {
-        todo!()
-    }
-
-    /// What the catalog knows.
-    pub fn meta(&self) -> &PartMeta {
-        todo!()
-    }
-
-    /// Statistics of the attribute keys.
-    pub fn keys(&self) -> &[KeyStatistics] {
-        todo!()
-    }
-
-    /// What remains to be read after skipping by time, service, words and values.
-    ///
-    /// # Errors
-    /// `Corrupt` when the index can't be read.
-    pub fn plan(&self, _scan: &Scan) -> Result<(Vec<PartPiece>, ScanStats)> {
-        todo!()
-    }
-
-    /// Reads one piece; batches have the scan's columns, in order. Filters run first, on their own columns.
-    ///
-    /// # Errors
-    /// `Corrupt` when pages can't be read; each item may fail.
-    pub fn read(
-        &self,
-        _scan: &Scan,
-        _piece: &PartPiece,
-    ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send>> {
-        todo!()
-    }
-}
-
-/// The same scan over one batch in memory.
-///
-/// # Errors
-/// What the scan's filters answer.
-pub fn scan_batch(_batch: &Batch, _scan: &Scan) -> Result<RecordBatch> {
-    todo!()
-}
-
-/// Key statistics of batches in memory, summed up.
-pub fn batch_keys(_batches: &[Arc<Batch>]) -> Vec<KeyStatistics> {
-    let _: BTreeMap<u8, u8> = BTreeMap::new();
-    todo!()
 }

@@ -7,10 +7,29 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_model::{Appender, Batch, Clock, Delivery, Receipt, Result, Signal, Table};
+use causeway_model::{Appender, Batch, Clock, Delivery, Error, ErrorKind, Receipt, Result, Signal, Table};
 
 use crate::part::{Part, PartOptions};
 use crate::wal::WalOptions;
+use crate::{delivery, ledger};
+
+mod core;
+mod keeper;
+mod lock;
+mod maintain;
+mod metrics;
+mod open;
+mod series;
+#[cfg(test)]
+mod simulation;
+mod state;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+use self::core::{Core, Queued};
+use self::metrics::Refusal;
+use self::workers::Workers;
 
 /// Limits and places of a store.
 #[derive(Debug, Clone)]
@@ -29,6 +48,8 @@ pub struct StoreOptions {
     pub queue_bytes_max: usize,
     /// Parts are not merged beyond this size. 1 GiB.
     pub part_bytes_max: u64,
+    /// Deliveries are refused while less than this is free, so that flushes and merges can still free space. 64 MiB.
+    pub disk_reserve_bytes: u64,
     /// A file that no snapshot needs any more is deleted after this grace. 30 s.
     pub delete_grace: Duration,
     /// Rows older than this are removed, a table each; a table that is not named keeps them forever.
@@ -48,6 +69,7 @@ impl StoreOptions {
             memtable_age_max: Duration::from_secs(60),
             queue_bytes_max: 64 << 20,
             part_bytes_max: 1 << 30,
+            disk_reserve_bytes: 64 << 20,
             delete_grace: Duration::from_secs(30),
             retention_age: Vec::new(),
             retention_bytes: Vec::new(),
@@ -112,56 +134,81 @@ pub struct TableSnapshot {
 
 /// The store of one data directory; one process at a time.
 #[derive(Debug)]
-pub struct Store {}
+pub struct Store {
+    core: Arc<Core>,
+    workers: Workers,
+}
 
 impl Store {
     /// Opens or creates the store: catalog, then parts, then the log's replay.
     ///
     /// # Errors
-    /// `Unavailable` when the directory can't be used or another process has it.
-    pub async fn open(_options: StoreOptions, _clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        todo!()
+    /// `Unavailable` when the directory can't be used or another process has it; `Unsupported` when a newer program wrote it.
+    pub async fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let opening = tokio::task::spawn_blocking(move || -> Result<Arc<Self>> {
+            let core = Arc::new(open::local(options, clock)?);
+            Ok(Arc::new(Self { workers: Workers::start(&core)?, core }))
+        });
+        opening.await.map_err(|_| Error::internal("store: opening it ended in a panic"))?
     }
 
     /// An atomic view of these tables.
-    pub fn snapshot(&self, _tables: &[Table]) -> Snapshot {
-        todo!()
+    pub fn snapshot(&self, tables: &[Table]) -> Snapshot {
+        self.core.state.lock().snapshot(tables)
     }
 
     /// The ledger, exact across restarts.
     pub fn ledger(&self) -> Vec<LedgerRow> {
-        todo!()
+        self.core.state.lock().ledger.rows()
     }
 
     /// What reality says.
     pub fn health(&self) -> Health {
-        todo!()
+        let mut health = self.core.health();
+        health.problems.extend(self.workers.problem());
+        health
     }
 
     /// Counters and gauges.
     pub fn metrics(&self) -> Vec<StoreMetric> {
-        todo!()
+        self.core.metrics()
     }
 
     /// Flushes all memory into parts and waits for it, and for merges that are due.
     ///
     /// # Errors
-    /// `Unavailable` when the disk refuses.
+    /// `Unavailable` when the disk refuses, or the store is closed.
     pub async fn flush(&self) -> Result<()> {
-        todo!()
+        self.workers.flush().await
     }
 
-    /// Ends the workers in order; what is in the log stays there for the next start.
+    /// Ends the workers in order; what is in the log stays there for the next start. A merge that runs is waited for.
     ///
     /// # Errors
-    /// `Unavailable` when the disk refuses.
+    /// `Internal` when a worker had ended before.
     pub async fn close(&self) -> Result<()> {
-        todo!()
+        let threads = self.workers.stop();
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(std::thread::JoinHandle::join));
+        match joined.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Error::internal("store: a worker had ended in a panic")),
+        }
+    }
+
+    async fn keep(&self, delivery: Delivery) -> Result<Receipt> {
+        ledger::check(&delivery.ledger)?;
+        let payload = delivery::encode(&delivery)?;
+        if payload.len() as u64 > self.core.options.wal.record_bytes_max {
+            self.core.counters.refuse(Refusal::Size);
+            let message = format!("a delivery of {} bytes is over {}", payload.len(), self.core.options.wal.record_bytes_max);
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        self.workers.append(&self.core, Queued { payload, delivery }).await
     }
 }
 
 impl Appender for Store {
-    fn append(&self, _delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<Receipt>> + Send + '_>> {
-        todo!()
+    fn append(&self, delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<Receipt>> + Send + '_>> {
+        Box::pin(self.keep(delivery))
     }
 }

@@ -1,0 +1,96 @@
+//! What stands on the front desk? All that the dialects share, and the routes of each door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use causeway_model::{Appender, Clock};
+use causeway_query::Answerer;
+
+use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
+use crate::observe::{Metric, RequestStats, Vitals};
+use crate::otlp::Intake;
+use crate::{observe, operator, otlp, sql};
+
+/// Limits of what clients may send.
+#[derive(Debug, Clone)]
+pub struct DeskLimits {
+    /// Bytes of one body after decompression.
+    pub body_bytes_max: usize,
+    /// Bytes of all bodies that are being received or decoded.
+    pub in_flight_bytes_max: usize,
+    /// A body of which nothing comes for this long is given up. 30 s: senders' own time-outs are 10 s.
+    pub body_idle_max: Duration,
+    /// Bodies that are decoded at the same time: the machine's cores, as more would only take turns.
+    pub decoders_max: usize,
+}
+
+impl Default for DeskLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: BODY_BYTES_MAX,
+            in_flight_bytes_max: IN_FLIGHT_BYTES_MAX,
+            body_idle_max: Duration::from_secs(30),
+            decoders_max: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// What every dialect works with.
+pub struct Desk {
+    pub(crate) intake: Intake,
+    pub(crate) answerer: Arc<dyn Answerer>,
+    pub(crate) vitals: Arc<dyn Vitals>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) requests: RequestStats,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// A desk that keeps through `appender`, asks `answerer`, and shows `vitals` to operators.
+    pub fn new(
+        appender: Arc<dyn Appender>,
+        answerer: Arc<dyn Answerer>,
+        vitals: Arc<dyn Vitals>,
+        clock: Arc<dyn Clock>,
+        limits: &DeskLimits,
+    ) -> Arc<Self> {
+        let intake = Intake::new(appender, clock.clone(), limits);
+        Arc::new(Self { intake, answerer, vitals, clock, requests: RequestStats::default() })
+    }
+
+    /// Everything: OTLP over HTTP and gRPC, SQL, and the operator's pages.
+    pub fn all(self: &Arc<Self>) -> Router {
+        let routes =
+            otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
+        self.finish(routes.fallback(operator::not_found))
+    }
+
+    /// OTLP over HTTP alone.
+    pub fn otlp_http(self: &Arc<Self>) -> Router {
+        self.finish(otlp::http::routes().fallback(operator::not_found))
+    }
+
+    /// OTLP over gRPC alone.
+    pub fn otlp_grpc(self: &Arc<Self>) -> Router {
+        self.finish(otlp::grpc::routes().fallback(otlp::grpc::unknown_method))
+    }
+
+    /// Counters and gauges: the desk's own and those of the house.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.vitals.metrics();
+        metrics.extend(self.intake.metrics());
+        metrics.extend(self.requests.metrics());
+        metrics
+    }
+
+    fn finish(self: &Arc<Self>, routes: Router<Arc<Self>>) -> Router {
+        let observed = axum::middleware::from_fn_with_state(self.clone(), observe::observe);
+        routes.layer(observed).with_state(self.clone())
+    }
+}

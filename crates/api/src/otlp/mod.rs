@@ -1,0 +1,178 @@
+//! How does an OTLP request become a kept delivery? Inflate and decode it, count it, hand it to the appender; HTTP and
+//! gRPC differ only in how they wrap it.
+
+pub mod grpc;
+pub mod http;
+mod rpc;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::header;
+use bytes::Bytes;
+use causeway_ingest::otlp::{Decoded, Encoding};
+use causeway_model::{Appender, Clock, Delivery, Error, LedgerEntry, Result, Signal};
+use tokio::sync::Semaphore;
+
+use crate::DeskLimits;
+use crate::body::{Budget, Charge, Compression, inflate};
+use crate::observe::{Metric, Reading};
+use crate::serve::Peer;
+
+/// A plain body up to this size is decoded where it arrived: it takes less than a tenth of a millisecond, and handing it to another
+/// thread costs as much.
+const INLINE_BYTES_MAX: usize = 32 << 10;
+/// Characters of a client's name in the ledger.
+const CLIENT_CHARS_MAX: usize = 80;
+
+/// Takes requests in.
+pub struct Intake {
+    appender: Arc<dyn Appender>,
+    clock: Arc<dyn Clock>,
+    budget: Budget,
+    decoders: Arc<Semaphore>,
+    limits: DeskLimits,
+}
+
+/// One request's parameters, however they were wrapped.
+#[derive(Debug)]
+struct Call {
+    signal: Signal,
+    encoding: Encoding,
+    compression: Compression,
+    sender: String,
+}
+
+/// What the sender is told of a request that was kept.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Kept {
+    rejected: u64,
+    message: String,
+}
+
+impl Intake {
+    /// An intake that keeps through `appender`.
+    pub fn new(appender: Arc<dyn Appender>, clock: Arc<dyn Clock>, limits: &DeskLimits) -> Self {
+        Self {
+            appender,
+            clock,
+            budget: Budget::new(limits.in_flight_bytes_max),
+            decoders: Arc::new(Semaphore::new(limits.decoders_max.max(1))),
+            limits: limits.clone(),
+        }
+    }
+
+    /// How long a body may stand still.
+    pub fn body_idle_max(&self) -> Duration {
+        self.limits.body_idle_max
+    }
+
+    /// Receives a body within the limits.
+    async fn collect(&self, body: axum::body::Body, extra_bytes: usize) -> Result<(Bytes, Charge)> {
+        let mut charge = self.budget.charge();
+        let bytes_max = self.limits.body_bytes_max.saturating_add(extra_bytes);
+        let body = crate::body::collect(body, bytes_max, self.limits.body_idle_max, &mut charge).await?;
+        Ok((body, charge))
+    }
+
+    /// Keeps one request, whole or not at all.
+    async fn keep(&self, call: Call, body: Bytes, charge: Charge) -> Result<Kept> {
+        let received_unix_nano = self.clock.now_unix_nano();
+        let Call { signal, encoding, compression, sender } = call;
+        let decoded = self.decode(signal, encoding, compression, body, charge, received_unix_nano).await?;
+        if decoded.received == 0 {
+            return Ok(Kept { rejected: 0, message: decoded.message.unwrap_or_default() });
+        }
+        let rejected = decoded.dropped.iter().map(|(_, count)| count).sum::<u64>().min(decoded.received);
+        let message = decoded.message.unwrap_or_else(|| reasons(&decoded.dropped));
+        let entry = LedgerEntry {
+            signal,
+            received: decoded.received,
+            stored: decoded.received - rejected,
+            dropped: decoded.dropped.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+        };
+        let delivery = Delivery { sender, received_unix_nano, batches: decoded.batches, ledger: vec![entry] };
+        self.appender.append(delivery).await?;
+        Ok(Kept { rejected, message })
+    }
+
+    async fn decode(
+        &self,
+        signal: Signal,
+        encoding: Encoding,
+        compression: Compression,
+        body: Bytes,
+        mut charge: Charge,
+        received_unix_nano: i64,
+    ) -> Result<Decoded> {
+        if compression == Compression::Identity && body.len() <= INLINE_BYTES_MAX {
+            return causeway_ingest::otlp::decode(signal, encoding, &body, received_unix_nano);
+        }
+        let decoders = self.decoders.clone();
+        let turn = decoders.acquire_owned().await.map_err(|_| Error::unavailable("shutting down"))?;
+        let bytes_max = self.limits.body_bytes_max;
+        let work = move || {
+            let _turn = turn;
+            let body = inflate(compression, body, bytes_max, &mut charge)?;
+            causeway_ingest::otlp::decode(signal, encoding, &body, received_unix_nano)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("decoding this request failed"))?
+    }
+
+    /// Bytes in flight and refusals.
+    pub fn metrics(&self) -> [Metric; 2] {
+        [
+            Metric {
+                name: "causeway_ingest_in_flight_bytes",
+                help: "Bytes of request bodies that are being received or decoded.",
+                labels: Vec::new(),
+                reading: Reading::Gauge(self.budget.bytes() as f64),
+            },
+            Metric {
+                name: "causeway_ingest_refused_total",
+                help: "Requests refused because too many bytes were in flight.",
+                labels: Vec::new(),
+                reading: Reading::Counter(self.budget.refused() as f64),
+            },
+        ]
+    }
+}
+
+/// What was dropped, in words.
+fn reasons(dropped: &[(&'static str, u64)]) -> String {
+    let words: Vec<String> = dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    words.join(", ")
+}
+
+/// The sender as the ledger names it: protocol, the client's product word, its address.
+fn sender(protocol: &str, headers: &::http::HeaderMap, extensions: &::http::Extensions) -> String {
+    let agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let product = agent.as_deref().and_then(|agent| agent.split_whitespace().next()).unwrap_or("unknown");
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() || "._/+-".contains(letter) { letter } else { '_' };
+    let product: String = product.chars().take(CLIENT_CHARS_MAX).map(plain).collect();
+    let peer = extensions.get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.0.ip().to_canonical().to_string());
+    format!("{protocol} {product} {peer}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_are_named_in_few_plain_characters() {
+        let named = |agent: &[u8]| {
+            let mut headers = ::http::HeaderMap::new();
+            if let Ok(value) = ::http::HeaderValue::from_bytes(agent) {
+                headers.insert(header::USER_AGENT, value);
+            }
+            let mut extensions = ::http::Extensions::new();
+            extensions.insert(Peer(([127, 0, 0, 1], 9).into()));
+            sender("otlp-http", &headers, &extensions)
+        };
+        assert_eq!(named(b"OTel-OTLP-Exporter-Python/1.27.0"), "otlp-http OTel-OTLP-Exporter-Python/1.27.0 127.0.0.1");
+        assert_eq!(named(b"OpenTelemetry Collector/1 (linux)"), "otlp-http OpenTelemetry 127.0.0.1");
+        assert_eq!(named(b"a\"b;c\xff"), "otlp-http a_b_c_ 127.0.0.1");
+        assert_eq!(named(b""), "otlp-http unknown 127.0.0.1");
+        assert_eq!(named(&[b'x'; 500]).len(), "otlp-http  127.0.0.1".len() + 80);
+    }
+}

@@ -1,0 +1,310 @@
+//! How does a question become an answer? Planned over one snapshot, run on threads of the engine's own, handed over through a
+//! bounded channel, and ended by whatever comes first: its last row, a limit, or an asker who went away.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use causeway_model::{Error, ErrorKind, Result, Table};
+use causeway_query::{Answer, Answerer, Question, Report};
+use causeway_store::Store;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::temporal_conversions::timestamp_ns_to_datetime;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateDefaults};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::optimizer::Analyzer;
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::limits::{Budget, QuestionPool, SharedMemory, from_datafusion};
+use crate::{EngineOptions, coerce, functions, rewrite, sql, tables};
+
+/// Batches that wait for the asker. 4: enough to keep both busy, little to hold.
+const CHANNEL_BATCHES: usize = 4;
+
+/// Stack of a query thread. 16 MiB: passes over deep expressions recurse; memory is only taken when used.
+const STACK_BYTES: usize = 16 << 20;
+
+/// What an asker waits before it comes back when too many ask at once.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Answers questions over a store.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    /// Always there; taken only by `drop`.
+    runtime: Option<tokio::runtime::Runtime>,
+    places: Arc<Semaphore>,
+}
+
+/// What the tasks of questions need of the engine.
+#[derive(Debug)]
+struct Shared {
+    store: Arc<Store>,
+    options: EngineOptions,
+    memory: Arc<SharedMemory>,
+    state: SessionState,
+}
+
+impl Engine {
+    /// An engine with its own threads.
+    ///
+    /// # Errors
+    /// `Unavailable` when threads or the spill directory can't be had.
+    pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Arc<Self>> {
+        std::fs::create_dir_all(&options.spill_directory)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("causeway-query")
+            .worker_threads(options.target_partitions.max(1))
+            .thread_stack_size(STACK_BYTES)
+            .enable_time()
+            .build()?;
+        let places = Arc::new(Semaphore::new(options.questions_max));
+        let memory = SharedMemory::new(options.memory_bytes_max);
+        let state = base_state(&options);
+        Ok(Arc::new(Self {
+            shared: Arc::new(Shared { store, options, memory, state }),
+            runtime: Some(runtime),
+            places,
+        }))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Waiting for the threads would panic inside another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What all questions' sessions have in common.
+fn base_state(options: &EngineOptions) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(options.target_partitions.max(1))
+        .with_information_schema(true)
+        .with_batch_size(8_192)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema("datafusion", "public");
+    let settings = config.options_mut();
+    settings.sql_parser.map_string_types_to_utf8view = false;
+    settings.execution.time_zone = Some("UTC".to_owned());
+    settings.explain.show_schema = false;
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(coerce::HexIds));
+    let mut scalar = SessionStateDefaults::default_scalar_functions();
+    scalar.extend(functions::all().into_iter().map(Arc::new));
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_analyzer_rules(rules)
+        .with_scalar_functions(scalar)
+        .build()
+}
+
+/// A question that was planned, ready to run.
+struct Planned {
+    schema: SchemaRef,
+    stream: SendableRecordBatchStream,
+}
+
+impl Shared {
+    /// The session of one question: its snapshot, its memory, its clock.
+    fn session(&self, budget: &Arc<Budget>, columns: &rewrite::VirtualColumns) -> Result<SessionState> {
+        let failed = |error| from_datafusion(&error);
+        let limit = usize::try_from(budget.limits().memory_bytes_max).unwrap_or(usize::MAX);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(QuestionPool::new(limit, self.memory.clone())))
+            .with_temp_file_path(&self.options.spill_directory)
+            .with_max_temp_directory_size(self.options.spill_bytes_max)
+            .build_arc()
+            .map_err(failed)?;
+        let view = tables::View::new(self.store.snapshot(&Table::ALL), budget.clone(), self.options.target_partitions);
+        let schema = Arc::new(MemorySchemaProvider::new());
+        tables::register(schema.as_ref(), &view, &self.store, columns).map_err(failed)?;
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema("public", schema).map_err(failed)?;
+        let catalogs = MemoryCatalogProviderList::new();
+        datafusion::catalog::CatalogProviderList::register_catalog(
+            &catalogs,
+            "datafusion".to_owned(),
+            Arc::new(catalog),
+        );
+        let now = timestamp_ns_to_datetime(self.options.clock.now_unix_nano()).map(|now| now.and_utc());
+        let mut props = ExecutionProps::new();
+        props.query_execution_start_time = now;
+        let mut state = SessionStateBuilder::new_from_existing(self.state.clone())
+            .with_runtime_env(runtime)
+            .with_catalog_list(Arc::new(catalogs))
+            .with_execution_props(props)
+            .build();
+        state.register_udtf(tables::ATTRIBUTE_KEYS, tables::attribute_keys(&view));
+        Ok(state)
+    }
+
+    async fn plan(&self, question: &Question, budget: &Arc<Budget>) -> Result<Planned> {
+        let failed = |error| from_datafusion(&error);
+        let mut statement = sql::parse(&question.sql, self.options.sql_bytes_max)?;
+        let columns = rewrite::rewrite(&mut statement, &question.parameters)?;
+        let state = self.session(budget, &columns)?;
+        let plan = state.statement_to_plan(statement).await.map_err(failed)?;
+        let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        only_reading.verify_plan(&plan).map_err(failed)?;
+        let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
+        let stream = execute_stream(plan, state.task_ctx()).map_err(failed)?;
+        Ok(Planned { schema: stream.schema(), stream })
+    }
+}
+
+#[async_trait]
+impl Answerer for Engine {
+    async fn ask(&self, question: Question) -> Result<Answer> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            let message = format!("{} questions are being answered already", self.shared.options.questions_max);
+            Error::new(ErrorKind::Overloaded { retry_after: RETRY_AFTER }, message)
+        })?;
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::unavailable("the engine is shutting down"))?;
+        let report = Arc::new(Report::default());
+        let budget = Budget::new(self.shared.options.clock.clone(), question.limits.clone(), report.clone());
+        let leaving = Leaving { budget: budget.clone() };
+        let (planned_sender, planned) = tokio::sync::oneshot::channel();
+        let (batches_sender, batches) = mpsc::channel(CHANNEL_BATCHES);
+        let task = Task { shared: self.shared.clone(), question, budget, batches: batches_sender };
+        runtime.spawn(task.run(planned_sender, place));
+        let schema = planned.await.map_err(|_| Error::unavailable("the engine is shutting down"))??;
+        let rows = futures::stream::unfold((batches, leaving), |(mut batches, leaving)| async move {
+            let next = batches.recv().await?;
+            Some((next, (batches, leaving)))
+        });
+        Ok(Answer { schema, rows: rows.boxed(), report })
+    }
+}
+
+/// Dropped with the answer's rows, it stops the leaves even inside a loop that never waits.
+struct Leaving {
+    budget: Arc<Budget>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.budget.cancel();
+    }
+}
+
+/// One question on its way.
+struct Task {
+    shared: Arc<Shared>,
+    question: Question,
+    budget: Arc<Budget>,
+    batches: mpsc::Sender<Result<RecordBatch>>,
+}
+
+impl Task {
+    async fn run(self, planned: tokio::sync::oneshot::Sender<Result<SchemaRef>>, place: OwnedSemaphorePermit) {
+        let mut planned = Some(planned);
+        let work = AssertUnwindSafe(self.work(&mut planned)).catch_unwind();
+        let ended = tokio::select! {
+            biased;
+            () = self.batches.closed() => Ok(Ok(Ok(()))),
+            ended = tokio::time::timeout(self.budget.limits().timeout, work) => ended,
+        };
+        let ended = match ended {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => {
+                Err(Error::internal("a defect ended the question; the process goes on. Please report it with its SQL"))
+            }
+            Err(_elapsed) => Err(self.budget.timeout_error()),
+        };
+        // Whatever still runs for this question must stop, and its place is free before a slow asker takes the last word.
+        self.budget.cancel();
+        drop(place);
+        self.last_word(ended, planned).await;
+    }
+
+    /// Plans and sends all batches; what is returned is the end, good or bad.
+    async fn work(&self, planned: &mut Option<tokio::sync::oneshot::Sender<Result<SchemaRef>>>) -> Result<()> {
+        let mut plan = self.shared.plan(&self.question, &self.budget).await?;
+        if let Some(planned) = planned.take() {
+            let _ = planned.send(Ok(plan.schema.clone()));
+        }
+        let mut handed = Handed { rows: 0, bytes: 0 };
+        while let Some(batch) = plan.stream.next().await {
+            let batch = batch.map_err(|error| from_datafusion(&error))?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let (batch, excess) = handed.within(batch, self.budget.limits());
+            if batch.num_rows() > 0 {
+                Report::add(&self.budget.report().rows_returned, batch.num_rows() as u64);
+                if self.batches.send(Ok(batch)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if let Some(error) = excess {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn last_word(self, ended: Result<()>, planned: Option<tokio::sync::oneshot::Sender<Result<SchemaRef>>>) {
+        let report = self.budget.report();
+        report.elapsed_ns.store(self.budget.elapsed_ns().max(1), std::sync::atomic::Ordering::Relaxed);
+        let Err(error) = ended else {
+            return;
+        };
+        if let Some(planned) = planned {
+            let _ = planned.send(Err(error));
+            return;
+        }
+        let limit = matches!(error.kind, ErrorKind::Timeout | ErrorKind::LimitExceeded);
+        if self.budget.limits().partial && limit {
+            self.budget.end_partially(error.kind);
+            return;
+        }
+        let _ = self.batches.send(Err(error)).await;
+    }
+}
+
+/// What was handed to the asker.
+struct Handed {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Handed {
+    /// What of the batch may still be handed over, and the error when that is not all of it.
+    fn within(&mut self, batch: RecordBatch, limits: &causeway_query::Limits) -> (RecordBatch, Option<Error>) {
+        let bytes: u64 = batch.columns().iter().map(|column| sliced_bytes(column.as_ref())).sum();
+        let (rows_max, bytes_max) = (limits.rows_max, limits.bytes_max);
+        let exceeded = |what: String| {
+            let advice = "ask for less (LIMIT, fewer columns, a shorter time range) or raise the limit";
+            Some(Error::new(ErrorKind::LimitExceeded, format!("the answer has more than {what}; {advice}")))
+        };
+        if self.bytes.saturating_add(bytes) > bytes_max {
+            return (batch.slice(0, 0), exceeded(format!("{bytes_max} bytes")));
+        }
+        let left = rows_max.saturating_sub(self.rows);
+        let rows = batch.num_rows() as u64;
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.rows = self.rows.saturating_add(rows);
+        match usize::try_from(left) {
+            Ok(left) if rows > left as u64 => (batch.slice(0, left), exceeded(format!("{rows_max} rows"))),
+            _ => (batch, None),
+        }
+    }
+}
+
+/// Bytes of the rows of this array alone: slices of one large buffer must not count it again and again.
+fn sliced_bytes(column: &dyn datafusion::arrow::array::Array) -> u64 {
+    column.to_data().get_slice_memory_size().map_or(0, |bytes| bytes as u64)
+}

@@ -1,0 +1,13 @@
+//! Which functions does SQL have beyond DataFusion's? One file each, one line in the table here.
+
+mod has_token;
+mod hex;
+
+use datafusion::logical_expr::ScalarUDF;
+
+pub(crate) use has_token::NAME as HAS_TOKEN;
+
+/// All of them.
+pub(crate) fn all() -> Vec<ScalarUDF> {
+    vec![ScalarUDF::from(has_token::HasToken::new()), ScalarUDF::from(hex::Hex::new())]
+}

@@ -1,0 +1,342 @@
+//! What is the program told? Every key is a flag, an environment variable (`CAUSEWAY_…`) and a key of the TOML file; the
+//! command line goes before the environment, the file comes after both, then the defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use causeway_model::{Error, Result, Table};
+use causeway_store::StoreOptions;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+/// A series is written once a day, with the time of its first sample: its row must outlive the samples of that day.
+const SERIES_EXTRA_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// The keys, as one source gives them.
+#[derive(Debug, Default, Clone, PartialEq, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsSource {
+    /// The data directory [default: ./data]
+    #[arg(long, env = "CAUSEWAY_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address of all HTTP APIs [default: 127.0.0.1:4300]; port 0 picks one
+    #[arg(long, env = "CAUSEWAY_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Address of OTLP over gRPC [default: 127.0.0.1:4317]
+    #[arg(long, env = "CAUSEWAY_OTLP_GRPC", value_name = "ADDRESS")]
+    pub otlp_grpc: Option<SocketAddr>,
+    /// Address of OTLP over HTTP [default: 127.0.0.1:4318]
+    #[arg(long, env = "CAUSEWAY_OTLP_HTTP", value_name = "ADDRESS")]
+    pub otlp_http: Option<SocketAddr>,
+    /// How its own log looks on stderr [default: text]
+    #[arg(long, env = "CAUSEWAY_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What goes into its own log, as `level` or `target=level,…` [default: info]
+    #[arg(long, env = "CAUSEWAY_LOG_LEVEL", value_name = "FILTER")]
+    pub log_level: Option<String>,
+    /// Whether its own logs, request spans and metrics go into its own store [default: true]
+    #[arg(long, env = "CAUSEWAY_SELF_TELEMETRY", value_name = "BOOL")]
+    pub self_telemetry: Option<bool>,
+    /// Logs are removed when they are older, such as 30d [default: never]
+    #[arg(long, env = "CAUSEWAY_LOGS_AGE_MAX", value_name = "AGE")]
+    pub logs_age_max: Option<Age>,
+    /// The oldest logs are removed beyond this size, such as 50GiB [default: never]
+    #[arg(long, env = "CAUSEWAY_LOGS_BYTES_MAX", value_name = "SIZE")]
+    pub logs_bytes_max: Option<Size>,
+    /// Spans are removed when they are older [default: never]
+    #[arg(long, env = "CAUSEWAY_SPANS_AGE_MAX", value_name = "AGE")]
+    pub spans_age_max: Option<Age>,
+    /// The oldest spans are removed beyond this size [default: never]
+    #[arg(long, env = "CAUSEWAY_SPANS_BYTES_MAX", value_name = "SIZE")]
+    pub spans_bytes_max: Option<Size>,
+    /// Metrics are removed when they are older [default: never]
+    #[arg(long, env = "CAUSEWAY_METRICS_AGE_MAX", value_name = "AGE")]
+    pub metrics_age_max: Option<Age>,
+    /// The oldest samples, and of exemplars a tenth as much, are removed beyond this size [default: never]
+    #[arg(long, env = "CAUSEWAY_METRICS_BYTES_MAX", value_name = "SIZE")]
+    pub metrics_bytes_max: Option<Size>,
+    /// Memory of the newest records before they are written to a part [default: 64MiB]
+    #[arg(long, env = "CAUSEWAY_MEMTABLE_BYTES_MAX", value_name = "SIZE")]
+    pub memtable_bytes_max: Option<Size>,
+    /// Memory of deliveries that wait for the disk [default: 64MiB]
+    #[arg(long, env = "CAUSEWAY_QUEUE_BYTES_MAX", value_name = "SIZE")]
+    pub queue_bytes_max: Option<Size>,
+    /// Memory of request bodies that are being received or decoded [default: 64MiB]
+    #[arg(long, env = "CAUSEWAY_IN_FLIGHT_BYTES_MAX", value_name = "SIZE")]
+    pub in_flight_bytes_max: Option<Size>,
+    /// Memory of all questions together before they spill [default: 160MiB]
+    #[arg(long, env = "CAUSEWAY_QUERY_MEMORY_BYTES_MAX", value_name = "SIZE")]
+    pub query_memory_bytes_max: Option<Size>,
+}
+
+impl SettingsSource {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// `Invalid`, naming file and line.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
+        Self::parse(&text).map_err(|error| error.context(path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| Error::invalid(error.to_string().trim_end().to_owned()))
+    }
+}
+
+/// The settings in force.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the store is, and its limits.
+    pub store: StoreOptions,
+    /// Address of all HTTP APIs.
+    pub listen: SocketAddr,
+    /// Address of OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// Address of OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+    /// How its own log looks.
+    pub log_format: LogFormat,
+    /// What goes into its own log.
+    pub log_level: String,
+    /// Whether it observes itself.
+    pub self_telemetry: bool,
+    /// Memory of request bodies.
+    pub in_flight_bytes_max: usize,
+    /// Memory of all questions together; the engine's default when unset.
+    pub query_memory_bytes_max: Option<usize>,
+}
+
+impl Settings {
+    /// What `given` says, else what `file` says, else the default.
+    pub fn resolve(given: SettingsSource, file: SettingsSource) -> Self {
+        let mut store = StoreOptions::new(given.data.or(file.data).unwrap_or_else(|| "data".into()));
+        let age = |given: Option<Age>, file: Option<Age>| given.or(file).map(|age| age.0);
+        let bytes = |given: Option<Size>, file: Option<Size>| given.or(file).map(|size| size.0);
+        let memory = |given, file, default: usize| {
+            bytes(given, file).map_or(default, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+        };
+        store.memtable_bytes_max = memory(given.memtable_bytes_max, file.memtable_bytes_max, store.memtable_bytes_max);
+        store.queue_bytes_max = memory(given.queue_bytes_max, file.queue_bytes_max, store.queue_bytes_max);
+        let mut keep_age = |tables: &[Table], age_max: Option<Duration>, extra: Duration| {
+            let entries = tables.iter().zip(age_max.into_iter().cycle());
+            store.retention_age.extend(entries.map(|(table, age)| (*table, age.saturating_add(extra))));
+        };
+        keep_age(&[Table::Logs], age(given.logs_age_max, file.logs_age_max), Duration::ZERO);
+        keep_age(&[Table::Spans], age(given.spans_age_max, file.spans_age_max), Duration::ZERO);
+        let metrics_age_max = age(given.metrics_age_max, file.metrics_age_max);
+        keep_age(&[Table::MetricSamples, Table::Exemplars], metrics_age_max, Duration::ZERO);
+        keep_age(&[Table::MetricSeries], metrics_age_max, SERIES_EXTRA_AGE);
+        let metrics_bytes_max = bytes(given.metrics_bytes_max, file.metrics_bytes_max);
+        let sizes = [
+            (Table::Logs, bytes(given.logs_bytes_max, file.logs_bytes_max)),
+            (Table::Spans, bytes(given.spans_bytes_max, file.spans_bytes_max)),
+            (Table::MetricSamples, metrics_bytes_max),
+            (Table::Exemplars, metrics_bytes_max.map(|bytes| bytes / 10)),
+        ];
+        store.retention_bytes.extend(sizes.into_iter().filter_map(|(table, bytes)| Some((table, bytes?))));
+        let address = |given: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {
+            given.or(file).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
+        };
+        Self {
+            store,
+            listen: address(given.listen, file.listen, 4300),
+            otlp_grpc: address(given.otlp_grpc, file.otlp_grpc, 4317),
+            otlp_http: address(given.otlp_http, file.otlp_http, 4318),
+            log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
+            log_level: given.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
+            self_telemetry: given.self_telemetry.or(file.self_telemetry).unwrap_or(true),
+            in_flight_bytes_max: memory(
+                given.in_flight_bytes_max,
+                file.in_flight_bytes_max,
+                causeway_api::IN_FLIGHT_BYTES_MAX,
+            ),
+            query_memory_bytes_max: bytes(given.query_memory_bytes_max, file.query_memory_bytes_max)
+                .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        }
+    }
+}
+
+/// How the log looks on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A duration such as `90s`, `36h` or `30d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Age(pub Duration);
+
+/// A number of bytes such as `500MB`, `64MiB` or `1073741824`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SizeText")]
+pub struct Size(pub u64);
+
+/// TOML may say a size as a number, too.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SizeText {
+    Number(u64),
+    Text(String),
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (number, unit.trim())
+}
+
+impl FromStr for Age {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a duration such as 90s, 15m, 36h or 30d");
+        let (number, unit) = split_unit(text);
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(wrong()),
+        };
+        let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)).ok_or_else(wrong)?;
+        if seconds == 0 { Err(wrong()) } else { Ok(Self(Duration::from_secs(seconds))) }
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a size such as 500MB, 64MiB or 1073741824");
+        let (number, unit) = split_unit(text);
+        let bytes: u64 = match unit {
+            "" | "B" => 1,
+            "kB" | "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        number.parse::<u64>().ok().and_then(|number| number.checked_mul(bytes)).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl TryFrom<String> for Age {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl TryFrom<SizeText> for Size {
+    type Error = String;
+
+    fn try_from(text: SizeText) -> Result<Self, String> {
+        match text {
+            SizeText::Number(bytes) => Ok(Self(bytes)),
+            SizeText::Text(text) => text.parse(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+        let file = SettingsSource::parse(
+            "data = '/srv/c'\nlisten = '127.0.0.1:1'\nlogs_age_max = '30d'\nmetrics_age_max = '1h'\n\
+             metrics_bytes_max = 1000\nmemtable_bytes_max = '8MiB'\nlog_format = 'json'",
+        );
+        let given = SettingsSource { listen: Some(([127, 0, 0, 1], 2).into()), ..SettingsSource::default() };
+        let settings = Settings::resolve(given, file.unwrap());
+        assert_eq!(settings.store.directory, PathBuf::from("/srv/c"));
+        assert_eq!((settings.listen.port(), settings.otlp_grpc.port(), settings.otlp_http.port()), (2, 4317, 4318));
+        assert_eq!((settings.store.memtable_bytes_max, settings.log_format), (8 << 20, LogFormat::Json));
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let ages = [
+            (Table::Logs, hours(720)),
+            (Table::MetricSamples, hours(1)),
+            (Table::Exemplars, hours(1)),
+            (Table::MetricSeries, hours(25)),
+        ];
+        assert_eq!(settings.store.retention_age, ages);
+        assert_eq!(settings.store.retention_bytes, [(Table::MetricSamples, 1000), (Table::Exemplars, 100)]);
+    }
+
+    #[test]
+    fn bad_files_are_refused_with_their_line() {
+        let bad = [
+            ("listen = '127.0.0.1:1'\nlisen = 'x'", "line 2"),
+            ("\n\nlisten = 'nowhere'", "line 3"),
+            ("logs_age_max = '30 days'", "line 1"),
+            ("logs_age_max = '0d'", "not a duration"),
+            ("logs_bytes_max = '5 apples'", "line 1"),
+            ("logs_bytes_max = -5", "line 1"),
+            ("memtable_bytes_max = '99999999999TiB'", "not a size"),
+            ("log_format = 'xml'", "line 1"),
+            ("listen = ", "line 1"),
+            ("[retention]\nlogs = '1d'", "line 1"),
+            ("data = 'a'\ndata = 'b'", "line 2"),
+        ];
+        for (text, expected) in bad {
+            let error = SettingsSource::parse(text).unwrap_err();
+            assert!(error.message.contains(expected), "{text}: {}", error.message);
+        }
+        let missing = SettingsSource::read(Path::new("no/such/file.toml")).unwrap_err();
+        assert!(missing.message.contains("no/such/file.toml"));
+    }
+
+    #[test]
+    fn every_key_is_a_flag_and_an_environment_variable_of_the_same_name() {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let mut keys = 0;
+        for argument in serve.get_arguments() {
+            let id = argument.get_id().as_str();
+            if ["config", "print_addresses", "help"].contains(&id) {
+                continue;
+            }
+            keys += 1;
+            assert_eq!(argument.get_long().unwrap(), id.replace('_', "-"));
+            assert_eq!(argument.get_env().unwrap().to_str().unwrap(), format!("CAUSEWAY_{}", id.to_uppercase()));
+            // A key that the file does not know is an "unknown field"; a wrong type is another error.
+            let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
+            assert!(!refused.message.contains("unknown field"), "{}", refused.message);
+        }
+        assert_eq!(keys, 17);
+    }
+
+    #[test]
+    fn sizes_and_ages_have_units() {
+        assert_eq!("64MiB".parse(), Ok(Size(64 << 20)));
+        assert_eq!("500 MB".parse(), Ok(Size(500_000_000)));
+        assert_eq!("15m".parse(), Ok(Age(Duration::from_secs(900))));
+        for wrong in ["", "MiB", "-1", "1.5GiB", "1 mib"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+        for wrong in ["", "d", "1w", "-1d", "99999999999999999999d"] {
+            assert!(wrong.parse::<Age>().is_err(), "{wrong}");
+        }
+    }
+}

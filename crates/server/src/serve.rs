@@ -1,0 +1,122 @@
+//! How does the server start and stop? Sockets first, then the store, then the doors open; at the end the other way round.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
+use causeway_api::{Desk, DeskLimits, REQUEST_TARGET};
+use causeway_model::{Clock, Error, Result, SystemClock};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::config::{LogFormat, Settings};
+use crate::house::House;
+use crate::telemetry::SelfTelemetry;
+use crate::vitals::HouseVitals;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// `Unavailable` when a socket or the data directory can't be had, `Invalid` for a log filter that can't be read.
+pub async fn run(settings: Settings, print_addresses: bool) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let telemetry = SelfTelemetry::new(clock.clone());
+    start_log(&settings, &telemetry)?;
+    raise_file_limit();
+    let (listen, otlp_grpc, otlp_http) =
+        (bind(settings.listen).await?, bind(settings.otlp_grpc).await?, bind(settings.otlp_http).await?);
+    let addresses = (local(&listen)?, local(&otlp_grpc)?, local(&otlp_http)?);
+    let house = House::open(settings.store.clone(), settings.query_memory_bytes_max, clock.clone()).await?;
+
+    let stop = CancellationToken::new();
+    let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
+    let vitals =
+        HouseVitals { store: house.store.clone(), connections: connections.clone(), telemetry: telemetry.clone() };
+    let limits = DeskLimits { in_flight_bytes_max: settings.in_flight_bytes_max, ..DeskLimits::default() };
+    let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits);
+    for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
+        let connections = connections.clone();
+        tokio::spawn(async move { connections.serve(listener, router).await });
+    }
+    let telemetry_stop = CancellationToken::new();
+    let observing = settings.self_telemetry.then(|| {
+        let (desk, appender) = (desk.clone(), house.store.clone());
+        tokio::spawn(telemetry.run(appender, move || desk.metrics(), telemetry_stop.clone()))
+    });
+    announce(addresses, print_addresses);
+
+    wait_for_signal().await?;
+    tracing::info!("stopping");
+    stop.cancel();
+    if !connections.drained().await {
+        tracing::warn!("some requests were cut off");
+    }
+    telemetry_stop.cancel();
+    if let Some(observing) = observing {
+        let _ = observing.await;
+    }
+    house.store.close().await
+}
+
+fn start_log(settings: &Settings, telemetry: &SelfTelemetry) -> Result<()> {
+    // A line for each request is for the store, where it can be asked for, not for stderr.
+    let filter = format!("{REQUEST_TARGET}=warn,{}", settings.log_level);
+    let filter = EnvFilter::builder()
+        .parse(&filter)
+        .map_err(|error| Error::invalid(format!("log_level {}: {error}", settings.log_level)))?;
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    };
+    let own = settings.self_telemetry.then(|| telemetry.layer());
+    tracing_subscriber::registry().with(lines).with(own).init();
+    Ok(())
+}
+
+/// Each connection is a file; the usual limit of 1,024 would end at a tenth of what is meant to be served.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| Error::unavailable(format!("{address}: {error}")))
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr> {
+    Ok(listener.local_addr()?)
+}
+
+fn announce((listen, otlp_grpc, otlp_http): (SocketAddr, SocketAddr, SocketAddr), print: bool) {
+    for address in [listen, otlp_grpc, otlp_http] {
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "anyone who reaches this address can send and ask: there is no authentication yet");
+        }
+    }
+    tracing::info!(%listen, %otlp_grpc, %otlp_http, "ready");
+    if print {
+        let line = serde_json::json!({
+            "listen": listen.to_string(),
+            "otlp_grpc": otlp_grpc.to_string(),
+            "otlp_http": otlp_http.to_string(),
+        });
+        println!("{line}");
+    }
+}
+
+async fn wait_for_signal() -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! How is a question asked from the command line? Of a running server, or of a data directory that no server has open; the
+//! bytes of the answer are the same.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_api::sql::{Format, encode, parameter};
+use causeway_model::SystemClock;
+use causeway_query::{Answerer, Limits, Question};
+use causeway_store::StoreOptions;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use http_body_util::BodyExt;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::{OutputFormat, SqlArguments};
+use crate::house::House;
+use crate::table::Table;
+
+/// A progress line appears only when an answer takes longer than this.
+const PROGRESS_AFTER: Duration = Duration::from_millis(500);
+/// A server that does not take the connection in this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered in full.
+    Complete,
+    /// Answered in part.
+    Partial,
+}
+
+/// Why it did not go.
+#[derive(Debug)]
+pub enum Failure {
+    /// The query failed.
+    Query(String),
+    /// There was nobody to ask.
+    Connection(String),
+}
+
+/// An answer's bytes, and what is known once they have ended.
+struct Reply {
+    chunks: BoxStream<'static, Result<Bytes, Failure>>,
+    end: Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>,
+    house: Option<House>,
+}
+
+/// Asks and prints.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn run(arguments: &SqlArguments) -> Result<Outcome, Failure> {
+    let format = match arguments.format {
+        OutputFormat::Table | OutputFormat::Json => Format::Json,
+        OutputFormat::Ndjson => Format::Ndjson,
+        OutputFormat::Csv => Format::Csv,
+        OutputFormat::Arrow => Format::Arrow,
+    };
+    let first = async {
+        let mut reply = match &arguments.data {
+            Some(directory) => ask_directory(arguments, directory, format).await?,
+            None => ask_server(arguments, format).await?,
+        };
+        let first = reply.chunks.next().await;
+        Ok((reply, first))
+    };
+    let (reply, first) = with_progress(first).await?;
+    let Reply { chunks, end, house } = reply;
+    let chunks = futures::stream::iter(first).chain(chunks);
+    let printed = print(chunks, arguments.format).await;
+    let ended = end.await;
+    if let Some(house) = house {
+        let closed = house.store.close().await;
+        closed.map_err(|error| Failure::Connection(error.message))?;
+    }
+    printed?;
+    let outcome = ended?;
+    if outcome == Outcome::Partial {
+        eprintln!("causeway: the answer is partial: a limit ended it early");
+    }
+    Ok(outcome)
+}
+
+async fn ask_directory(arguments: &SqlArguments, directory: &Path, format: Format) -> Result<Reply, Failure> {
+    if !directory.is_dir() {
+        return Err(Failure::Connection(format!("{} is not a directory", directory.display())));
+    }
+    let unopened = |error: causeway_model::Error| Failure::Connection(error.message);
+    let wrong = |error: causeway_model::Error| Failure::Query(error.message);
+    let clock = Arc::new(SystemClock::new());
+    let house = House::open(StoreOptions::new(directory), None, clock).await.map_err(unopened)?;
+    let parameters = arguments.json_params().into_iter().map(parameter).collect::<Result<_, _>>().map_err(wrong)?;
+    let limits = Limits { timeout: arguments.timeout.0, partial: arguments.partial, ..Limits::default() };
+    let question = Question { sql: arguments.query.clone(), parameters, limits };
+    let answer = house.engine.ask(question).await.map_err(wrong)?;
+    let encoded = encode(answer, format).await.map_err(wrong)?;
+    let end = async move {
+        match (encoded.failure.get(), encoded.report.coverage.get()) {
+            (Some(error), _) => Err(Failure::Query(error.message.clone())),
+            (None, Some(_)) => Ok(Outcome::Partial),
+            (None, None) => Ok(Outcome::Complete),
+        }
+    };
+    let chunks = encoded.chunks.map(move |chunk| chunk.map_err(wrong)).boxed();
+    Ok(Reply { chunks, end: Box::pin(end), house: Some(house) })
+}
+
+async fn ask_server(arguments: &SqlArguments, format: Format) -> Result<Reply, Failure> {
+    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let client = client.map_err(|error| Failure::Connection(error.to_string()))?;
+    let timeout_ms = u64::try_from(arguments.timeout.0.as_millis()).unwrap_or(u64::MAX);
+    let question = serde_json::json!({
+        "query": arguments.query,
+        "params": arguments.json_params(),
+        "timeout_ms": timeout_ms,
+        "partial": arguments.partial,
+    });
+    let request = client
+        .post(format!("{}/api/v1/sql", arguments.url.trim_end_matches('/')))
+        .header("accept", format.content_type())
+        .header("te", "trailers")
+        .json(&question);
+    let unreached = |error: reqwest::Error| {
+        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        Failure::Connection(format!("{}: {why}", arguments.url))
+    };
+    let response = request.send().await.map_err(unreached)?;
+    if !response.status().is_success() {
+        let status = response.status();
+        let body = response.text().await.unwrap_or_default();
+        return Err(Failure::Query(message_of(&body).unwrap_or_else(|| format!("the server answered {status}"))));
+    }
+    Ok(reply_of(http::Response::from(response).into_body()))
+}
+
+/// The message in `{"error": {"message"}}`.
+fn message_of(json: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(json).ok()?;
+    Some(value.get("error").unwrap_or(&value).get("message")?.as_str()?.to_owned())
+}
+
+/// The server says at the end, in trailers, how it went.
+fn reply_of(body: reqwest::Body) -> Reply {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let state = (body, Some(tell));
+    let chunks = futures::stream::unfold(state, |(mut body, mut tell)| async move {
+        loop {
+            let frame = match body.frame().await? {
+                Ok(frame) => frame,
+                Err(_) => {
+                    let failure = Failure::Query("the answer broke off: the query failed on the server".to_owned());
+                    return Some((Err(failure), (body, tell)));
+                }
+            };
+            match frame.into_data() {
+                Ok(data) => return Some((Ok(data), (body, tell))),
+                Err(frame) => {
+                    if let (Ok(trailers), Some(tell)) = (frame.into_trailers(), tell.take()) {
+                        let _ = tell.send(trailers);
+                    }
+                }
+            }
+        }
+    });
+    let end = async move {
+        let trailers = told.await.unwrap_or_default();
+        let trailer = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(error) = trailer("causeway-error") {
+            return Err(Failure::Query(message_of(error).unwrap_or_else(|| error.to_owned())));
+        }
+        let stats = trailer("causeway-stats").and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
+        let partial = stats.is_some_and(|stats| stats.get("partial") == Some(&serde_json::Value::Bool(true)));
+        Ok(if partial { Outcome::Partial } else { Outcome::Complete })
+    };
+    Reply { chunks: chunks.boxed(), end: Box::pin(end), house: None }
+}
+
+/// Shows on a terminal that an answer takes its time.
+async fn with_progress<T>(work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    if !std::io::stderr().is_terminal() {
+        return work.await;
+    }
+    if let Ok(done) = tokio::time::timeout(PROGRESS_AFTER, work.as_mut()).await {
+        return done;
+    }
+    let style = ProgressStyle::with_template("{spinner} {elapsed_precise} scanning");
+    let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let done = work.await;
+    bar.finish_and_clear();
+    done
+}
+
+async fn print(
+    mut chunks: impl futures::Stream<Item = Result<Bytes, Failure>> + Unpin,
+    format: OutputFormat,
+) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    if format != OutputFormat::Table {
+        while let Some(chunk) = chunks.next().await {
+            if !written(out.write_all(&chunk?))? {
+                return Ok(());
+            }
+        }
+        return written(out.flush()).map(|_| ());
+    }
+    // A table's widths are known only at its end; rows_max bounds it.
+    let mut json = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        json.extend_from_slice(&chunk?);
+    }
+    let table: Table = serde_json::from_slice(&json)
+        .map_err(|error| Failure::Query(format!("the answer can't be read: {error}")))?;
+    written(out.write_all(table.render().as_bytes()).and_then(|()| out.flush())).map(|_| ())
+}
+
+/// Whether anyone still reads: `causeway sql … | head` is not an error.
+fn written(result: std::io::Result<()>) -> Result<bool, Failure> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Query(format!("stdout: {error}"))),
+    }
+}

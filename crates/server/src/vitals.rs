@@ -1,0 +1,106 @@
+//! How is the house? Health, the ledger and the store's numbers, and what the process uses.
+
+use std::sync::Arc;
+
+use causeway_api::serve::Connections;
+use causeway_api::{Metric, Reading, Vitals};
+use causeway_store::{LedgerRow, Store};
+
+use crate::telemetry::SelfTelemetry;
+
+/// Ticks a second in /proc/self/stat: a constant of Linux' interface to programs (USER_HZ), not of the kernel's own clock.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Reads the vitals of a store and of this process.
+pub struct HouseVitals {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The connections.
+    pub connections: Connections,
+    /// Its own telemetry.
+    pub telemetry: SelfTelemetry,
+}
+
+impl Vitals for HouseVitals {
+    fn problems(&self) -> Vec<String> {
+        self.store.health().problems
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let store = self.store.metrics().into_iter().map(|metric| Metric {
+            name: metric.name,
+            help: metric.help,
+            labels: metric.labels,
+            reading: if metric.counter { Reading::Counter(metric.value) } else { Reading::Gauge(metric.value) },
+        });
+        let mut metrics: Vec<Metric> = store.collect();
+        for row in self.store.ledger() {
+            ledger_metrics(&row, &mut metrics);
+        }
+        metrics.extend(self.connections.metrics());
+        metrics.push(self.telemetry.metric());
+        metrics.extend(process_metrics());
+        metrics
+    }
+}
+
+fn ledger_metrics(row: &LedgerRow, metrics: &mut Vec<Metric>) {
+    let labels = || vec![("signal", row.signal.name().to_owned()), ("sender", row.sender.clone())];
+    let counter = |name, help, labels, value: u64| Metric { name, help, labels, reading: Reading::Counter(value as f64) };
+    metrics.push(counter("causeway_ledger_received_total", "Records received.", labels(), row.received));
+    metrics.push(counter("causeway_ledger_stored_total", "Records stored.", labels(), row.stored));
+    for (reason, count) in &row.dropped {
+        let mut labels = labels();
+        labels.push(("reason", reason.clone()));
+        metrics.push(counter("causeway_ledger_dropped_total", "Records dropped.", labels, *count));
+    }
+}
+
+/// Memory and processor time of this process; nothing where there is no /proc.
+fn process_metrics() -> Vec<Metric> {
+    let mut metrics = Vec::new();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(bytes) = resident_bytes(&status) {
+        metrics.push(Metric {
+            name: "process_resident_memory_bytes",
+            help: "Memory of the process that is in RAM.",
+            labels: Vec::new(),
+            reading: Reading::Gauge(bytes),
+        });
+    }
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    if let Some(seconds) = processor_seconds(&stat) {
+        metrics.push(Metric {
+            name: "process_cpu_seconds_total",
+            help: "Processor time of the process, user and system.",
+            labels: Vec::new(),
+            reading: Reading::Counter(seconds),
+        });
+    }
+    metrics
+}
+
+fn resident_bytes(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
+}
+
+fn processor_seconds(stat: &str) -> Option<f64> {
+    // The program's name may hold anything, so fields are counted from its closing bracket: proc(5), fields 14 and 15.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_is_read_whatever_the_program_is_called() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 500 0 0 0 250 50 0 0 20 0 4 0 100 1000 200";
+        assert_eq!(processor_seconds(stat), Some(3.0));
+        assert_eq!(resident_bytes("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2048.0 * 1024.0));
+        assert_eq!((processor_seconds(""), resident_bytes("")), (None, None));
+    }
+}

@@ -1,0 +1,1 @@
+//! Do filters ever miss what they hold?

@@ -1,0 +1,347 @@
+//! What of a part has to be read for a scan, and how is it read? Skip by time, by the row groups' filters, by the blocks' filters; then
+//! read the filters' columns, and the others only where rows remain.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use causeway_model::{Error, Kind, Result, TimeRange};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter,
+    RowSelection, RowSelector,
+};
+use parquet::file::metadata::PageIndexPolicy;
+
+use crate::disk::Disk;
+use crate::index::{Block, Directory, Group, IndexReader, Place, attribute_seed, filter_hash, token_seed, value_seed};
+use crate::part::checked::CheckedFile;
+use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN, fixed_position, is_service_name};
+use crate::part::metadata::{index_path, part_path};
+use crate::part::resolve::{Resolved, Wanted};
+use crate::part::{KeyStatistics, PartMeta};
+use crate::scan::{Scan, ScanColumn, ScanStats};
+
+/// An open part. Cheap to keep: footer and block directory only.
+#[derive(Debug)]
+pub struct Part {
+    meta: PartMeta,
+    file: CheckedFile,
+    footer: ArrowReaderMetadata,
+    schema: Arc<PartSchema>,
+    /// For each column of `schema` its position in the file.
+    roots: Vec<usize>,
+    index: IndexReader,
+    groups: Vec<Group>,
+    keys: Vec<KeyStatistics>,
+    keys_complete: bool,
+}
+
+/// Rows of a part that a scan will read: chosen by [`Part::plan`], in pieces that can be read in parallel.
+#[derive(Debug, Clone)]
+pub struct PartPiece {
+    /// Row group.
+    pub row_group: usize,
+    /// Ranges of rows inside the row group, ascending.
+    pub rows: Vec<Range<usize>>,
+    /// Smallest and largest `time` inside, as far as statistics tell.
+    pub time: TimeRange,
+}
+
+/// What reading yields.
+pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+
+impl Part {
+    /// Opens both files and checks them.
+    ///
+    /// # Errors
+    /// `Corrupt` when they are not what the catalog says, with the file's name.
+    pub fn open(disk: &Arc<dyn Disk>, meta: PartMeta) -> Result<Self> {
+        let path = part_path(meta.table, meta.id);
+        let (index, directory) = IndexReader::open(disk, index_path(meta.table, meta.id))?;
+        let Directory { groups, keys, keys_complete, part_bytes, checksums } = directory;
+        let corrupt = |what: &dyn std::fmt::Display| Error::corrupt(format!("{}: {what}", path.display()));
+        let file = CheckedFile::new(disk.open(&path)?, path.clone(), part_bytes, checksums)?;
+        // Without the offset index a selection of rows would read whole columns; the column index is for outside readers.
+        let options = ArrowReaderOptions::new()
+            .with_offset_index_policy(PageIndexPolicy::Required)
+            .with_column_index_policy(PageIndexPolicy::Skip);
+        let footer = ArrowReaderMetadata::load(&file, options).map_err(|error| corrupt(&error))?;
+        let (mut columns, mut roots) = (Vec::new(), Vec::new());
+        for (root, field) in footer.schema().fields().iter().enumerate() {
+            let Some(column) = Physical::from_name(meta.table, field.name()) else { continue };
+            if column.field(meta.table).data_type() != field.data_type() {
+                return Err(corrupt(&format!("column {} has type {}", field.name(), field.data_type())));
+            }
+            columns.push(column);
+            roots.push(root);
+        }
+        let row_groups = footer.metadata().row_groups();
+        let agree = row_groups.len() == groups.len()
+            && row_groups.iter().zip(&groups).all(|(in_file, group)| {
+                u64::try_from(in_file.num_rows()).ok() == Some(group.blocks.iter().map(|block| u64::from(block.rows)).sum())
+            });
+        if !agree || groups.iter().flat_map(|group| &group.blocks).map(|block| u64::from(block.rows)).sum::<u64>() != meta.rows {
+            return Err(corrupt(&"file, index and catalog don't agree on the number of rows"));
+        }
+        let schema = Arc::new(PartSchema::new(meta.table, columns));
+        let keys = keys.into_iter().map(|key| key.statistics).collect();
+        Ok(Self { meta, file, footer, schema, roots, index, groups, keys, keys_complete })
+    }
+
+    /// What the catalog knows.
+    pub fn meta(&self) -> &PartMeta {
+        &self.meta
+    }
+
+    /// Statistics of the attribute keys, most frequent first.
+    pub fn keys(&self) -> &[KeyStatistics] {
+        &self.keys
+    }
+
+    /// Bytes of each column in the file, compressed.
+    pub fn column_bytes(&self) -> Vec<(String, u64)> {
+        let mut bytes: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+        for column in self.footer.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+            let name = column.column_path().parts().first().cloned().unwrap_or_default();
+            *bytes.entry(name).or_default() += u64::try_from(column.compressed_size()).unwrap_or(0);
+        }
+        bytes.into_iter().chain([("(filters)".to_owned(), self.index.filter_bytes())]).collect()
+    }
+
+    pub(crate) fn index(&self) -> &IndexReader {
+        &self.index
+    }
+
+    /// All rows, a piece for each row group.
+    pub(crate) fn whole(&self) -> Vec<PartPiece> {
+        let whole = |(row_group, group): (usize, &Group)| {
+            let rows = group.blocks.iter().map(|block| block.rows as usize).sum();
+            PartPiece { row_group, rows: std::iter::once(0..rows).collect(), time: self.meta.time }
+        };
+        self.groups.iter().enumerate().map(whole).collect()
+    }
+
+    /// What remains to be read after skipping by time, service, words and values.
+    ///
+    /// # Errors
+    /// `Corrupt` when the index can't be read.
+    pub fn plan(&self, scan: &Scan) -> Result<(Vec<PartPiece>, ScanStats)> {
+        let mut stats = ScanStats { row_groups: self.groups.len() as u64, ..ScanStats::default() };
+        stats.blocks = self.groups.iter().map(|group| group.blocks.len() as u64).sum();
+        let time = scan.pruning.time;
+        let conditions = self.conditions(scan);
+        let possible = self.meta.time.overlaps(&time) && conditions.is_some();
+        let conditions = conditions.unwrap_or_default();
+        let mut pieces = Vec::new();
+        for (row_group, group) in self.groups.iter().enumerate() {
+            let (mut piece, mut start) = (PartPiece { row_group, rows: Vec::new(), time: EMPTY }, 0);
+            let in_time = |block: &Block| block.time.overlaps(&time);
+            let of_group = conditions.iter().filter(|condition| condition.group);
+            if possible && group.blocks.iter().any(in_time) && self.all_may_hold(of_group, group.filter)? {
+                for block in &group.blocks {
+                    let end = start + block.rows as usize;
+                    if in_time(block) && self.all_may_hold(conditions.iter(), block.filter)? {
+                        stats.blocks_skipped += 1; // counted down from all below
+                        stats.rows += u64::from(block.rows);
+                        piece.time = piece.time.union(&block.time);
+                        push_range(&mut piece.rows, start..end);
+                    }
+                    start = end;
+                }
+            }
+            if piece.rows.is_empty() {
+                stats.row_groups_skipped += 1;
+            } else {
+                pieces.push(piece);
+            }
+        }
+        stats.blocks_skipped = stats.blocks - stats.blocks_skipped;
+        Ok((pieces, stats))
+    }
+
+    fn all_may_hold<'a>(
+        &self,
+        mut conditions: impl Iterator<Item = &'a Condition>,
+        place: Place,
+    ) -> Result<bool> {
+        conditions.try_fold(true, |so_far, condition| {
+            if !so_far {
+                return Ok(false);
+            }
+            condition.hashes.iter().try_fold(false, |found, hash| Ok(found || self.index.may_hold(place, *hash)?))
+        })
+    }
+
+    /// The scan's conditions as hashes; `None` when the part can't have such a row.
+    fn conditions(&self, scan: &Scan) -> Option<Vec<Condition>> {
+        let table = self.meta.table;
+        let mut conditions = Vec::new();
+        let hashes = |seed: u64, values: &mut dyn Iterator<Item = &[u8]>| values.map(|value| filter_hash(seed, value)).collect();
+        if let (Some(services), Some(_)) = (&scan.pruning.services, fixed_position(table, SERVICE_COLUMN)) {
+            let hashes = hashes(value_seed(SERVICE_COLUMN), &mut services.iter().map(|service| service.as_bytes()));
+            conditions.push(Condition { group: true, hashes });
+        }
+        if let [column] = table.token_columns() {
+            conditions.extend(scan.pruning.tokens.iter().map(|token| Condition {
+                group: false,
+                hashes: hashes(token_seed(column), &mut std::iter::once(token.as_bytes())),
+            }));
+        }
+        for (column, values) in &scan.pruning.values {
+            let (seed, group) = match self.value_seed(column) {
+                Indexed::Seed(seed, group) => (seed, group),
+                Indexed::Not => continue,
+                Indexed::Absent => return None,
+            };
+            conditions.push(Condition { group, hashes: hashes(seed, &mut values.iter().map(Vec::as_slice)) });
+        }
+        Some(conditions)
+    }
+
+    /// How the filters hold the values of a column.
+    fn value_seed(&self, column: &ScanColumn) -> Indexed {
+        let table = self.meta.table;
+        let (family, key, kinds) = match column {
+            ScanColumn::Fixed(index) => {
+                let name = table.columns().get(*index).map_or("", |column| column.name);
+                let indexed = name == SERVICE_COLUMN || table.value_columns().contains(&name);
+                return if indexed { Indexed::Seed(value_seed(name), true) } else { Indexed::Not };
+            }
+            ScanColumn::Attribute { family, key, kind } => (*family, key, Some(*kind)),
+            ScanColumn::AttributeText { family, key } => (*family, key, None),
+            ScanColumn::AttributeNumber { .. } | ScanColumn::Attributes(_) => return Indexed::Not,
+        };
+        let of_key = |statistics: &&KeyStatistics| {
+            statistics.family == family && statistics.key == **key && kinds.is_none_or(|kind| kind == statistics.kind)
+        };
+        let found: Vec<Kind> = self.keys.iter().filter(of_key).map(|statistics| statistics.kind).collect();
+        let service = is_service_name(table, family, key, Kind::String) && kinds.is_none_or(|kind| kind == Kind::String);
+        match found.as_slice() {
+            // The text of other kinds is not what the filters hold.
+            _ if found.iter().any(|kind| *kind != Kind::String) || kinds.is_some_and(|kind| kind != Kind::String) => {
+                if found.is_empty() && self.keys_complete { Indexed::Absent } else { Indexed::Not }
+            }
+            _ if service => Indexed::Seed(value_seed(SERVICE_COLUMN), true),
+            [] if self.keys_complete => Indexed::Absent,
+            [] => Indexed::Not,
+            _ => Indexed::Seed(attribute_seed(family, key), false),
+        }
+    }
+
+    /// Reads one piece; batches have the scan's columns, in order. Filters run first, on their own columns.
+    ///
+    /// # Errors
+    /// `Corrupt` when pages can't be read; each item may fail.
+    pub fn read(&self, scan: &Scan, piece: &PartPiece) -> Result<Batches> {
+        let resolved = Resolved::scan(&self.schema, &scan.columns)?;
+        let mut predicates: Vec<Box<dyn ArrowPredicate>> = Vec::with_capacity(scan.filters.len());
+        for filter in &scan.filters {
+            let needed = Resolved::scan(&self.schema, &filter.columns)?;
+            let keep = filter.keep.clone();
+            let mask = self.mask(&needed);
+            let predicate = move |batch: RecordBatch| {
+                needed.apply(&batch).and_then(|batch| keep(&batch)).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+            };
+            predicates.push(Box::new(ArrowPredicateFn::new(mask, predicate)));
+        }
+        self.read_resolved(resolved, predicates, piece, scan.batch_rows)
+    }
+
+    /// Reads one piece in the shape that another part is to have.
+    pub(crate) fn read_as(&self, other: &Arc<PartSchema>, piece: &PartPiece, batch_rows: usize) -> Result<Batches> {
+        let wanted: Vec<Wanted> = other
+            .columns
+            .iter()
+            .map(|column| match column {
+                Physical::Fixed(index) => Wanted::Scan(ScanColumn::Fixed(*index)),
+                Physical::Attribute { family, key, kind } => {
+                    Wanted::Scan(ScanColumn::Attribute { family: *family, key: key.clone(), kind: *kind })
+                }
+                Physical::Rest(family) => Wanted::LeftOver(*family, other.clone()),
+            })
+            .collect();
+        let resolved = Resolved::new(&self.schema, &wanted, other.arrow.clone());
+        self.read_resolved(resolved, Vec::new(), piece, batch_rows)
+    }
+
+    fn mask(&self, resolved: &Resolved) -> ProjectionMask {
+        let roots = resolved.columns.iter().filter_map(|column| self.roots.get(*column).copied());
+        ProjectionMask::roots(self.footer.parquet_schema(), roots)
+    }
+
+    fn read_resolved(
+        &self,
+        resolved: Resolved,
+        predicates: Vec<Box<dyn ArrowPredicate>>,
+        piece: &PartPiece,
+        batch_rows: usize,
+    ) -> Result<Batches> {
+        let path = part_path(self.meta.table, self.meta.id);
+        let group = self.groups.get(piece.row_group).ok_or_else(|| Error::internal("a piece outside its part"))?;
+        let rows = group.blocks.iter().map(|block| block.rows as usize).sum();
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
+            .with_row_groups(vec![piece.row_group])
+            .with_projection(self.mask(&resolved))
+            .with_row_selection(selection(&piece.rows, rows)?)
+            .with_row_filter(RowFilter::new(predicates))
+            .with_batch_size(batch_rows.max(1));
+        let reader = builder.build().map_err(|error| read_error(&path, &error))?;
+        Ok(Box::new(reader.map(move |batch| {
+            let batch = batch.map_err(|error| read_error(&path, &error))?;
+            resolved.apply(&batch)
+        })))
+    }
+}
+
+const EMPTY: TimeRange = TimeRange { start: i64::MAX, end: i64::MIN };
+
+/// One of these hashes must be in the filter.
+#[derive(Debug)]
+struct Condition {
+    /// Whether the row group's filter holds such values too.
+    group: bool,
+    hashes: Vec<u64>,
+}
+
+enum Indexed {
+    Seed(u64, bool),
+    Not,
+    /// The part has no such attribute at all.
+    Absent,
+}
+
+fn push_range(ranges: &mut Vec<Range<usize>>, range: Range<usize>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
+    }
+}
+
+fn selection(ranges: &[Range<usize>], rows: usize) -> Result<RowSelection> {
+    let mut selectors = Vec::with_capacity(ranges.len() * 2);
+    let mut at = 0;
+    for range in ranges {
+        if range.start < at || range.end < range.start || range.end > rows {
+            return Err(Error::internal("the rows of a piece are not in order"));
+        }
+        selectors.push(RowSelector::skip(range.start - at));
+        selectors.push(RowSelector::select(range.end - range.start));
+        at = range.end;
+    }
+    selectors.push(RowSelector::skip(rows - at));
+    Ok(RowSelection::from(selectors))
+}
+
+/// An error of ours that passed through the readers keeps its kind; any other means damaged bytes.
+fn read_error(path: &std::path::Path, error: &(dyn std::error::Error + 'static)) -> Error {
+    let mut source = Some(error);
+    while let Some(inner) = source {
+        if let Some(ours) = inner.downcast_ref::<Error>() {
+            return ours.clone();
+        }
+        source = inner.source();
+    }
+    Error::corrupt(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,1 @@
+//! Do parts keep what they were given?

@@ -1,0 +1,186 @@
+//! What is to be done when there is time? Merge parts, remove what is too old or too much, delete files that nobody needs.
+
+use std::sync::Arc;
+
+use causeway_model::{ErrorKind, Family, Result, Table};
+
+use super::core::Core;
+use super::keeper::Change;
+use super::state::{Trash, part_files};
+use crate::catalog::CatalogCommit;
+use crate::compact::{Candidate, MergeLimits, choose};
+use crate::part::{NewPart, Part, merge_parts};
+use crate::retain::{RetentionLimits, expired};
+use crate::scan::{Pruning, Scan, ScanColumn};
+
+/// Parts of one merge arrived within this share of the retention age, so that little is kept longer than asked.
+const SPAN_SHARE: u128 = 8;
+
+impl Core {
+    /// Does all that is due. `stop` is asked between merges.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk or the catalog refuses; what was done stays done.
+    pub fn maintain(&self, stop: &dyn Fn() -> bool) -> Result<()> {
+        let mut done = self.retain();
+        while done.is_ok() && !stop() {
+            match self.merge_one() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => done = Err(error),
+            }
+        }
+        self.delete_trash();
+        self.problems.lock().maintenance = done.as_ref().err().map(|error| error.message.clone());
+        done
+    }
+
+    fn limits_of(&self, table: Table) -> RetentionLimits {
+        let find = |&(of, age): &(Table, _)| (of == table).then_some(age);
+        RetentionLimits {
+            age: self.options.retention_age.iter().find_map(find),
+            bytes: self.options.retention_bytes.iter().find_map(|&(of, bytes)| (of == table).then_some(bytes)),
+        }
+    }
+
+    /// Removes what is too old or too much.
+    ///
+    /// # Errors
+    /// What the catalog answers.
+    pub fn retain(&self) -> Result<()> {
+        let now = self.clock.now_unix_nano();
+        let remove: Vec<u64> = {
+            let state = self.state.lock();
+            let of = |(table, slots): (&Table, &Vec<super::state::Slot>)| {
+                expired(&slots.iter().map(|slot| &slot.meta).collect::<Vec<_>>(), self.limits_of(*table), now)
+            };
+            state.tables.iter().flat_map(of).collect()
+        };
+        if remove.is_empty() {
+            return Ok(());
+        }
+        let count = remove.len();
+        self.commit(Change { commit: CatalogCommit { remove, ..CatalogCommit::default() }, parts: Vec::new() })?;
+        self.counters.retained(count);
+        Ok(())
+    }
+
+    /// The parts to merge next.
+    fn due(&self) -> Option<Vec<Arc<Part>>> {
+        let state = self.state.lock();
+        state.tables.iter().find_map(|(table, slots)| {
+            let readable = |slot: &super::state::Slot| {
+                slot.part.is_some() && !slot.suspect && slot.meta.sequences.1 <= state.copied_sequence
+            };
+            let candidates: Vec<Candidate<'_>> =
+                slots.iter().map(|slot| Candidate { meta: &slot.meta, readable: readable(slot) }).collect();
+            let span = self.limits_of(*table).age.map(|age| age.as_nanos() / SPAN_SHARE);
+            let limits = MergeLimits {
+                part_bytes_max: self.options.part_bytes_max,
+                span_ns_max: span.map(|span| i64::try_from(span).unwrap_or(i64::MAX)),
+            };
+            let run = slots.get(choose(&candidates, limits)?)?;
+            Some(run.iter().filter_map(|slot| slot.part.clone()).collect())
+        })
+    }
+
+    /// Merges once; whether there was something to merge.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk or the catalog refuses.
+    pub fn merge_one(&self) -> Result<bool> {
+        let Some(parts) = self.due() else { return Ok(false) };
+        let Some(table) = parts.first().map(|part| part.meta().table) else { return Ok(false) };
+        let metas = || parts.iter().map(|part| part.meta());
+        let new = NewPart {
+            id: self.next_id(),
+            level: metas().map(|meta| meta.level).max().unwrap_or(0).saturating_add(1),
+            sequences: (
+                metas().map(|meta| meta.sequences.0).min().unwrap_or(0),
+                metas().map(|meta| meta.sequences.1).max().unwrap_or(0),
+            ),
+            // Retention goes by arrival, which a merge must not make younger.
+            created_unix_nano: metas().map(|meta| meta.created_unix_nano).max().unwrap_or(0),
+        };
+        let merged = merge_parts(&self.disk, &parts, &new, &self.options.part).and_then(|meta| self.open_part(meta));
+        let merged = match merged {
+            Ok(merged) => merged,
+            Err(error) => {
+                self.discard(Trash { table, id: new.id, part: None, since: None });
+                if error.kind == ErrorKind::Corrupt {
+                    self.suspect(&parts, &error.message);
+                    return Ok(true);
+                }
+                return Err(error.context(format!("merge of {}", table.name())));
+            }
+        };
+        let bytes = merged.meta().bytes;
+        let commit = CatalogCommit {
+            add: vec![merged.meta().clone()],
+            remove: metas().map(|meta| meta.id).collect(),
+            ..CatalogCommit::default()
+        };
+        self.commit(Change { commit, parts: vec![merged] })?;
+        self.counters.merged(bytes);
+        Ok(true)
+    }
+
+    /// Finds which of the parts can't be read and merges them no more; all of them when each reads well by itself.
+    fn suspect(&self, parts: &[Arc<Part>], why: &str) {
+        let damaged: Vec<u64> =
+            parts.iter().filter(|part| read_all(part).is_err()).map(|part| part.meta().id).collect();
+        let is_suspect = |id: u64| if damaged.is_empty() { parts.iter().any(|part| part.meta().id == id) } else { damaged.contains(&id) };
+        let mut state = self.state.lock();
+        for slot in state.tables.values_mut().flatten().filter(|slot| is_suspect(slot.meta.id)) {
+            slot.suspect = true;
+            self.counters.corruption();
+            let (table, id) = (slot.meta.table.name(), slot.meta.id);
+            tracing::error!(target: "causeway::store", "part {table}/{id:016x} is damaged and will not be merged: {why}");
+        }
+    }
+
+    /// Deletes files that no longer count, after the grace, once no snapshot holds them.
+    pub fn delete_trash(&self) {
+        let grace = u64::try_from(self.options.delete_grace.as_nanos()).unwrap_or(u64::MAX);
+        let now = self.clock.monotonic_nano();
+        let ripe: Vec<Trash> = {
+            let mut state = self.state.lock();
+            // Nobody can take a part out of the trash, so a count of one stays one.
+            let ripe = |trash: &mut Trash| {
+                trash.since.is_none_or(|since| now.saturating_sub(since) >= grace)
+                    && trash.part.as_ref().is_none_or(|part| Arc::strong_count(part) == 1)
+            };
+            state.trash.extract_if(.., ripe).collect()
+        };
+        for trash in ripe {
+            for path in part_files(trash.table, trash.id) {
+                match self.disk.remove(&path) {
+                    Err(error) if error.kind != ErrorKind::NotFound => {
+                        // It is swept at the next start.
+                        tracing::warn!(target: "causeway::store", "{} stays on the disk: {error}", path.display());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Reads all columns of all rows.
+fn read_all(part: &Part) -> Result<()> {
+    let table = part.meta().table;
+    let fixed = (0..table.columns().len()).map(ScanColumn::Fixed);
+    let scan = Scan {
+        table,
+        columns: fixed.chain(Family::ALL.map(ScanColumn::Attributes)).collect(),
+        filters: Vec::new(),
+        pruning: Pruning::default(),
+        batch_rows: 8_192,
+    };
+    for piece in part.plan(&scan)?.0 {
+        for batch in part.read(&scan, &piece)? {
+            batch?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,388 @@
+//! Does the store hold what its door promises? Damage, pressure, full disks, jumping clocks, restarts.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use causeway_model::{Appender as _, Delivery, ErrorKind, SystemClock, Table};
+
+use super::core::{Core, Queued};
+use super::open::{Ground, open};
+use super::state::part_files;
+use super::{Store, StoreOptions};
+use crate::catalog::memory::{Fault, MemoryCatalog};
+use crate::catalog::sqlite::FILE;
+use crate::delivery::encode;
+use crate::disk::Disk;
+use crate::disk::simulated::SimulatedDisk;
+use crate::testing::{TestClock, log_delivery, mixed_delivery, times};
+
+/// A store on simulated ground, opened again at will.
+struct Bench {
+    disk: SimulatedDisk,
+    catalog: MemoryCatalog,
+    clock: Arc<TestClock>,
+    options: StoreOptions,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut options = StoreOptions::new("unused");
+        options.disk_reserve_bytes = 1_000;
+        options.delete_grace = Duration::from_secs(30);
+        let (disk, catalog) = (SimulatedDisk::from_seed(1), MemoryCatalog::default());
+        Self { disk, catalog, clock: Arc::default(), options }
+    }
+
+    fn open(&self) -> Core {
+        let ground =
+            Ground { disk: Arc::new(self.disk.clone()), catalog: Box::new(self.catalog.clone()), lock: None };
+        open(self.options.clone(), self.clock.clone(), ground).unwrap()
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.monotonic.fetch_add(seconds * 1_000_000_000, Ordering::SeqCst);
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        self.disk.open(path).is_ok()
+    }
+}
+
+fn queued(delivery: Delivery) -> Queued {
+    Queued { payload: encode(&delivery).unwrap(), delivery }
+}
+
+fn keep(core: &Core, times: &[i64]) {
+    core.keep(vec![queued(log_delivery("cart", &[("service.version", "1")], times))]).unwrap();
+}
+
+fn logs(core: &Core) -> Vec<i64> {
+    let snapshot = core.state.lock().snapshot(&[Table::Logs]);
+    times(&snapshot, Table::Logs)
+}
+
+/// Ids of the parts of logs.
+fn parts(core: &Core) -> Vec<u64> {
+    core.state.lock().tables.get(&Table::Logs).into_iter().flatten().map(|slot| slot.meta.id).collect()
+}
+
+#[test]
+fn a_damaged_part_is_told_and_the_rest_is_served() {
+    let bench = Bench::new();
+    let core = bench.open();
+    for time in 0..3 {
+        keep(&core, &[time]);
+        core.flush().unwrap();
+    }
+    let damaged = part_files(Table::Logs, parts(&core)[1]);
+    let bytes = bench.disk.contents(&damaged[0]).unwrap();
+    bench.disk.put(&damaged[0], &bytes[..bytes.len() / 2]);
+    drop(core);
+    for _ in 0..2 {
+        let core = bench.open();
+        assert_eq!(core.counters.corruptions(), 1);
+        assert_eq!(logs(&core), vec![0, 2]);
+        core.maintain(&|| false).unwrap();
+        assert!(bench.has(&damaged[0]), "what is damaged is left for the operator");
+    }
+}
+
+#[test]
+fn a_part_that_decays_while_it_is_served_stops_only_its_own_merges() {
+    let bench = Bench::new();
+    let core = bench.open();
+    for time in 0..9 {
+        keep(&core, &[time]);
+        core.flush().unwrap();
+    }
+    let (table, id) = (Table::Logs, parts(&core)[0]);
+    let path = &part_files(table, id)[0];
+    let length = bench.disk.contents(path).unwrap().len() as u64;
+    for offset in 4..length - 8 {
+        bench.disk.flip(path, offset, 0xff).unwrap();
+    }
+    core.maintain(&|| false).unwrap();
+    assert_eq!(core.counters.corruptions(), 1);
+    assert_eq!(parts(&core).len(), 2, "the eight others became one");
+    let held = core.state.lock().snapshot(&[table]);
+    let healthy = held.tables[0].parts.iter().filter(|part| part.meta().id != id);
+    let found: Vec<i64> = healthy.flat_map(|part| crate::testing::part_times(part).unwrap()).collect();
+    assert_eq!(found, (1..9).collect::<Vec<_>>());
+}
+
+#[test]
+fn flipped_bytes_in_the_log_cost_what_they_hit() {
+    let bench = Bench::new();
+    let core = bench.open();
+    for time in 0..5 {
+        keep(&core, &[time]);
+    }
+    drop(core);
+    let name = bench.disk.list(Path::new("wal")).unwrap().remove(0);
+    let path = Path::new("wal").join(name);
+    let middle = bench.disk.contents(&path).unwrap().len() as u64 / 2;
+    bench.disk.flip(&path, middle, 1).unwrap();
+    let core = bench.open();
+    assert!(core.counters.corruptions() > 0);
+    assert_eq!(logs(&core), vec![0, 1, 3, 4]);
+    keep(&core, &[9]);
+    core.flush().unwrap();
+    drop(core);
+    assert_eq!(logs(&bench.open()), vec![0, 1, 3, 4, 9]);
+}
+
+#[test]
+fn memory_is_bounded_while_the_catalog_refuses() {
+    let mut bench = Bench::new();
+    bench.options.memtable_bytes_max = 100_000;
+    let core = bench.open();
+    let mut time = 0;
+    let mut admitted = || {
+        time += 1;
+        core.admit(10).map(|()| {
+            core.release(10);
+            keep(&core, &[time]);
+        })
+    };
+    while core.state.lock().active.bytes() < 100_000 {
+        admitted().unwrap();
+    }
+    bench.catalog.plan(Fault::Refuse);
+    assert!(core.flush_is_wanted() && core.flush().is_err());
+    assert!(!core.health().problems.is_empty());
+    let refused = (0..10_000).find_map(|_| admitted().err()).unwrap();
+    assert!(matches!(refused.kind, ErrorKind::Overloaded { .. }));
+    assert!(core.state.lock().memory_bytes() < 300_000);
+    core.flush().unwrap();
+    assert!(core.health().problems.is_empty());
+    admitted().unwrap();
+}
+
+#[test]
+fn one_large_delivery_is_let_in_and_no_more() {
+    let mut bench = Bench::new();
+    bench.options.queue_bytes_max = 100;
+    let core = bench.open();
+    core.admit(1_000).unwrap();
+    assert!(matches!(core.admit(1).unwrap_err().kind, ErrorKind::Overloaded { .. }));
+    core.release(1_000);
+    core.admit(60).unwrap();
+    core.admit(40).unwrap();
+    assert!(core.admit(1).is_err());
+}
+
+#[test]
+fn a_full_disk_refuses_before_it_is_full_and_recovers() {
+    let bench = Bench::new();
+    let core = bench.open();
+    keep(&core, &[1]);
+    bench.disk.set_capacity_bytes(0);
+    let refused = core.keep(vec![queued(log_delivery("cart", &[], &[2]))]).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+    assert!(!core.health().problems.is_empty());
+    assert!(core.flush().is_err());
+    assert_eq!(logs(&core), vec![1]);
+    bench.disk.set_capacity_bytes(u64::MAX);
+    core.flush().unwrap();
+    keep(&core, &[3]);
+    assert!(core.health().problems.is_empty());
+    assert_eq!(logs(&core), vec![1, 3]);
+}
+
+#[test]
+fn files_stay_while_a_snapshot_holds_them_and_for_the_grace() {
+    let bench = Bench::new();
+    let core = bench.open();
+    for time in 0..8 {
+        keep(&core, &[time]);
+        core.flush().unwrap();
+    }
+    let old: Vec<_> = parts(&core).into_iter().map(|id| part_files(Table::Logs, id)).collect();
+    let snapshot = core.state.lock().snapshot(&[Table::Logs]);
+    core.maintain(&|| false).unwrap();
+    assert_eq!(parts(&core).len(), 1);
+    bench.pass(31);
+    core.delete_trash();
+    assert!(old.iter().flatten().all(|path| bench.has(path)), "a snapshot holds them");
+    assert_eq!(times(&snapshot, Table::Logs), (0..8).collect::<Vec<_>>());
+    drop(snapshot);
+    core.delete_trash();
+    assert!(!old.iter().flatten().any(|path| bench.has(path)));
+    assert_eq!(logs(&core), (0..8).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_grace_ends_and_a_restart_sweeps() {
+    let bench = Bench::new();
+    let core = bench.open();
+    for time in 0..8 {
+        keep(&core, &[time]);
+        core.flush().unwrap();
+    }
+    let old = part_files(Table::Logs, parts(&core)[0]);
+    core.maintain(&|| false).unwrap();
+    bench.pass(29);
+    core.delete_trash();
+    assert!(old.iter().all(|path| bench.has(path)));
+    drop(core);
+    let core = bench.open();
+    assert!(!old.iter().any(|path| bench.has(path)));
+    assert_eq!(logs(&core), (0..8).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_clock_that_jumps_deletes_nothing_young_and_flushes_go_on() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let mut bench = Bench::new();
+    bench.options.retention_age = vec![(Table::Logs, Duration::from_secs(3_600))];
+    let core = bench.open();
+    let step = |wall: i64, time: i64| {
+        bench.clock.wall.store(wall, Ordering::SeqCst);
+        keep(&core, &[time]);
+        core.flush().unwrap();
+        core.maintain(&|| false).unwrap();
+        logs(&core)
+    };
+    // Rows of 1970 and of 2100, whatever the clock says.
+    assert_eq!(step(500_000 * HOUR, 5), vec![5]);
+    assert_eq!(step(1, 4_102_444_800_000_000_000), vec![5, 4_102_444_800_000_000_000]);
+    assert_eq!(step(500_000 * HOUR + HOUR / 2, 7), vec![5, 7]);
+    assert_eq!(step(500_000 * HOUR + HOUR + 1, 8), vec![7, 8]);
+    assert!(!core.flush_is_due());
+    keep(&core, &[9]);
+    assert!(!core.flush_is_due());
+    bench.clock.wall.store(0, Ordering::SeqCst);
+    bench.pass(60);
+    assert!(core.flush_is_due());
+}
+
+#[test]
+fn retention_by_bytes_removes_the_oldest_across_restarts() {
+    let mut bench = Bench::new();
+    let core = bench.open();
+    for time in 0..4 {
+        keep(&core, &[time]);
+        core.flush().unwrap();
+    }
+    let bytes: u64 = core.state.lock().tables[&Table::Logs].iter().skip(2).map(|slot| slot.meta.bytes).sum();
+    drop(core);
+    bench.options.retention_bytes = vec![(Table::Logs, bytes)];
+    let core = bench.open();
+    core.maintain(&|| false).unwrap();
+    assert_eq!(logs(&core), vec![2, 3]);
+    drop(core);
+    assert_eq!(logs(&bench.open()), vec![2, 3]);
+}
+
+#[test]
+fn series_are_stored_once_and_changes_survive_restarts() {
+    let bench = Bench::new();
+    let core = bench.open();
+    let send = |core: &Core, version: &str, time: i64| {
+        core.keep(vec![queued(mixed_delivery("cart", version, &[time], &[], &[time, time + 1]))]).unwrap();
+    };
+    send(&core, "1", 10);
+    send(&core, "1", 20);
+    core.flush().unwrap();
+    drop(core);
+    // The tracker comes from the catalog, the change from the log.
+    let core = bench.open();
+    send(&core, "2", 30);
+    send(&core, "2", 40);
+    drop(core);
+    let core = bench.open();
+    core.flush().unwrap();
+    let tables = [Table::MetricSeries, Table::MetricSamples, Table::Changes];
+    let snapshot = core.state.lock().snapshot(&tables);
+    assert_eq!(times(&snapshot, Table::MetricSeries), vec![10, 30], "once for each start");
+    assert_eq!(times(&snapshot, Table::MetricSamples).len(), 8);
+    assert_eq!(times(&snapshot, Table::Changes), vec![30]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_is_visible_counted_and_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions::new(directory.path());
+    options.memtable_bytes_max = 200_000;
+    let store = Store::open(options.clone(), Arc::new(SystemClock::new())).await.unwrap();
+    let refused = Store::open(options.clone(), Arc::new(SystemClock::new())).await.unwrap_err();
+    assert!(refused.message.contains("in use by process"), "{refused}");
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..20i64 {
+        let store = store.clone();
+        senders.spawn(async move {
+            for number in 0..10 {
+                let time = sender * 100 + number;
+                while let Err(error) = store.append(log_delivery("cart", &[], &[time])).await {
+                    assert!(matches!(error.kind, ErrorKind::Overloaded { .. }), "{error}");
+                    store.flush().await.unwrap();
+                }
+                assert!(times(&store.snapshot(&[Table::Logs]), Table::Logs).contains(&time));
+            }
+        });
+    }
+    while let Some(sender) = senders.join_next().await {
+        sender.unwrap();
+    }
+    let expected: Vec<i64> = (0..20).flat_map(|sender| (0..10).map(move |number| sender * 100 + number)).collect();
+    let ledger = store.ledger();
+    assert_eq!((ledger.len(), ledger[0].received, ledger[0].stored), (1, 400, 200));
+    assert!(store.health().problems.is_empty());
+    assert!(store.metrics().iter().any(|metric| metric.name == "causeway_wal_syncs_total" && metric.value > 0.0));
+    store.close().await.unwrap();
+    assert!(store.append(log_delivery("cart", &[], &[1])).await.is_err());
+    assert!(!store.health().problems.is_empty());
+    drop(store);
+    let store = Store::open(options, Arc::new(SystemClock::new())).await.unwrap();
+    assert_eq!(times(&store.snapshot(&[Table::Logs]), Table::Logs), expected);
+    assert_eq!(store.ledger(), ledger);
+    store.flush().await.unwrap();
+    assert_eq!(times(&store.snapshot(&[Table::Logs]), Table::Logs), expected);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_catalog_is_moved_aside_and_rebuilt() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Store::open(StoreOptions::new(directory.path()), Arc::new(SystemClock::new()));
+    let store = open().await.unwrap();
+    let logs = |store: &Store| times(&store.snapshot(&[Table::Logs]), Table::Logs);
+    for time in 0..10 {
+        store.append(log_delivery("cart", &[], &[time])).await.unwrap();
+        if time < 9 {
+            store.flush().await.unwrap();
+        }
+    }
+    let ledger = store.ledger();
+    store.close().await.unwrap();
+    drop(store);
+    let path = directory.path().join(FILE);
+    let damages: [fn(&Path); 3] = [
+        |path| std::fs::write(path, "not a database, whatever its name says").unwrap(),
+        |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes[100..].fill(0xa5);
+            std::fs::write(path, bytes).unwrap();
+        },
+        |path| std::fs::remove_file(path).unwrap(),
+    ];
+    for damage in damages {
+        // What SQLite keeps beside the file is part of it.
+        for journal in ["catalog.sqlite-wal", "catalog.sqlite-shm"] {
+            let _ = std::fs::remove_file(directory.path().join(journal));
+        }
+        damage(&path);
+        let store = open().await.unwrap();
+        assert_eq!(logs(&store), (0..10).collect::<Vec<_>>());
+        assert_eq!(store.ledger(), ledger);
+        assert!(store.health().problems.is_empty());
+        store.close().await.unwrap();
+    }
+    assert!(directory.path().join("catalog.sqlite.damaged-1").exists());
+    assert!(directory.path().join("catalog.sqlite.damaged-2").exists());
+}
