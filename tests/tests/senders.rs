@@ -200,8 +200,7 @@ async fn python_over_grpc() {
     python("grpc").await;
 }
 
-#[tokio::test]
-async fn node_with_pino() {
+async fn node(script: &str, service: &str, tables: &[&str]) {
     if !present("node", "node") || !present("npm", "node") {
         return;
     }
@@ -210,8 +209,18 @@ async fn node_with_pino() {
     let data = data.path().join("data");
     let program = Program::start(&data, SETTINGS).await;
     let mut sender = Command::new("node");
-    sender.arg(folder.join("send.cjs")).arg(format!("http://{}", program.otlp_http)).arg("sender-node");
-    check(sender, "sender-node", &data, program, &["logs", "spans", "metric_samples"]).await;
+    sender.arg(folder.join(script)).arg(format!("http://{}", program.otlp_http)).arg(service);
+    check(sender, service, &data, program, tables).await;
+}
+
+#[tokio::test]
+async fn node_with_its_sdk() {
+    node("send.cjs", "sender-node", &["logs", "spans", "metric_samples"]).await;
+}
+
+#[tokio::test]
+async fn node_with_the_transport_of_pino() {
+    node("transport.cjs", "sender-pino", &["logs"]).await;
 }
 
 #[test]

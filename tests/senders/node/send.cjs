@@ -251,34 +251,6 @@ function sendMetrics() {
   }
 }
 
-// pino's own transport, in its worker thread: only what went in is known.
-async function sendByTransport() {
-  const transport = pino.transport({
-    target: 'pino-opentelemetry-transport',
-    options: {
-      loggerName: 'pino',
-      serviceVersion: '1.0',
-      resourceAttributes: { 'service.name': service },
-      logRecordProcessorOptions: {
-        recordProcessorType: 'simple',
-        exporterOptions: { protocol: 'http/protobuf', protobufExporterOptions: { url: `${endpoint}/v1/logs` } },
-      },
-    },
-  });
-  // The bridge of the instrumentation would send these a second time.
-  const logger = pino({ level: 'trace', base: null }, transport);
-  const levels = { trace: 1, debug: 5, info: 9, warn: 13, error: 17, fatal: 21 };
-  for (const [level, severity_number] of Object.entries(levels)) {
-    logger[level]({ 'order.id': `o-${level}` }, `by transport: ${level}`);
-    print('logs', { body: `by transport: ${level}`, body_kind: 1, severity_number, service_name: service });
-  }
-  // The worker alone does not keep this process alive.
-  const alive = setInterval(() => {}, 1_000);
-  transport.end();
-  await once(transport, 'close');
-  clearInterval(alive);
-}
-
 async function main() {
   const logger = pino({ level: 'debug' }, { write() {} });
   logger.debug('a debug line');
@@ -286,7 +258,6 @@ async function main() {
   await sendSpans(logger);
   sendMetrics();
   await sdk.shutdown();
-  await sendByTransport();
 }
 
 main().catch(error => {
