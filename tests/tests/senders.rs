@@ -115,7 +115,9 @@ async fn with_series(program: &Program, service: &str, table: &str) -> Vec<Row> 
     let joined = rows.into_iter().filter_map(|row| {
         let mut joined = series.get(row["series_id"].as_str()?)?.clone();
         // The labels of a sample are its series'; an exemplar has attributes of its own.
-        joined.extend(row.into_iter().filter(|(column, _)| table == "exemplars" || !ATTRIBUTES.contains(&column.as_str())));
+        joined.extend(
+            row.into_iter().filter(|(column, _)| table == "exemplars" || !ATTRIBUTES.contains(&column.as_str())),
+        );
         Some(stored(&joined))
     });
     joined.collect()
@@ -153,7 +155,8 @@ fn present(program: &str, sender: &str) -> bool {
 /// Runs a sender and compares what it says with what SQL says, before and after a kill.
 async fn check(sender: Command, service: &str, data: &Path, program: Program, tables: &[&str]) {
     let output = tokio::process::Command::from(sender).kill_on_drop(true).output();
-    let output = tokio::time::timeout(std::time::Duration::from_secs(120), output).await.expect("the sender ends").unwrap();
+    let output =
+        tokio::time::timeout(std::time::Duration::from_secs(120), output).await.expect("the sender ends").unwrap();
     assert!(output.status.success(), "{service}: {}\n{}", String::from_utf8_lossy(&output.stderr), program.said());
     let mut expected: HashMap<String, Vec<Row>> = HashMap::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
@@ -227,7 +230,8 @@ async fn node_with_the_transport_of_pino() {
 fn a_difference_is_named_and_an_extra_row_too() {
     let row = |text: &str| serde_json::from_str::<Row>(text).unwrap();
     let sent = [row(r#"{"time": "1000000001", "value": 1, "attributes": {"a": 1.0}}"#)];
-    let same = stored(&row(r#"{"time": "1970-01-01T00:00:01.000000001Z", "value": 1.0, "attributes": {"a": "1.0"}, "x": 1}"#));
+    let same =
+        stored(&row(r#"{"time": "1970-01-01T00:00:01.000000001Z", "value": 1.0, "attributes": {"a": "1.0"}, "x": 1}"#));
     let other = stored(&row(r#"{"time": "1970-01-01T00:00:01.000000001Z", "value": 1.0, "attributes": {"a": "1"}}"#));
     assert_eq!(compare("t", &sent, vec![same.clone()]), Vec::<String>::new());
     assert_eq!(compare("t", &sent, vec![same.clone(), same]).len(), 1);
