@@ -36,7 +36,7 @@ clean:
 
 # $(call need,PROGRAM TO TRY,PACKAGES)
 define need
-	@$(1) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	@{ $(1); } >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install --yes --no-install-recommends $(2); \
 	else echo "this is missing, please run: sudo apt-get install $(2)"; exit 1; fi
 endef
