@@ -1,1 +1,10 @@
-//! placeholder
+//! How do the tests from outside start the program, speak to it and end it?
+#![allow(clippy::unwrap_used, reason = "a harness that cannot go on says where")]
+
+mod otlp;
+mod program;
+mod random;
+
+pub use otlp::{int, log, logs_request, string};
+pub use program::{Program, Starting, USER_AGENT, send_logs};
+pub use random::Random;

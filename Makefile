@@ -1,0 +1,53 @@
+# Causeway's commands: run, test, bench, fuzz, clean. Each installs what it lacks as root, or names the line that does.
+
+# Outside the checkout, so that a fresh clone does not build DataFusion again.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/causeway/target
+
+BINARIES := $(CARGO_TARGET_DIR)/release
+# Always the whole workspace and the release profile: any other choice resolves other features and builds DataFusion twice.
+CARGO_FLAGS := --release --locked --workspace
+
+.PHONY: run test build bench fuzz clean tools-build tools-test
+
+run: build
+	$(BINARIES)/causeway serve --data ./data
+
+build: tools-build
+	cargo build $(CARGO_FLAGS) --bins
+
+test: tools-build tools-test
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	cargo build $(CARGO_FLAGS) --bins
+	cargo test $(CARGO_FLAGS) --no-fail-fast
+
+bench: build
+	$(BINARIES)/causeway-bench --causeway $(BINARIES)/causeway
+
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 600
+fuzz: tools-build
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz and a nightly toolchain: cargo install cargo-fuzz && rustup toolchain install nightly"; exit 1; }
+	cd crates/ingest && for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+clean:
+	cargo clean
+
+# $(call need,PROGRAM TO TRY,PACKAGES)
+define need
+	@{ $(1); } >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install --yes --no-install-recommends $(2); \
+	else echo "this is missing, please run: sudo apt-get install $(2)"; exit 1; fi
+endef
+
+tools-build:
+	@cargo --version >/dev/null 2>&1 || { echo "Rust 1.94 or newer is missing, please run: sudo apt-get install rustup && rustup default stable"; exit 1; }
+	$(call need,cc --version && make --version,build-essential)
+
+tools-test:
+	$(call need,git --version,git)
+	$(call need,python3 -c 'import venv$(comma) ensurepip',python3 python3-venv)
+	$(call need,node --version && npm --version,nodejs npm)
+
+comma := ,

@@ -1,0 +1,240 @@
+//! Does SQL give back exactly what real senders sent? The SDKs of Python and Node, compared record by record.
+//!
+//! A sender prints `{"table", "row"}` for each record that its exporter got accepted; each row must be found once, with every
+//! column that it names, and nothing else of that service may be there. Rows of metrics are samples joined with their series.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
+use causeway_tests::Program;
+use serde_json::{Map, Value};
+
+type Row = Map<String, Value>;
+
+/// Columns of type double: `1` and `1.0` are the same there.
+const DOUBLES: &[&str] = &["value", "sum", "min", "max", "zero_threshold", "explicit_bounds"];
+
+/// Columns that hold times, shown as RFC 3339 and compared as nanoseconds.
+const TIMES: &[&str] = &["time", "observed_time", "start_time"];
+
+/// Columns that hold attributes: maps from key to JSON text, or (in events and links) a JSON object as text.
+const ATTRIBUTES: &[&str] = &["attributes", "resource_attributes", "scope_attributes"];
+
+/// `OTLP`'s number of a string among the kinds of a body; any other kind is JSON text.
+const STRING: i64 = 1;
+
+/// The program's own telemetry stays out of the tables that have no service.
+const SETTINGS: &[(&str, &str)] = &[("CAUSEWAY_SELF_TELEMETRY", "false")];
+
+fn parsed(text: &Value) -> Value {
+    let Some(text) = text.as_str() else { return text.clone() };
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{text:?} is no JSON: {error}"))
+}
+
+fn double(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(double).collect(),
+        Value::Number(number) => Value::from(number.as_f64()),
+        other => other,
+    }
+}
+
+/// One column in the form that expected and stored rows share.
+fn comparable(column: &str, value: &Value) -> Value {
+    if DOUBLES.contains(&column) {
+        return double(value.clone());
+    }
+    match value {
+        Value::String(text) if TIMES.contains(&column) && text.contains('T') => {
+            Value::from(string_to_timestamp_nanos(text).unwrap().to_string())
+        }
+        Value::String(_) if ATTRIBUTES.contains(&column) => parsed(value),
+        Value::Array(items) => items.iter().map(|item| item.as_object().map_or(item.clone(), nested)).collect(),
+        other => other.clone(),
+    }
+}
+
+/// An event or a link.
+fn nested(row: &Row) -> Value {
+    row.iter().map(|(column, value)| (column.clone(), comparable(column, value))).collect::<Row>().into()
+}
+
+/// A row as SQL shows it, in the form of the expected ones.
+fn stored(row: &Row) -> Row {
+    let mut row: Row = row.clone();
+    for column in ATTRIBUTES {
+        if let Some(Value::Object(texts)) = row.get_mut(*column) {
+            texts.values_mut().for_each(|text| *text = parsed(text));
+        }
+    }
+    if row.get("body_kind").and_then(Value::as_i64).is_some_and(|kind| kind != STRING) {
+        let body = parsed(&row["body"]);
+        row.insert("body".to_owned(), body);
+    }
+    row.iter().map(|(column, value)| (column.clone(), comparable(column, value))).collect()
+}
+
+/// The columns in which two rows differ.
+fn differences(expected: &Row, found: &Row) -> Vec<String> {
+    let differs = |(column, value): (&String, &Value)| {
+        let there = found.get(column).unwrap_or(&Value::Null);
+        (comparable(column, value) != *there).then(|| format!("{column}: sent {value}, found {there}"))
+    };
+    expected.iter().filter_map(differs).collect()
+}
+
+/// Pairs each expected row with a stored one; all failures at once.
+fn compare(table: &str, expected: &[Row], mut found: Vec<Row>) -> Vec<String> {
+    let mut failures = Vec::new();
+    for row in expected {
+        let nearest = (0..found.len()).min_by_key(|index| differences(row, &found[*index]).len());
+        let Some(nearest) = nearest else {
+            failures.push(format!("{table}: missing {row:?}"));
+            continue;
+        };
+        let differences = differences(row, &found[nearest]);
+        if differences.is_empty() {
+            found.swap_remove(nearest);
+        } else {
+            failures.push(format!("{table}: {row:?}\n    {}", differences.join("\n    ")));
+        }
+    }
+    failures.extend(found.iter().map(|row| format!("{table}: left over {row:?}")));
+    failures
+}
+
+/// Rows of samples or exemplars with the columns of their series; those of other services fall out.
+async fn with_series(program: &Program, service: &str, table: &str) -> Vec<Row> {
+    let series = program.sql(&format!("SELECT * FROM metric_series WHERE service_name = '{service}'")).await;
+    let series: HashMap<String, Row> =
+        series.into_iter().map(|row| (row["series_id"].as_str().unwrap().to_owned(), row)).collect();
+    let rows = program.sql(&format!("SELECT * FROM {table}")).await;
+    let joined = rows.into_iter().filter_map(|row| {
+        let mut joined = series.get(row["series_id"].as_str()?)?.clone();
+        // The labels of a sample are its series'; an exemplar has attributes of its own.
+        joined.extend(
+            row.into_iter().filter(|(column, _)| table == "exemplars" || !ATTRIBUTES.contains(&column.as_str())),
+        );
+        Some(stored(&joined))
+    });
+    joined.collect()
+}
+
+async fn rows_of(program: &Program, service: &str, table: &str) -> Vec<Row> {
+    match table {
+        "metric_samples" | "exemplars" => with_series(program, service, table).await,
+        _ => {
+            let rows = program.sql(&format!("SELECT * FROM {table} WHERE service_name = '{service}'")).await;
+            rows.iter().map(stored).collect()
+        }
+    }
+}
+
+/// The senders' folder beside the target directory's `release`, so that it outlives a checkout.
+fn laid_out(sender: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let folder = tests.ancestors().nth(3).unwrap().join("senders");
+    let prepare = Path::new(env!("CARGO_MANIFEST_DIR")).join("senders/prepare");
+    let prepared = Command::new(prepare).arg(sender).arg(&folder).output().unwrap();
+    assert!(prepared.status.success(), "prepare {sender}: {}", String::from_utf8_lossy(&prepared.stderr));
+    folder.join(sender)
+}
+
+/// Whether a program is there; says so when it is not.
+fn present(program: &str, sender: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !there {
+        let _ = writeln!(std::io::stderr(), "skipped: the sender {sender} needs {program}, which is not here");
+    }
+    there
+}
+
+/// Runs a sender and compares what it says with what SQL says, before and after a kill.
+async fn check(sender: Command, service: &str, data: &Path, program: Program, tables: &[&str]) {
+    let output = tokio::process::Command::from(sender).kill_on_drop(true).output();
+    let output =
+        tokio::time::timeout(std::time::Duration::from_secs(120), output).await.expect("the sender ends").unwrap();
+    assert!(output.status.success(), "{service}: {}\n{}", String::from_utf8_lossy(&output.stderr), program.said());
+    let mut expected: HashMap<String, Vec<Row>> = HashMap::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let row = line["row"].as_object().unwrap().clone();
+        expected.entry(line["table"].as_str().unwrap().to_owned()).or_default().push(row);
+    }
+    let mut program = program;
+    for moment in ["after the ack", "after a kill"] {
+        let mut failures = Vec::new();
+        for table in tables {
+            let sent = expected.get(*table).unwrap_or_else(|| panic!("{service} sent no {table}"));
+            failures.extend(compare(table, sent, rows_of(&program, service, table).await));
+        }
+        assert!(failures.is_empty(), "{service}, {moment}:\n  {}", failures.join("\n  "));
+        program.kill_after(std::time::Duration::ZERO).await;
+        program = Program::start(data, SETTINGS).await;
+    }
+}
+
+async fn python(protocol: &str) {
+    if !present("python3", "python") {
+        return;
+    }
+    let folder = laid_out("python");
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().join("data");
+    let program = Program::start(&data, SETTINGS).await;
+    let address = if protocol == "grpc" { program.otlp_grpc } else { program.otlp_http };
+    let service = format!("sender-python-{protocol}");
+    let mut sender = Command::new(folder.join("venv/bin/python"));
+    sender.arg(folder.join("send.py")).args(["--protocol", protocol, "--service", &service]);
+    sender.arg("--endpoint").arg(format!("http://{address}"));
+    check(sender, &service, &data, program, &["logs", "spans", "metric_samples", "exemplars"]).await;
+}
+
+#[tokio::test]
+async fn python_over_http() {
+    python("http").await;
+}
+
+#[tokio::test]
+async fn python_over_grpc() {
+    python("grpc").await;
+}
+
+async fn node(script: &str, service: &str, tables: &[&str]) {
+    if !present("node", "node") || !present("npm", "node") {
+        return;
+    }
+    let folder = laid_out("node");
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().join("data");
+    let program = Program::start(&data, SETTINGS).await;
+    let mut sender = Command::new("node");
+    sender.arg(folder.join(script)).arg(format!("http://{}", program.otlp_http)).arg(service);
+    check(sender, service, &data, program, tables).await;
+}
+
+#[tokio::test]
+async fn node_with_its_sdk() {
+    node("send.cjs", "sender-node", &["logs", "spans", "metric_samples"]).await;
+}
+
+#[tokio::test]
+async fn node_with_the_transport_of_pino() {
+    node("transport.cjs", "sender-pino", &["logs"]).await;
+}
+
+#[test]
+fn a_difference_is_named_and_an_extra_row_too() {
+    let row = |text: &str| serde_json::from_str::<Row>(text).unwrap();
+    let sent = [row(r#"{"time": "1000000001", "value": 1, "attributes": {"a": 1.0}}"#)];
+    let same =
+        stored(&row(r#"{"time": "1970-01-01T00:00:01.000000001Z", "value": 1.0, "attributes": {"a": "1.0"}, "x": 1}"#));
+    let other = stored(&row(r#"{"time": "1970-01-01T00:00:01.000000001Z", "value": 1.0, "attributes": {"a": "1"}}"#));
+    assert_eq!(compare("t", &sent, vec![same.clone()]), Vec::<String>::new());
+    assert_eq!(compare("t", &sent, vec![same.clone(), same]).len(), 1);
+    let failures = compare("t", &sent, vec![other]);
+    assert!(failures.len() == 2 && failures[0].contains("attributes: sent"), "{failures:?}");
+}
