@@ -60,7 +60,8 @@ async fn run(name: &str, file: &File, made: Made) {
             Ok(answer) => answer,
             Err(error) => format!("error {:?} {}", error.kind, error.message),
         };
-        let same = if case.answer.starts_with("error ") { answer.starts_with(&case.answer) } else { answer == case.answer };
+        let same =
+            if case.answer.starts_with("error ") { answer.starts_with(&case.answer) } else { answer == case.answer };
         assert!(same, "{name}: {}\n--- expected\n{}\n--- answered\n{answer}\n", case.sql, case.answer);
     }
 }
@@ -70,7 +71,10 @@ fn files() -> Vec<(String, File)> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(!paths.is_empty());
-    paths.into_iter().map(|path| (path.display().to_string(), parse(&std::fs::read_to_string(&path).unwrap()))).collect()
+    paths
+        .into_iter()
+        .map(|path| (path.display().to_string(), parse(&std::fs::read_to_string(&path).unwrap())))
+        .collect()
 }
 
 /// Each batch as a part of its own, with tiny row groups and blocks.

@@ -43,7 +43,13 @@ impl Source for Made {
                 stored: 7,
                 dropped: vec![("invalid_trace_id".into(), 2), ("too_large".into(), 1)],
             },
-            LedgerRow { sender: "otlp-grpc test".into(), signal: Signal::Spans, received: 5, stored: 5, dropped: vec![] },
+            LedgerRow {
+                sender: "otlp-grpc test".into(),
+                signal: Signal::Spans,
+                received: 5,
+                stored: 5,
+                dropped: vec![],
+            },
         ]
     }
 }

@@ -5,3 +5,4 @@ mod corpus;
 mod fixture;
 mod limits;
 mod skipping;
+mod store;

@@ -53,7 +53,12 @@ async fn what_cannot_match_is_not_read() {
     let cases = [
         ("SELECT body FROM logs", 24, 0, 24),
         ("SELECT body FROM logs WHERE time >= '2024-05-01T00:00:16Z'", 8, 2, 8),
-        ("SELECT body FROM logs WHERE time BETWEEN TIMESTAMP '2024-05-01 00:00:03' AND '2024-05-01T00:00:03Z'", 1, 2, 2),
+        (
+            "SELECT body FROM logs WHERE time BETWEEN TIMESTAMP '2024-05-01 00:00:03' AND '2024-05-01T00:00:03Z'",
+            1,
+            2,
+            2,
+        ),
         ("SELECT body FROM logs WHERE service_name IN ('b', 'x')", 8, 2, 8),
         ("SELECT body FROM logs WHERE has_token(body, 'word9')", 1, 2, 2),
         ("SELECT body FROM logs WHERE body LIKE '% word9 %'", 1, 2, 2),
