@@ -16,9 +16,8 @@ const SECTOR_BYTES: usize = SECTOR_BUCKETS * BUCKET_BYTES;
 /// Bytes of a whole sector with its checksum.
 pub(super) const SECTOR_LENGTH: usize = SECTOR_BYTES + 4;
 
-const SALT: [u32; WORDS] = [
-    0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31,
-];
+const SALT: [u32; WORDS] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 fn mask(hash: u64) -> [u32; WORDS] {
     let low = hash as u32;
@@ -76,7 +75,7 @@ pub(super) fn sector_may_hold(hash: u64, buckets: u32, sector: &[u8; SECTOR_LENG
     }
     let at = bucket_of(hash, buckets) as usize % SECTOR_BUCKETS;
     let words = body.chunks_exact(BUCKET_BYTES).nth(at).unwrap_or_default().chunks_exact(4);
-    Ok(words.zip(mask(hash)).all(|(word, bit)| {
-        word.try_into().map(u32::from_le_bytes).is_ok_and(|word| word & bit != 0)
-    }))
+    Ok(words
+        .zip(mask(hash))
+        .all(|(word, bit)| word.try_into().map(u32::from_le_bytes).is_ok_and(|word| word & bit != 0)))
 }

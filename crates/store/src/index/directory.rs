@@ -100,7 +100,8 @@ impl Directory {
             let mut blocks = Vec::new();
             for _ in 0..from.u32()? {
                 let rows = from.u32()?;
-                let time = TimeRange { start: i64::from_le_bytes(from.array()?), end: i64::from_le_bytes(from.array()?) };
+                let time =
+                    TimeRange { start: i64::from_le_bytes(from.array()?), end: i64::from_le_bytes(from.array()?) };
                 blocks.push(Block { rows, time, filter: from.place()? });
             }
             groups.push(Group { filter, blocks });
@@ -160,7 +161,8 @@ impl<'a> Cursor<'a> {
         let rows = self.u64()?;
         let sketch = Sketch::from_registers(self.array::<REGISTERS>()?);
         let key_bytes = self.u32()? as usize;
-        let key = std::str::from_utf8(self.take(key_bytes)?).map_err(|_| Error::corrupt("a key is not UTF-8"))?.to_owned();
+        let key =
+            std::str::from_utf8(self.take(key_bytes)?).map_err(|_| Error::corrupt("a key is not UTF-8"))?.to_owned();
         let distinct = sketch.estimate().min(rows);
         Ok(Key { statistics: KeyStatistics { family, key, kind, rows, distinct, promoted }, sketch })
     }

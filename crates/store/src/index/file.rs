@@ -148,7 +148,8 @@ impl IndexWriter {
 
     fn add_rest(&mut self, column: &ArrayRef, family: Family) {
         let Some(map) = column.as_map_opt() else { return };
-        let (Some(keys), Some(values)) = (map.keys().as_string_opt::<i32>(), map.values().as_string_opt::<i32>()) else {
+        let (Some(keys), Some(values)) = (map.keys().as_string_opt::<i32>(), map.values().as_string_opt::<i32>())
+        else {
             return;
         };
         for (key, value) in keys.iter().zip(values) {
@@ -226,9 +227,11 @@ impl IndexReader {
         let named = |error: Error| error.context(path.display());
         let file = disk.open(&path)?;
         let (directory, filters_end) = read_directory(&*file).map_err(named)?;
-        for place in directory.groups.iter().flat_map(|group| {
-            group.blocks.iter().map(|block| block.filter).chain(std::iter::once(group.filter))
-        }) {
+        for place in directory
+            .groups
+            .iter()
+            .flat_map(|group| group.blocks.iter().map(|block| block.filter).chain(std::iter::once(group.filter)))
+        {
             let end = place.offset.checked_add(bloom::filter_bytes(place.buckets));
             if end.is_none_or(|end| end > filters_end) {
                 return Err(named(Error::corrupt("a filter lies outside")));
@@ -270,7 +273,10 @@ fn read_directory(file: &dyn File) -> Result<(Directory, u64)> {
     let [c0, c1, c2, c3, l0, l1, l2, l3, o0, o1, o2, o3, o4, o5, o6, o7, v0, v1, v2, v3, magic @ ..] = footer;
     let bytes_count = u32::from_le_bytes([l0, l1, l2, l3]);
     let offset = u64::from_le_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
-    if &magic != MAGIC || bytes_count > DIRECTORY_BYTES_MAX || offset.checked_add(u64::from(bytes_count)) != Some(footer_start) {
+    if &magic != MAGIC
+        || bytes_count > DIRECTORY_BYTES_MAX
+        || offset.checked_add(u64::from(bytes_count)) != Some(footer_start)
+    {
         return Err(damaged());
     }
     let version = u32::from_le_bytes([v0, v1, v2, v3]);

@@ -8,7 +8,7 @@ use causeway_model::Rng;
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::{Disk, File as _};
+use crate::disk::Disk;
 use crate::disk::simulated::SimulatedDisk;
 
 proptest! {

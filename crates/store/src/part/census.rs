@@ -12,6 +12,8 @@ use crate::part::columns::is_service_name;
 
 /// Keys that are counted at most. 16,384: 2 MiB of sketches; what comes later is kept but not listed, and never skipped by.
 const KEYS_MAX: usize = 16_384;
+/// Keys promoted at most, whatever the options say: columns are numbered by 16 bits while they are built.
+const PROMOTED_LIMIT: usize = 32_768;
 /// Marks a key number whose place among the counted keys is not known yet.
 const UNKNOWN: u32 = u32::MAX;
 /// Marks a key number that is not counted: there are too many.
@@ -50,7 +52,8 @@ impl Census {
                 }
                 for position in sets.entry_range(row) {
                     let (number, kind) = (sets.keys()[position], sets.kinds()[position]);
-                    let Some(place) = places.get_mut(number as usize).and_then(|of| of.get_mut(usize::from(kind))) else {
+                    let Some(place) = places.get_mut(number as usize).and_then(|of| of.get_mut(usize::from(kind)))
+                    else {
                         continue;
                     };
                     if *place == UNKNOWN {
@@ -105,7 +108,7 @@ impl Census {
             let (a, b) = (&a.statistics, &b.statistics);
             b.rows.cmp(&a.rows).then_with(|| (a.family, &a.key, a.kind).cmp(&(b.family, &b.key, b.kind)))
         });
-        let mut left = promoted_max;
+        let mut left = promoted_max.min(PROMOTED_LIMIT);
         for Key { statistics, .. } in &mut self.keys {
             let service = is_service_name(table, statistics.family, &statistics.key, statistics.kind);
             statistics.promoted = service || (left > 0 && statistics.kind != Kind::Empty);

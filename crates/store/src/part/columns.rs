@@ -108,7 +108,11 @@ pub(crate) struct PartSchema {
 
 impl PartSchema {
     /// The columns for these keys.
-    pub(crate) fn of_keys<'a>(table: Table, keys: impl Iterator<Item = &'a KeyStatistics> + Clone, complete: bool) -> Self {
+    pub(crate) fn of_keys<'a>(
+        table: Table,
+        keys: impl Iterator<Item = &'a KeyStatistics> + Clone,
+        complete: bool,
+    ) -> Self {
         let mut columns: Vec<Physical> = (0..table.columns().len()).map(Physical::Fixed).collect();
         let mut promoted: Vec<&KeyStatistics> = keys
             .clone()

@@ -25,7 +25,9 @@ pub fn scan_batch(batch: &Batch, scan: &Scan) -> Result<RecordBatch> {
         let kept = (condition.keep)(&columns(batch, &condition.columns, rows.as_ref())?)?;
         let before = match rows {
             Some(rows) => rows,
-            None => UInt32Array::from_iter_values(0..u32::try_from(batch.rows()).map_err(|_| Error::internal("too many rows"))?),
+            None => UInt32Array::from_iter_values(
+                0..u32::try_from(batch.rows()).map_err(|_| Error::internal("too many rows"))?,
+            ),
         };
         let after = filter(&before, &kept)?;
         rows = Some(UInt32Array::from(after.to_data()));
@@ -54,7 +56,8 @@ fn level_rows(of: Option<&UInt32Array>, rows: Option<&UInt32Array>) -> Result<Op
 fn one_column(batch: &Batch, column: &ScanColumn, rows: Option<&UInt32Array>) -> Result<ArrayRef> {
     let (family, whole) = match column {
         ScanColumn::Fixed(index) => {
-            let known = batch.table().columns().get(*index).ok_or_else(|| Error::internal("a column outside the table"))?;
+            let known =
+                batch.table().columns().get(*index).ok_or_else(|| Error::internal("a column outside the table"))?;
             let of = match known.level {
                 ColumnLevel::Record => None,
                 ColumnLevel::Resource => Some(batch.resource_of()),

@@ -74,7 +74,8 @@ struct SortOrder {
 impl SortOrder {
     fn new(table: Table, schema: &PartSchema) -> Result<Self> {
         let columns: Vec<usize> = table.sort_columns().iter().filter_map(|name| fixed_position(table, name)).collect();
-        let fields = columns.iter().map(|column| SortField::new(schema.arrow.field(*column).data_type().clone())).collect();
+        let fields =
+            columns.iter().map(|column| SortField::new(schema.arrow.field(*column).data_type().clone())).collect();
         Ok(Self { converter: RowConverter::new(fields)?, columns })
     }
 
@@ -188,7 +189,6 @@ struct BlockBuilder<'a> {
     schema: &'a PartSchema,
     block_rows: usize,
     sources: Vec<RecordBatch>,
-    /// For each stream's batch, by the address of its first column, its number among the sources.
     picks: Picks,
     bytes: usize,
 }
@@ -210,6 +210,7 @@ impl<'a> BlockBuilder<'a> {
     fn take(&mut self, stream: &Stream, rows: usize) -> usize {
         let by_bytes = (BLOCK_BYTES_MAX.saturating_sub(self.bytes) / stream.row_bytes.max(1)).max(1);
         let taken = rows.min(self.block_rows.saturating_sub(self.picks.rows())).min(by_bytes);
+        // Batches are shared, so that one is told from another by where its first column lies.
         let same = |batch: &RecordBatch| match (batch.columns().first(), stream.batch.columns().first()) {
             (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
             _ => false,

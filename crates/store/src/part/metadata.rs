@@ -58,7 +58,13 @@ pub fn index_path(table: Table, id: u64) -> PathBuf {
 }
 
 /// The facts as an entry of Parquet's key-value metadata.
-pub(crate) fn facts_entry(table: Table, new: &NewPart, rows: u64, time: TimeRange, replaces: &[u64]) -> Result<KeyValue> {
+pub(crate) fn facts_entry(
+    table: Table,
+    new: &NewPart,
+    rows: u64,
+    time: TimeRange,
+    replaces: &[u64],
+) -> Result<KeyValue> {
     let facts = Facts {
         format: FORMAT,
         id: new.id,

@@ -58,10 +58,8 @@ impl<'a> Projector<'a> {
                 })
             })
             .collect();
-        let record_bytes = batches
-            .iter()
-            .map(|batch| batch.records().get_array_memory_size().div_ceil(batch.rows().max(1)))
-            .collect();
+        let record_bytes =
+            batches.iter().map(|batch| batch.records().get_array_memory_size().div_ceil(batch.rows().max(1))).collect();
         Self { schema, batches, targets, builders, rests: Default::default(), record_bytes }
     }
 
@@ -118,10 +116,8 @@ impl<'a> Projector<'a> {
         if sides.iter().all(|(_, of)| of.is_none()) {
             return picks.gather(&arrays);
         }
-        let indices: Vec<(usize, usize)> = picks
-            .iter()
-            .map(|(source, row)| (source, sides[source].1.map_or(row, |of| of[row] as usize)))
-            .collect();
+        let indices: Vec<(usize, usize)> =
+            picks.iter().map(|(source, row)| (source, sides[source].1.map_or(row, |of| of[row] as usize))).collect();
         Ok(arrow::compute::interleave(&arrays, &indices)?)
     }
 

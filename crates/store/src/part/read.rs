@@ -9,8 +9,8 @@ use arrow::error::ArrowError;
 use causeway_model::{Error, Kind, Result, TimeRange};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter,
-    RowSelection, RowSelector,
+    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    RowFilter, RowSelection, RowSelector,
 };
 use parquet::file::metadata::PageIndexPolicy;
 
@@ -80,9 +80,13 @@ impl Part {
         let row_groups = footer.metadata().row_groups();
         let agree = row_groups.len() == groups.len()
             && row_groups.iter().zip(&groups).all(|(in_file, group)| {
-                u64::try_from(in_file.num_rows()).ok() == Some(group.blocks.iter().map(|block| u64::from(block.rows)).sum())
+                u64::try_from(in_file.num_rows()).ok()
+                    == Some(group.blocks.iter().map(|block| u64::from(block.rows)).sum())
             });
-        if !agree || groups.iter().flat_map(|group| &group.blocks).map(|block| u64::from(block.rows)).sum::<u64>() != meta.rows {
+        if !agree
+            || groups.iter().flat_map(|group| &group.blocks).map(|block| u64::from(block.rows)).sum::<u64>()
+                != meta.rows
+        {
             return Err(corrupt(&"file, index and catalog don't agree on the number of rows"));
         }
         let schema = Arc::new(PartSchema::new(meta.table, columns));
@@ -134,7 +138,7 @@ impl Part {
         let conditions = self.conditions(scan);
         let possible = self.meta.time.overlaps(&time) && conditions.is_some();
         let conditions = conditions.unwrap_or_default();
-        let mut pieces = Vec::new();
+        let (mut pieces, mut blocks_kept) = (Vec::new(), 0);
         for (row_group, group) in self.groups.iter().enumerate() {
             let (mut piece, mut start) = (PartPiece { row_group, rows: Vec::new(), time: EMPTY }, 0);
             let in_time = |block: &Block| block.time.overlaps(&time);
@@ -143,7 +147,7 @@ impl Part {
                 for block in &group.blocks {
                     let end = start + block.rows as usize;
                     if in_time(block) && self.all_may_hold(conditions.iter(), block.filter)? {
-                        stats.blocks_skipped += 1; // counted down from all below
+                        blocks_kept += 1;
                         stats.rows += u64::from(block.rows);
                         piece.time = piece.time.union(&block.time);
                         push_range(&mut piece.rows, start..end);
@@ -157,15 +161,11 @@ impl Part {
                 pieces.push(piece);
             }
         }
-        stats.blocks_skipped = stats.blocks - stats.blocks_skipped;
+        stats.blocks_skipped = stats.blocks - blocks_kept;
         Ok((pieces, stats))
     }
 
-    fn all_may_hold<'a>(
-        &self,
-        mut conditions: impl Iterator<Item = &'a Condition>,
-        place: Place,
-    ) -> Result<bool> {
+    fn all_may_hold<'a>(&self, mut conditions: impl Iterator<Item = &'a Condition>, place: Place) -> Result<bool> {
         conditions.try_fold(true, |so_far, condition| {
             if !so_far {
                 return Ok(false);
@@ -178,7 +178,8 @@ impl Part {
     fn conditions(&self, scan: &Scan) -> Option<Vec<Condition>> {
         let table = self.meta.table;
         let mut conditions = Vec::new();
-        let hashes = |seed: u64, values: &mut dyn Iterator<Item = &[u8]>| values.map(|value| filter_hash(seed, value)).collect();
+        let hashes =
+            |seed: u64, values: &mut dyn Iterator<Item = &[u8]>| values.map(|value| filter_hash(seed, value)).collect();
         if let (Some(services), Some(_)) = (&scan.pruning.services, fixed_position(table, SERVICE_COLUMN)) {
             let hashes = hashes(value_seed(SERVICE_COLUMN), &mut services.iter().map(|service| service.as_bytes()));
             conditions.push(Condition { group: true, hashes });
@@ -217,11 +218,16 @@ impl Part {
             statistics.family == family && statistics.key == **key && kinds.is_none_or(|kind| kind == statistics.kind)
         };
         let found: Vec<Kind> = self.keys.iter().filter(of_key).map(|statistics| statistics.kind).collect();
-        let service = is_service_name(table, family, key, Kind::String) && kinds.is_none_or(|kind| kind == Kind::String);
+        let service =
+            is_service_name(table, family, key, Kind::String) && kinds.is_none_or(|kind| kind == Kind::String);
         match found.as_slice() {
             // The text of other kinds is not what the filters hold.
             _ if found.iter().any(|kind| *kind != Kind::String) || kinds.is_some_and(|kind| kind != Kind::String) => {
-                if found.is_empty() && self.keys_complete { Indexed::Absent } else { Indexed::Not }
+                if found.is_empty() && self.keys_complete {
+                    Indexed::Absent
+                } else {
+                    Indexed::Not
+                }
             }
             _ if service => Indexed::Seed(value_seed(SERVICE_COLUMN), true),
             [] if self.keys_complete => Indexed::Absent,
@@ -242,7 +248,10 @@ impl Part {
             let keep = filter.keep.clone();
             let mask = self.mask(&needed);
             let predicate = move |batch: RecordBatch| {
-                needed.apply(&batch).and_then(|batch| keep(&batch)).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+                needed
+                    .apply(&batch)
+                    .and_then(|batch| keep(&batch))
+                    .map_err(|error| ArrowError::ExternalError(Box::new(error)))
             };
             predicates.push(Box::new(ArrowPredicateFn::new(mask, predicate)));
         }

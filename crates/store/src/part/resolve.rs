@@ -35,9 +35,19 @@ enum Source {
     Whole(usize),
     Absent(DataType, bool),
     /// One attribute, of the kinds wanted, from columns and the rest map.
-    One { key: Arc<str>, kinds: Vec<Kind>, held: Vec<Held>, rest: Option<usize>, shape: Shape },
+    One {
+        key: Arc<str>,
+        kinds: Vec<Kind>,
+        held: Vec<Held>,
+        rest: Option<usize>,
+        shape: Shape,
+    },
     /// Many attributes.
-    All { held: Vec<Held>, rest: Option<usize>, left_over: Option<(Family, Arc<PartSchema>)> },
+    All {
+        held: Vec<Held>,
+        rest: Option<usize>,
+        left_over: Option<(Family, Arc<PartSchema>)>,
+    },
 }
 
 /// The form of a single attribute.
@@ -63,10 +73,15 @@ pub(crate) fn scan_schema(table: Table, columns: &[ScanColumn]) -> SchemaRef {
         .iter()
         .enumerate()
         .map(|(number, column)| match column {
-            ScanColumn::Fixed(index) => {
-                table.columns().get(*index).map_or_else(|| Field::new("", DataType::Null, true), |column| column.field())
-            }
-            _ => Field::new(format!("column_{number}"), column.data_type(table), !matches!(column, ScanColumn::Attributes(_))),
+            ScanColumn::Fixed(index) => table
+                .columns()
+                .get(*index)
+                .map_or_else(|| Field::new("", DataType::Null, true), |column| column.field()),
+            _ => Field::new(
+                format!("column_{number}"),
+                column.data_type(table),
+                !matches!(column, ScanColumn::Attributes(_)),
+            ),
         })
         .collect();
     Arc::new(Schema::new(fields))
@@ -127,7 +142,9 @@ fn source(part: &PartSchema, wanted: &Wanted, read: &mut BTreeSet<usize>) -> Sou
         Wanted::Scan(ScanColumn::Attribute { family, key, kind }) => {
             one(part, *family, key, vec![*kind], Shape::Typed(*kind))
         }
-        Wanted::Scan(ScanColumn::AttributeText { family, key }) => one(part, *family, key, Kind::ALL.to_vec(), Shape::Text),
+        Wanted::Scan(ScanColumn::AttributeText { family, key }) => {
+            one(part, *family, key, Kind::ALL.to_vec(), Shape::Text)
+        }
         Wanted::Scan(ScanColumn::AttributeNumber { family, key }) => {
             one(part, *family, key, vec![Kind::Int, Kind::Double], Shape::Number)
         }
@@ -165,7 +182,10 @@ fn fixed(part: &PartSchema, index: usize) -> Source {
         return Source::Whole(at);
     }
     let column = part.table.columns().get(index);
-    Source::Absent(column.map_or(DataType::Null, |column| (column.data_type)()), column.is_none_or(|column| column.nullable))
+    Source::Absent(
+        column.map_or(DataType::Null, |column| (column.data_type)()),
+        column.is_none_or(|column| column.nullable),
+    )
 }
 
 fn one(part: &PartSchema, family: Family, key: &Arc<str>, kinds: Vec<Kind>, shape: Shape) -> Source {
@@ -295,7 +315,9 @@ fn column(source: &Source, batch: &RecordBatch) -> Result<ArrayRef> {
                 match held.iter().find_map(|(_, values)| values.value(row)) {
                     Some(value) => out.push(Some(value)),
                     None => match rest.as_ref().and_then(|rest| rest.find(row, key)) {
-                        Some(text) => with_json(text, |value| out.push(Some(value).filter(|v| kinds.contains(&v.kind())))),
+                        Some(text) => {
+                            with_json(text, |value| out.push(Some(value).filter(|v| kinds.contains(&v.kind()))))
+                        }
                         None => out.push(None),
                     },
                 }

@@ -22,7 +22,8 @@ pub(crate) fn sorted_rows(table: Table, batches: &[Arc<Batch>]) -> Result<Vec<Or
     let ranks = if leading.is_empty() { None } else { Some(rank(table, batches, &leading)?) };
     let mut rows = Vec::with_capacity(batches.iter().map(|batch| batch.rows()).sum());
     for (number, batch) in batches.iter().enumerate() {
-        let times = batch.records().columns().first().and_then(|time| time.as_primitive_opt::<TimestampNanosecondType>());
+        let times =
+            batch.records().columns().first().and_then(|time| time.as_primitive_opt::<TimestampNanosecondType>());
         let times = times.ok_or_else(|| Error::internal("the first column is not time"))?;
         let number = u32::try_from(number).map_err(|_| Error::internal("over 4 billion batches"))?;
         for (row, time) in (0u32..).zip(times.values()) {

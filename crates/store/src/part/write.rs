@@ -104,12 +104,25 @@ impl<'a> PartWriter<'a> {
         let properties = properties(schema, keys.iter().map(|key| &key.statistics), options)?;
         let parquet = ArrowWriter::try_new(file, schema.arrow.clone(), Some(properties)).map_err(write_error)?;
         let index = IndexWriter::new(disk.create(&index_path(table, new.id))?, indexed_columns(schema));
-        Ok(Self { disk, table, new, options, parquet, index, keys, keys_complete, rows: 0, group_rows: 0, group_bytes: 0 })
+        Ok(Self {
+            disk,
+            table,
+            new,
+            options,
+            parquet,
+            index,
+            keys,
+            keys_complete,
+            rows: 0,
+            group_rows: 0,
+            group_bytes: 0,
+        })
     }
 
     /// Adds the next rows, in order; a block must not be larger than a row group.
     pub(crate) fn add_block(&mut self, block: &RecordBatch) -> Result<()> {
-        let bytes: usize = block.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+        let bytes: usize =
+            block.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
         let full = self.group_rows + block.num_rows() > self.options.row_group_rows
             || self.group_bytes + bytes > ROW_GROUP_BYTES_MAX;
         if full && self.group_rows > 0 {
@@ -239,7 +252,10 @@ fn fixed_properties(
         _ => builder,
     };
     // What outside readers skip by; our own reader asks the index.
-    let small = matches!(data_type, DataType::Int32 | DataType::UInt32 | DataType::Boolean | DataType::Int64 | DataType::Float64);
+    let small = matches!(
+        data_type,
+        DataType::Int32 | DataType::UInt32 | DataType::Boolean | DataType::Int64 | DataType::Float64
+    );
     let skipped_by = small || table.sort_columns().contains(&name) || ["time", SERVICE_COLUMN, "name"].contains(&name);
     let level = if skipped_by { EnabledStatistics::Page } else { EnabledStatistics::None };
     builder.set_column_statistics_enabled(path, level)
@@ -254,12 +270,16 @@ fn attribute_properties(
     let path = ColumnPath::from(name);
     let group_rows = key.rows.min(options.row_group_rows as u64);
     let (dictionary, encoding) = match key.kind {
-        Kind::Int => (key.distinct <= INT_DICTIONARY_MAX && key.distinct * 4 < group_rows, Encoding::DELTA_BINARY_PACKED),
+        Kind::Int => {
+            (key.distinct <= INT_DICTIONARY_MAX && key.distinct * 4 < group_rows, Encoding::DELTA_BINARY_PACKED)
+        }
         Kind::Double => (key.distinct * 4 < group_rows, Encoding::BYTE_STREAM_SPLIT),
         Kind::Bool => (false, Encoding::PLAIN),
         _ => (key.distinct * 4 < group_rows, Encoding::PLAIN),
     };
-    let builder = builder.set_column_dictionary_enabled(path.clone(), dictionary).set_column_encoding(path.clone(), encoding);
-    let level = if dictionary || key.kind == Kind::Int { EnabledStatistics::Page } else { EnabledStatistics::None };
+    let builder =
+        builder.set_column_dictionary_enabled(path.clone(), dictionary).set_column_encoding(path.clone(), encoding);
+    // Text that is not sorted spans all pages alike: its bounds would skip nothing.
+    let level = if key.kind == Kind::Int { EnabledStatistics::Page } else { EnabledStatistics::None };
     builder.set_column_statistics_enabled(path, level)
 }
