@@ -191,7 +191,8 @@ impl AttributeSets {
             kinds.extend_from_slice(sets.kinds());
         }
         let values: Vec<&dyn Array> = parts.iter().map(|(sets, _)| &sets.values as &dyn Array).collect();
-        let values = if values.is_empty() { BinaryArray::from_vec(vec![]).to_data() } else { concat(&values)?.to_data() };
+        let values =
+            if values.is_empty() { BinaryArray::from_vec(vec![]).to_data() } else { concat(&values)?.to_data() };
         Ok(Self {
             offsets: OffsetBuffer::new(ScalarBuffer::from(offsets)),
             keys: UInt32Array::from(keys),

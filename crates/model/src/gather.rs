@@ -69,7 +69,9 @@ impl Batch {
         for family in Family::ALL {
             bytes += array_bytes(&self.attributes(family).to_array().to_data(), &mut seen);
         }
-        bytes + array_bytes(&self.resource_of().to_data(), &mut seen) + array_bytes(&self.scope_of().to_data(), &mut seen)
+        bytes
+            + array_bytes(&self.resource_of().to_data(), &mut seen)
+            + array_bytes(&self.scope_of().to_data(), &mut seen)
     }
 }
 
@@ -211,7 +213,8 @@ mod tests {
 
     #[test]
     fn one_batch_says_what_the_many_said_and_equal_resources_stand_once() {
-        let parts = [batch(&[(1, "a"), (2, "b")], "h1", "p"), batch(&[(3, "c")], "h2", "q"), batch(&[(4, "a")], "h1", "r")];
+        let parts =
+            [batch(&[(1, "a"), (2, "b")], "h1", "p"), batch(&[(3, "c")], "h2", "q"), batch(&[(4, "a")], "h1", "r")];
         let whole = Batch::concat(&parts).unwrap();
         assert_eq!(shown(&whole), parts.iter().flat_map(|part| shown(part)).collect::<Vec<_>>());
         assert_eq!(whole.resources().num_rows(), 2);

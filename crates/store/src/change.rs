@@ -154,9 +154,10 @@ mod tests {
             tracker = serde_json::from_str(&serde_json::to_string(&tracker).unwrap()).unwrap();
             if let Some(batch) = tracker.observe(&delivery).unwrap() {
                 for row in 0..batch.rows() {
-                    out.push([1, 2, 3, 4].map(|column| {
-                        batch.records().column(column).as_string::<i32>().value(row).to_owned()
-                    }));
+                    out.push(
+                        [1, 2, 3, 4]
+                            .map(|column| batch.records().column(column).as_string::<i32>().value(row).to_owned()),
+                    );
                 }
             }
         }
@@ -169,8 +170,14 @@ mod tests {
 
     #[test]
     fn a_rolling_deploy_is_one_change_and_a_late_rollback_another() {
-        let sightings =
-            [(0, "cart", "1"), (1, "cart", "2"), (2, "cart", "1"), (3, "cart", "2"), (4, "web", "2"), (30, "cart", "1")];
+        let sightings = [
+            (0, "cart", "1"),
+            (1, "cart", "2"),
+            (2, "cart", "1"),
+            (3, "cart", "2"),
+            (4, "web", "2"),
+            (30, "cart", "1"),
+        ];
         assert_eq!(told(&sightings), vec![moved("1", "2"), moved("2", "1")]);
     }
 
@@ -184,7 +191,8 @@ mod tests {
     fn the_newer_name_of_the_environment_goes_before_the_older() {
         let mut tracker = ChangeTracker::default();
         let old = log_delivery("cart", &[("deployment.environment", "test")], &[1]);
-        let both = log_delivery("cart", &[("deployment.environment", "test"), ("deployment.environment.name", "prod")], &[1]);
+        let both =
+            log_delivery("cart", &[("deployment.environment", "test"), ("deployment.environment.name", "prod")], &[1]);
         assert!(tracker.observe(&old).unwrap().is_none());
         assert_eq!(tracker.observe(&both).unwrap().unwrap().rows(), 1);
     }

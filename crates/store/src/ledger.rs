@@ -88,7 +88,9 @@ impl Ledger {
         };
         self.senders
             .iter()
-            .flat_map(|(sender, signals)| signals.iter().filter_map(move |(signal, counts)| row(sender, *signal, counts)))
+            .flat_map(|(sender, signals)| {
+                signals.iter().filter_map(move |(signal, counts)| row(sender, *signal, counts))
+            })
             .collect()
     }
 }

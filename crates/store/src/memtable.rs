@@ -107,7 +107,8 @@ mod tests {
 
     fn times(memtable: &Memtable, table: Table) -> Vec<i64> {
         let batches = memtable.batches(table);
-        let of = |batch: &Arc<Batch>| batch.records().column(0).as_primitive::<TimestampNanosecondType>().values().to_vec();
+        let of =
+            |batch: &Arc<Batch>| batch.records().column(0).as_primitive::<TimestampNanosecondType>().values().to_vec();
         batches.iter().flat_map(of).collect()
     }
 
@@ -125,11 +126,8 @@ mod tests {
         assert_eq!(memtable.rows(Table::Spans), 2 * 715);
         assert!(memtable.batches(Table::Logs).len() < 64, "{}", memtable.batches(Table::Logs).len());
         assert!(memtable.bytes() < 5_000 * one / 10, "{} for {} of {one}", memtable.bytes(), 5_000);
-        let exact: usize = Table::ALL
-            .iter()
-            .flat_map(|table| memtable.batches(*table))
-            .map(|batch| batch.memory_bytes())
-            .sum();
+        let exact: usize =
+            Table::ALL.iter().flat_map(|table| memtable.batches(*table)).map(|batch| batch.memory_bytes()).sum();
         assert_eq!(memtable.bytes(), exact);
     }
 

@@ -20,7 +20,8 @@ pub struct RetentionLimits {
 /// Ids of the parts of one table that are to be removed.
 pub fn expired(parts: &[&PartMeta], limits: RetentionLimits, now_unix_nano: i64) -> Vec<u64> {
     let age_max = limits.age.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
-    let too_old = |part: &PartMeta| age_max.is_some_and(|max| now_unix_nano.saturating_sub(part.created_unix_nano) > max);
+    let too_old =
+        |part: &PartMeta| age_max.is_some_and(|max| now_unix_nano.saturating_sub(part.created_unix_nano) > max);
     let (mut removed, mut kept): (Vec<&PartMeta>, Vec<&PartMeta>) = parts.iter().partition(|part| too_old(part));
     // The order of deliveries, not of clocks: a clock that jumped can't make young parts go first.
     kept.sort_by_key(|part| part.sequences);

@@ -47,8 +47,8 @@ fn plain(field: &Field, rows: usize) -> ArrayRef {
         DataType::Int32 => Arc::new(Int32Array::from(vec![0; rows])),
         DataType::UInt32 => Arc::new(UInt32Array::from(vec![0; rows])),
         DataType::FixedSizeBinary(width) => {
-            let id = vec![1u8; usize::try_from(*width).unwrap()];
-            Arc::new(FixedSizeBinaryArray::try_from_iter(std::iter::repeat_n(id, rows)).unwrap())
+            let ids = vec![1u8; usize::try_from(*width).unwrap() * rows];
+            Arc::new(FixedSizeBinaryArray::new(*width, ids.into(), None))
         }
         DataType::List(item) => Arc::new(ListArray::new(
             item.clone(),
@@ -85,7 +85,8 @@ pub fn batch(table: Table, service: &str, resource: &[(&str, &str)], times: &[i6
         of_resource.push(keys.number(key), Value::String(value));
     }
     of_resource.finish_set();
-    let side = |level: ColumnLevel, rows: usize, attributes: AttributeSets| Side { columns: columns(level, rows), attributes };
+    let side =
+        |level: ColumnLevel, rows: usize, attributes: AttributeSets| Side { columns: columns(level, rows), attributes };
     let zeros = || UInt32Array::from(vec![0; times.len()]);
     Batch::new(
         table,
@@ -124,7 +125,8 @@ pub fn mixed_delivery(service: &str, version: &str, logs: &[i64], spans: &[i64],
         stored: times.len() as u64,
         dropped: vec![("invalid_span_id".to_owned(), 2)],
     };
-    let mut batches = vec![batch(Table::Logs, service, &resource, logs), batch(Table::Spans, service, &resource, spans)];
+    let mut batches =
+        vec![batch(Table::Logs, service, &resource, logs), batch(Table::Spans, service, &resource, spans)];
     if !samples.is_empty() {
         batches.push(batch(Table::MetricSeries, service, &resource, &samples[..1]));
         batches.push(batch(Table::MetricSamples, service, &[], samples));

@@ -71,4 +71,12 @@ pub trait Catalog: Send {
     /// # Errors
     /// `Unavailable`, `Internal`: it may have taken place nevertheless; the version that [`Self::load`] then answers tells.
     async fn commit(&mut self, commit: &CatalogCommit) -> Result<()>;
+
+    /// Lets go of its files; it can't be used after that.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk refuses; what was committed is safe.
+    async fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

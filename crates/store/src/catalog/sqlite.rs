@@ -41,7 +41,8 @@ const MIGRATIONS: &[&[&str]] = &[&[
 /// The catalog of one data directory.
 #[derive(Debug)]
 pub struct SqliteCatalog {
-    connection: SqliteConnection,
+    /// `None` once it is closed.
+    connection: Option<SqliteConnection>,
 }
 
 impl SqliteCatalog {
@@ -57,18 +58,34 @@ impl SqliteCatalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
         let connection = SqliteConnection::connect_with(&options).await.map_err(refused)?;
-        let mut catalog = Self { connection };
-        let check: String =
-            sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&mut catalog.connection).await.map_err(refused)?;
-        if check != "ok" {
-            return Err(Error::corrupt(format!("catalog: {check}")));
+        let mut catalog = Self { connection: Some(connection) };
+        if let Err(error) = catalog.prepare().await {
+            // Before the file is moved aside SQLite must have let go of it, or it would clear up beside the new one.
+            let _ = catalog.close().await;
+            return Err(error);
         }
-        catalog.migrate().await?;
         Ok(catalog)
     }
 
+    fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        self.connection.as_mut().ok_or_else(|| Error::unavailable("catalog: closed"))
+    }
+
+    /// Checks the file, brings its schema up to date and reads all of it once.
+    async fn prepare(&mut self) -> Result<()> {
+        let check: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+            .fetch_one(&mut *self.connection()?)
+            .await
+            .map_err(refused)?;
+        if check != "ok" {
+            return Err(Error::corrupt(format!("catalog: {check}")));
+        }
+        self.migrate().await?;
+        self.load().await.map(|_| ())
+    }
+
     async fn migrate(&mut self) -> Result<()> {
-        let mut transaction = self.connection.begin().await.map_err(refused)?;
+        let mut transaction = self.connection()?.begin().await.map_err(refused)?;
         sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
             .execute(&mut *transaction)
             .await
@@ -79,8 +96,7 @@ impl SqliteCatalog {
             .map_err(refused)?;
         let known = usize::try_from(known.unwrap_or(0)).map_err(|_| Error::corrupt("catalog: schema version"))?;
         if known > MIGRATIONS.len() {
-            let message =
-                format!("catalog: schema {known} is newer than {}: start a newer program", MIGRATIONS.len());
+            let message = format!("catalog: schema {known} is newer than {}: start a newer program", MIGRATIONS.len());
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         for (version, statements) in (1i64..).zip(MIGRATIONS).skip(known) {
@@ -224,10 +240,12 @@ async fn step(connection: &mut SqliteConnection, commit: &CatalogCommit) -> Resu
 #[async_trait]
 impl Catalog for SqliteCatalog {
     async fn load(&mut self) -> Result<Option<CatalogState>> {
-        let mut transaction = self.connection.begin().await.map_err(refused)?;
-        let state = sqlx::query("SELECT * FROM catalog_state").fetch_optional(&mut *transaction).await.map_err(refused)?;
+        let mut transaction = self.connection()?.begin().await.map_err(refused)?;
+        let state =
+            sqlx::query("SELECT * FROM catalog_state").fetch_optional(&mut *transaction).await.map_err(refused)?;
         let Some(state) = state else { return Ok(None) };
-        let parts = sqlx::query("SELECT * FROM parts ORDER BY id").fetch_all(&mut *transaction).await.map_err(refused)?;
+        let parts =
+            sqlx::query("SELECT * FROM parts ORDER BY id").fetch_all(&mut *transaction).await.map_err(refused)?;
         Ok(Some(CatalogState {
             version: natural(&state, "version")?,
             next_part_id: natural(&state, "next_part_id")?,
@@ -241,7 +259,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn commit(&mut self, commit: &CatalogCommit) -> Result<()> {
-        let mut transaction = self.connection.begin().await.map_err(refused)?;
+        let mut transaction = self.connection()?.begin().await.map_err(refused)?;
         step(&mut transaction, commit).await?;
         for id in &commit.remove {
             let removed = sqlx::query("DELETE FROM parts WHERE id = $1")
@@ -257,5 +275,12 @@ impl Catalog for SqliteCatalog {
             insert_part(&mut transaction, part).await?;
         }
         transaction.commit().await.map_err(refused)
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        match self.connection.take() {
+            Some(connection) => connection.close().await.map_err(refused),
+            None => Ok(()),
+        }
     }
 }

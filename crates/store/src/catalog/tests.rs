@@ -41,11 +41,9 @@ fn conforms<C: Catalog>(mut reopen: impl FnMut(Option<C>) -> C) {
         flushed: Some(flushed(9)),
     };
     block_on(catalog.commit(&first)).unwrap();
-    let second =
-        CatalogCommit { version: 1, next_part_id: 8, add: vec![part(7)], remove: vec![1], flushed: None };
+    let second = CatalogCommit { version: 1, next_part_id: 8, add: vec![part(7)], remove: vec![1], flushed: None };
     block_on(catalog.commit(&second)).unwrap();
-    let expected =
-        CatalogState { version: 2, next_part_id: 8, flushed: flushed(9), parts: vec![part(3), part(7)] };
+    let expected = CatalogState { version: 2, next_part_id: 8, flushed: flushed(9), parts: vec![part(3), part(7)] };
     let mut catalog = reopen(Some(catalog));
     assert_eq!(block_on(catalog.load()).unwrap().unwrap(), expected);
     let refused = [

@@ -37,8 +37,6 @@ pub struct Problems {
     pub append: Option<String>,
     /// Of the last flush.
     pub flush: Option<String>,
-    /// Of the last merge or removal.
-    pub maintenance: Option<String>,
 }
 
 /// The store without its threads.
@@ -122,7 +120,8 @@ impl Core {
     fn log(&self, group: &[Queued]) -> Result<u64> {
         let free = self.disk.free_bytes()?;
         if free < self.options.disk_reserve_bytes {
-            let message = format!("the disk is full: {free} bytes are free, {} are reserved", self.options.disk_reserve_bytes);
+            let message =
+                format!("the disk is full: {free} bytes are free, {} are reserved", self.options.disk_reserve_bytes);
             return Err(Error::unavailable(message));
         }
         let payloads: Vec<&[u8]> = group.iter().map(|queued| queued.payload.as_slice()).collect();

@@ -71,6 +71,14 @@ impl Core {
         self.settle_doubt(&mut self.keeper.lock()).map(|_| ())
     }
 
+    /// Lets go of the catalog's files.
+    ///
+    /// # Errors
+    /// What the catalog answers.
+    pub fn close_catalog(&self) -> Result<()> {
+        block_on(self.keeper.lock().catalog.close())
+    }
+
     /// Whether the commit in doubt, if any, took place.
     fn settle_doubt(&self, keeper: &mut Keeper) -> Result<bool> {
         if keeper.doubt.is_none() {

@@ -31,7 +31,6 @@ impl Core {
             }
         }
         self.delete_trash();
-        self.problems.lock().maintenance = done.as_ref().err().map(|error| error.message.clone());
         done
     }
 
@@ -129,13 +128,13 @@ impl Core {
     fn suspect(&self, parts: &[Arc<Part>], why: &str) {
         let damaged: Vec<u64> =
             parts.iter().filter(|part| read_all(part).is_err()).map(|part| part.meta().id).collect();
-        let is_suspect = |id: u64| if damaged.is_empty() { parts.iter().any(|part| part.meta().id == id) } else { damaged.contains(&id) };
+        let all: Vec<u64> = parts.iter().map(|part| part.meta().id).collect();
+        let suspects = if damaged.is_empty() { all } else { damaged };
         let mut state = self.state.lock();
-        for slot in state.tables.values_mut().flatten().filter(|slot| is_suspect(slot.meta.id)) {
+        for slot in state.tables.values_mut().flatten().filter(|slot| suspects.contains(&slot.meta.id)) {
             slot.suspect = true;
-            self.counters.corruption();
             let (table, id) = (slot.meta.table.name(), slot.meta.id);
-            tracing::error!(target: "causeway::store", "part {table}/{id:016x} is damaged and will not be merged: {why}");
+            self.counters.corruption(&format!("part {table}/{id:016x} is damaged and will not be merged: {why}"));
         }
     }
 

@@ -46,6 +46,9 @@ pub struct Counters {
     merge_bytes: AtomicU64,
     retained: AtomicU64,
     corruptions: AtomicU64,
+    /// What was said of damage.
+    #[cfg(test)]
+    pub told: parking_lot::Mutex<Vec<String>>,
 }
 
 fn add(counter: &AtomicU64, amount: u64) {
@@ -94,9 +97,12 @@ impl Counters {
         add(&self.retained, parts as u64);
     }
 
-    /// Stored bytes were found damaged.
-    pub fn corruption(&self) {
+    /// Stored bytes were found damaged: counted, and said aloud.
+    pub fn corruption(&self, what: &str) {
         add(&self.corruptions, 1);
+        tracing::error!(target: "causeway::store", "{what}");
+        #[cfg(test)]
+        self.told.lock().push(what.to_owned());
     }
 
     /// Merges so far.
@@ -133,7 +139,11 @@ impl Core {
             gauge("causeway_wal_bytes", "Bytes in the log of deliveries.", wal),
             gauge("causeway_memtable_bytes", "Memory of rows that are not in parts yet.", memory),
             gauge("causeway_memtables_flushing", "Generations of memory that are being flushed.", frozen),
-            gauge("causeway_queue_bytes", "Bytes of deliveries that wait for their sync.", self.queue_bytes.load(Ordering::Relaxed)),
+            gauge(
+                "causeway_queue_bytes",
+                "Bytes of deliveries that wait for their sync.",
+                self.queue_bytes.load(Ordering::Relaxed),
+            ),
             gauge("causeway_parts_deleting", "Parts whose files wait for their deletion.", trash),
             count("causeway_wal_syncs_total", "Groups of deliveries written and synced.", &seen.syncs),
             count("causeway_flushes_total", "Generations of memory written as parts.", &seen.flushes),
@@ -143,11 +153,26 @@ impl Core {
             count("causeway_retention_parts_total", "Parts that retention removed.", &seen.retained),
             count("causeway_corruptions_total", "Places where stored bytes were found damaged.", &seen.corruptions),
             metric("causeway_ledger_folded_total", "Deliveries counted under the sender `other`.", folded as f64, true),
-            metric("causeway_changes_unwatched_total", "Sightings of services beyond the limit of those watched.", unwatched as f64, true),
-            metric("causeway_series_skipped_total", "Rows of metric_series left out as already stored.", series as f64, true),
+            metric(
+                "causeway_changes_unwatched_total",
+                "Sightings of services beyond the limit of those watched.",
+                unwatched as f64,
+                true,
+            ),
+            metric(
+                "causeway_series_skipped_total",
+                "Rows of metric_series left out as already stored.",
+                series as f64,
+                true,
+            ),
         ];
         let seconds = seen.sync_ns.load(Ordering::Relaxed) as f64 / 1e9;
-        metrics.push(metric("causeway_wal_sync_seconds_total", "Time spent writing and syncing the log.", seconds, true));
+        metrics.push(metric(
+            "causeway_wal_sync_seconds_total",
+            "Time spent writing and syncing the log.",
+            seconds,
+            true,
+        ));
         for (refusal, counter) in Refusal::ALL.into_iter().zip(&seen.refused) {
             let mut refused = count("causeway_deliveries_refused_total", "Deliveries refused, by reason.", counter);
             refused.labels.push(("reason", refusal.name().to_owned()));
@@ -161,7 +186,8 @@ impl Core {
         let state = self.state.lock();
         let of = |table: Table| {
             let slots = state.tables.get(&table).map_or(&[][..], Vec::as_slice);
-            let sum = |value: fn(&crate::part::PartMeta) -> u64| slots.iter().map(|slot| value(&slot.meta)).sum::<u64>();
+            let sum =
+                |value: fn(&crate::part::PartMeta) -> u64| slots.iter().map(|slot| value(&slot.meta)).sum::<u64>();
             let damaged = slots.iter().filter(|slot| slot.part.is_none() || slot.suspect).count();
             let gauges = [
                 ("causeway_parts", "Parts.", slots.len() as u64),

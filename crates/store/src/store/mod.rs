@@ -188,11 +188,14 @@ impl Store {
     /// `Internal` when a worker had ended before.
     pub async fn close(&self) -> Result<()> {
         let threads = self.workers.stop();
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(std::thread::JoinHandle::join));
-        match joined.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Error::internal("store: a worker had ended in a panic")),
-        }
+        let core = self.core.clone();
+        let closing = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                thread.join().map_err(|_| Error::internal("store: a worker had ended in a panic"))?;
+            }
+            core.close_catalog()
+        });
+        closing.await.map_err(|_| Error::internal("store: closing it ended in a panic"))?
     }
 
     async fn keep(&self, delivery: Delivery) -> Result<Receipt> {
@@ -200,7 +203,8 @@ impl Store {
         let payload = delivery::encode(&delivery)?;
         if payload.len() as u64 > self.core.options.wal.record_bytes_max {
             self.core.counters.refuse(Refusal::Size);
-            let message = format!("a delivery of {} bytes is over {}", payload.len(), self.core.options.wal.record_bytes_max);
+            let message =
+                format!("a delivery of {} bytes is over {}", payload.len(), self.core.options.wal.record_bytes_max);
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         self.workers.append(&self.core, Queued { payload, delivery }).await

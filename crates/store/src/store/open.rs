@@ -43,30 +43,20 @@ pub fn local(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Core> {
     let lock = DirectoryLock::take(&options.directory)?;
     let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(&options.directory));
     let path = options.directory.join(FILE);
-    let mut damaged = false;
-    let catalog = match open_sqlite(&path) {
+    let mut damage = None;
+    let catalog = match block_on(SqliteCatalog::open(&path)) {
         Err(error) if error.kind == ErrorKind::Corrupt => {
             let aside = move_aside(&path)?;
-            tracing::error!(target: "causeway::store", "{error}; moved to {} and rebuilt from the parts", aside.display());
-            damaged = true;
-            open_sqlite(&path)?
+            damage = Some(format!("{error}; moved to {} and rebuilt from the parts", aside.display()));
+            block_on(SqliteCatalog::open(&path))?
         }
         opened => opened?,
     };
     let core = open(options, clock, Ground { disk, catalog: Box::new(catalog), lock: Some(lock) })?;
-    if damaged {
-        core.counters.corruption();
+    if let Some(damage) = damage {
+        core.counters.corruption(&damage);
     }
     Ok(core)
-}
-
-fn open_sqlite(path: &Path) -> Result<SqliteCatalog> {
-    block_on(async {
-        let mut catalog = SqliteCatalog::open(path).await?;
-        // What can't be loaded is as damaged as what can't be opened.
-        catalog.load().await?;
-        Ok(catalog)
-    })
 }
 
 /// The store on any ground.
@@ -88,7 +78,8 @@ pub fn open(options: StoreOptions, clock: Arc<dyn Clock>, mut ground: Ground) ->
         sequence: loaded.flushed.sequence,
         flushed_sequence: loaded.flushed.sequence,
         copied_sequence: copied.as_ref().map_or(0, |copied| copied.sequence.min(loaded.flushed.sequence)),
-        uncopied: (copied.as_ref() != Some(&loaded.flushed)).then(|| loaded.flushed.clone()),
+        // A copy without a catalog would tell the next start that the catalog was lost.
+        uncopied: (loaded.version > 0 && copied.as_ref() != Some(&loaded.flushed)).then(|| loaded.flushed.clone()),
         ledger: loaded.flushed.ledger,
         tracker: loaded.flushed.tracker,
         ..State::default()
@@ -126,9 +117,7 @@ fn served(disk: &Arc<dyn Disk>, meta: &PartMeta, counters: &Counters) -> Result<
         // The disk refuses for now: to start without the part would hide its rows.
         Err(error) if error.kind == ErrorKind::Unavailable => Err(error),
         Err(error) => {
-            counters.corruption();
-            let name = meta.table.name();
-            tracing::error!(target: "causeway::store", "part {name}/{:016x} can't be served: {error}", meta.id);
+            counters.corruption(&format!("part {}/{:016x} can't be served: {error}", meta.table.name(), meta.id));
             Ok(None)
         }
     }
@@ -151,8 +140,7 @@ fn replay(
         match delivery::decode(payload) {
             Ok(delivery) => state.insert(sequence, delivery, now),
             Err(error) if error.kind == ErrorKind::Corrupt => {
-                counters.corruption();
-                tracing::error!(target: "causeway::store", "delivery {sequence} of the log is lost: {error}");
+                counters.corruption(&format!("delivery {sequence} of the log is lost: {error}"));
             }
             Err(error) => return Err(error),
         }
@@ -165,8 +153,7 @@ fn replay(
 
 fn tell(report: &ReplayReport, counters: &Counters) {
     for corruption in &report.corruptions {
-        counters.corruption();
-        tracing::error!(target: "causeway::store", "the log is damaged: {corruption}");
+        counters.corruption(&format!("the log is damaged: {corruption}"));
     }
     let (records, skipped, torn) = (report.records, report.skipped, report.torn_bytes);
     tracing::info!(target: "causeway::store", "replayed {records} deliveries; {skipped} were in parts; {torn} bytes were torn");
@@ -199,8 +186,7 @@ fn id_of(name: &str) -> Option<u64> {
 fn rebuilt(ground: &mut Ground, counters: &Counters) -> Result<CatalogState> {
     let copy = match read_copy(&ground.disk) {
         Err(error) if error.kind == ErrorKind::Corrupt => {
-            counters.corruption();
-            tracing::error!(target: "causeway::store", "{error}; the ledger starts afresh");
+            counters.corruption(&format!("{error}; the ledger starts afresh"));
             Err(())
         }
         copy => Ok(copy?),
@@ -209,19 +195,7 @@ fn rebuilt(ground: &mut Ground, counters: &Counters) -> Result<CatalogState> {
     if matches!(copy, Ok(None)) {
         return Ok(CatalogState::default());
     }
-    let mut found = Vec::new();
-    for table in Table::ALL {
-        for name in ground.disk.list(&directory_of(table))? {
-            let Some(id) = id_of(&name).filter(|_| name.ends_with(".parquet")) else { continue };
-            match read_meta(&ground.disk, table, id) {
-                Ok(meta) => found.push(meta),
-                Err(error) => {
-                    counters.corruption();
-                    tracing::error!(target: "causeway::store", "part {}/{id:016x} is lost: {error}", table.name());
-                }
-            }
-        }
-    }
+    let found = found_parts(&ground.disk, counters)?;
     let newest = found.iter().map(|part| part.sequences.1).max().unwrap_or(0);
     let flushed = copy.ok().flatten().unwrap_or(Flushed { sequence: newest, ..Flushed::default() });
     let next_part_id = found.iter().map(|part| part.id.saturating_add(1)).max().unwrap_or(0);
@@ -236,4 +210,26 @@ fn rebuilt(ground: &mut Ground, counters: &Counters) -> Result<CatalogState> {
     };
     block_on(ground.catalog.commit(&commit))?;
     Ok(CatalogState { version: 1, next_part_id, flushed, parts })
+}
+
+/// What the parts on disk say of themselves. One that can't be read may have counted: its files are set aside under a name
+/// that is not swept.
+fn found_parts(disk: &Arc<dyn Disk>, counters: &Counters) -> Result<Vec<PartMeta>> {
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let directory = directory_of(table);
+        for name in disk.list(&directory)? {
+            let Some(id) = id_of(&name).filter(|_| name.ends_with(".parquet")) else { continue };
+            match read_meta(disk, table, id) {
+                Ok(record) => found.push(record.meta),
+                Err(error) if error.kind == ErrorKind::Unavailable => return Err(error),
+                Err(error) => {
+                    let table = table.name();
+                    counters.corruption(&format!("part {table}/{id:016x} can't be read and is set aside: {error}"));
+                    disk.rename(&directory.join(&name), &directory.join(format!("damaged-{name}")))?;
+                }
+            }
+        }
+    }
+    Ok(found)
 }

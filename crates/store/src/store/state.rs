@@ -13,7 +13,7 @@ use crate::catalog::{CatalogCommit, Flushed};
 use crate::change::ChangeTracker;
 use crate::ledger::Ledger;
 use crate::memtable::Memtable;
-use crate::part::{Part, PartMeta};
+use crate::part::{Part, PartMeta, index_path, part_path};
 
 /// A generation of memory on its way into parts.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub struct Trash {
 
 /// The files of a part.
 pub fn part_files(table: Table, id: u64) -> [PathBuf; 2] {
-    ["parquet", "index"].map(|extension| PathBuf::from(format!("parts/{}/{id:016x}.{extension}", table.name())))
+    [part_path(table, id), index_path(table, id)]
 }
 
 /// Everything behind the lock.

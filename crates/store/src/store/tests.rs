@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::array::AsArray;
 use causeway_model::{Appender as _, Delivery, ErrorKind, SystemClock, Table};
 
 use super::core::{Core, Queued};
@@ -39,8 +38,7 @@ impl Bench {
     }
 
     fn open(&self) -> Core {
-        let ground =
-            Ground { disk: Arc::new(self.disk.clone()), catalog: Box::new(self.catalog.clone()), lock: None };
+        let ground = Ground { disk: Arc::new(self.disk.clone()), catalog: Box::new(self.catalog.clone()), lock: None };
         open(self.options.clone(), self.clock.clone(), ground).unwrap()
     }
 
