@@ -90,9 +90,13 @@ impl RowFilter {
         self.columns.iter().map(cost).max().unwrap_or(0)
     }
 
-    fn filter(&self) -> Filter {
-        let expr = self.expr.clone();
+    fn filter(&self, budget: &Arc<Budget>) -> Filter {
+        let (expr, budget) = (self.expr.clone(), budget.clone());
         let keep: Keep = Arc::new(move |batch: &RecordBatch| -> Result<BooleanArray> {
+            // A filter that drops everything runs through a whole piece before a batch comes out.
+            if budget.check()? == Go::EndQuietly {
+                return Ok(BooleanArray::from(vec![false; batch.num_rows()]));
+            }
             let kept = expr
                 .evaluate(batch)
                 .and_then(|value| value.into_array(batch.num_rows()))
@@ -199,7 +203,7 @@ impl StoreScan {
         Scan {
             table: self.table,
             columns,
-            filters: filters.iter().map(RowFilter::filter).collect(),
+            filters: filters.iter().map(|filter| filter.filter(&self.budget)).collect(),
             pruning: self.pruning.clone(),
             batch_rows: BATCH_ROWS,
         }

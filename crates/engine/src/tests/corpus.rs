@@ -11,7 +11,7 @@ use causeway_model::{Batch, Table};
 use causeway_store::TableSnapshot;
 use serde_json::{Map, Value as Json};
 
-use super::fixture::{Fixture, Made, batch};
+use super::fixture::{Fixture, Made, batch, part};
 
 struct Case {
     sql: String,
@@ -71,6 +71,24 @@ fn files() -> Vec<(String, File)> {
     paths.sort();
     assert!(!paths.is_empty());
     paths.into_iter().map(|path| (path.display().to_string(), parse(&std::fs::read_to_string(&path).unwrap()))).collect()
+}
+
+/// Each batch as a part of its own, with tiny row groups and blocks.
+fn in_parts(batches: &[Arc<Batch>], directory: &std::path::Path) -> Vec<TableSnapshot> {
+    let mut tables = tables(&[]);
+    for (id, batch) in (1..).zip(batches) {
+        let part = Arc::new(part(directory, id, batch));
+        tables.iter_mut().find(|table| table.table == batch.table()).unwrap().parts.push(part);
+    }
+    tables
+}
+
+#[tokio::test]
+async fn from_parts() {
+    for (name, file) in files() {
+        let directory = tempfile::tempdir().unwrap();
+        run(&name, &file, Made { tables: in_parts(&file.batches, directory.path()) }).await;
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use causeway_model::{
     AttributeSets, AttributeSetsBuilder, Batch, ColumnLevel, Family, KeyDictionary, Result, Side, Signal, Table, Value,
 };
 use causeway_query::{Answer, Answerer, Limits, Parameter, Question};
+use causeway_store::disk::{Disk, LocalDisk};
+use causeway_store::part::{NewPart, Part, PartOptions, write_part};
 use causeway_store::{LedgerRow, Snapshot, TableSnapshot};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use datafusion::arrow::datatypes::{DataType, Field};
@@ -163,4 +165,14 @@ fn attributes(rows: &[Map<String, Json>], family: &str, keys: &mut KeyDictionary
         builder.finish_set();
     }
     builder.finish()
+}
+
+/// The batch as a part with tiny row groups and blocks.
+pub(super) fn part(directory: &std::path::Path, id: u64, batch: &Arc<Batch>) -> Part {
+    let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(directory));
+    disk.create_dir_all(&std::path::Path::new("parts").join(batch.table().name())).unwrap();
+    let new = NewPart { id, level: 0, sequences: (id, id), created_unix_nano: 0 };
+    let options = PartOptions { promoted_keys_max: 2, row_group_rows: 4, block_rows: 2, ..PartOptions::default() };
+    let meta = write_part(&disk, batch.table(), std::slice::from_ref(batch), &new, &options).unwrap();
+    Part::open(&disk, meta).unwrap()
 }

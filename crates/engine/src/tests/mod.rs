@@ -4,3 +4,4 @@
 mod corpus;
 mod fixture;
 mod limits;
+mod skipping;
