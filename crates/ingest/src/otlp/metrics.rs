@@ -98,6 +98,16 @@ struct Series {
     sets: AttributeSetsBuilder,
 }
 
+/// An exemplar as sent.
+#[derive(Default)]
+struct Exemplar<'a> {
+    time: i64,
+    value: Option<f64>,
+    value_int: Option<i64>,
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+}
+
 struct Exemplars<'a> {
     attributes: Attributes<'a>,
     pointers: Pointers,
@@ -466,17 +476,16 @@ impl<'a> Exemplars<'a> {
         sources: &mut Sources<'a>,
         tally: &mut Tally,
     ) -> Result<(), Fault> {
-        let (time, value, trace_id, span_id) = self.read(message, &mut sources.keys)?;
-        let (value, value_int) = value;
-        let (trace_id, span_id) = (Id::<16>::new(trace_id), Id::<8>::new(span_id));
+        let exemplar = self.read(message, &mut sources.keys)?;
+        let (trace_id, span_id) = (Id::<16>::new(exemplar.trace_id), Id::<8>::new(exemplar.span_id));
         if trace_id == Id::Malformed || span_id == Id::Malformed {
             tally.warn("exemplars kept without their malformed trace_id or span_id");
         }
-        self.time.push(known(time).unwrap_or(sample_time));
+        self.time.push(known(exemplar.time).unwrap_or(sample_time));
         // The builder refuses only another length than its own.
         let _ = self.series_id.append_value(series_id.to_be_bytes());
-        self.value.append_option(value);
-        self.value_int.append_option(value_int);
+        self.value.append_option(exemplar.value);
+        self.value_int.append_option(exemplar.value_int);
         trace_id.append_to(&mut self.trace_id);
         span_id.append_to(&mut self.span_id);
         self.attributes.append_to(&mut self.sets);
@@ -484,32 +493,26 @@ impl<'a> Exemplars<'a> {
         Ok(())
     }
 
-    #[allow(clippy::type_complexity)]
-    fn read(
-        &mut self,
-        message: &'a [u8],
-        keys: &mut KeyDictionary,
-    ) -> Result<(i64, (Option<f64>, Option<i64>), &'a [u8], &'a [u8]), Fault> {
-        let (mut time, mut value): (i64, (Option<f64>, Option<i64>)) = (0, (None, None));
-        let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
+    fn read(&mut self, message: &'a [u8], keys: &mut KeyDictionary) -> Result<Exemplar<'a>, Fault> {
+        let mut exemplar = Exemplar::default();
         self.attributes.clear();
         let mut fields = Fields::new(message);
         while let Some((number, data)) = fields.next()? {
             match number {
-                2 => time = nanos(data.fixed64()?)?,
-                3 => value = (Some(data.double()?), None),
-                4 => span_id = data.bytes()?,
-                5 => trace_id = data.bytes()?,
+                2 => exemplar.time = nanos(data.fixed64()?)?,
+                3 => (exemplar.value, exemplar.value_int) = (Some(data.double()?), None),
+                4 => exemplar.span_id = data.bytes()?,
+                5 => exemplar.trace_id = data.bytes()?,
                 6 => {
                     let exact = data.fixed64()? as i64;
-                    value = (Some(exact as f64), Some(exact));
+                    (exemplar.value, exemplar.value_int) = (Some(exact as f64), Some(exact));
                 }
                 7 => self.attributes.push(data.bytes()?, keys)?,
                 _ => (),
             }
         }
         self.attributes.settle();
-        Ok((time, value, trace_id, span_id))
+        Ok(exemplar)
     }
 
     fn finish(mut self, sources: &FinishedSources, batches: &mut Vec<Batch>) -> Result<()> {
