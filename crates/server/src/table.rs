@@ -74,7 +74,7 @@ mod tests {
         let json = r#"{"columns":[{"name":"service","type":"string"},{"name":"n","type":"int64"}],
                        "rows":[["cart\u001b[31m",5],[null,12345]],"stats":{}}"#;
         let table: Table = serde_json::from_str(json).unwrap();
-        assert_eq!(table.render(), "service         n\n---------  -----\ncart·[31m      5\n           12345\n");
+        assert_eq!(table.render(), "service        n\n---------  -----\ncart·[31m      5\n           12345\n");
         assert_eq!(cell(&Value::String("x".repeat(300))).chars().count(), 201);
     }
 }

@@ -61,14 +61,7 @@ fn value_writer(array: &ArrayRef, style: Style) -> Result<Cell<'_>> {
             let array = array.as_boolean();
             Box::new(move |row, out| out.push_str(if array.value(row) { "true" } else { "false" }))
         }
-        DataType::Int8 => number::<Int8Type>(array),
-        DataType::Int16 => number::<Int16Type>(array),
-        DataType::Int32 => number::<Int32Type>(array),
-        DataType::Int64 => number::<Int64Type>(array),
-        DataType::UInt8 => number::<UInt8Type>(array),
-        DataType::UInt16 => number::<UInt16Type>(array),
-        DataType::UInt32 => number::<UInt32Type>(array),
-        DataType::UInt64 => number::<UInt64Type>(array),
+        integer if integer.is_integer() => integers(array),
         DataType::Float32 => {
             let array = array.as_primitive::<Float32Type>();
             // By way of its shortest text: 0.1 stays 0.1.
@@ -123,6 +116,19 @@ fn value_writer(array: &ArrayRef, style: Style) -> Result<Cell<'_>> {
         }
         _ => printed(array, style)?,
     })
+}
+
+fn integers(array: &ArrayRef) -> Cell<'_> {
+    match array.data_type() {
+        DataType::Int8 => number::<Int8Type>(array),
+        DataType::Int16 => number::<Int16Type>(array),
+        DataType::Int32 => number::<Int32Type>(array),
+        DataType::UInt8 => number::<UInt8Type>(array),
+        DataType::UInt16 => number::<UInt16Type>(array),
+        DataType::UInt32 => number::<UInt32Type>(array),
+        DataType::UInt64 => number::<UInt64Type>(array),
+        _ => number::<Int64Type>(array),
+    }
 }
 
 fn number<T: ArrowPrimitiveType>(array: &ArrayRef) -> Cell<'_>

@@ -224,7 +224,7 @@ impl Writer {
             self.drain_arrow(out);
         }
         if self.format == Format::Json {
-            write!(out, "],\"stats\":{}}}\n", stats(report))?;
+            writeln!(out, "],\"stats\":{}}}", stats(report))?;
         }
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Writer {
         // A row that was half written when the error came is not sent.
         out.clear();
         match self.format {
-            Format::Json => write!(out, "],\"error\":{},\"stats\":{}}}\n", error_json(error), stats(report)).is_ok(),
+            Format::Json => writeln!(out, "],\"error\":{},\"stats\":{}}}", error_json(error), stats(report)).is_ok(),
             Format::Ndjson => writeln!(out, "{{\"error\":{}}}", error_json(error)).is_ok(),
             Format::Csv | Format::Arrow => false,
         }

@@ -12,6 +12,8 @@ use crate::otlp::rpc::{ExportResponse, RetryInfo, Status};
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const JSON: (&str, &str) = ("content-type", "application/json");
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 async fn send(house: &House, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     call(&house.address, "POST", path, headers, body).await
 }
@@ -34,7 +36,7 @@ async fn records_are_kept_however_they_are_wrapped() {
     let (gzipped, zstd) = (gzip(&body), zstd::encode_all(&*body, 1).unwrap());
     let large = gzip(&logs(20_000));
     let json = br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"a"}}]}]}]}"#;
-    let cases: [(&[(&str, &str)], &[u8], u64); 6] = [
+    let cases: [(Headers<'_>, &[u8], u64); 6] = [
         (&[PROTOBUF], &body, 3),
         (&[("content-type", "Application/X-Protobuf; v=1"), ("content-encoding", "identity")], &body, 3),
         (&[PROTOBUF, ("content-encoding", "gzip"), ("user-agent", "Thing/1.2 (linux)")], &gzipped, 3),
@@ -81,7 +83,7 @@ async fn what_must_not_be_repeated_has_a_final_status() {
     let bomb = gzip(&vec![0; 8 << 20]);
     let mut broken = gzip(&body);
     broken.truncate(broken.len() - 6);
-    let cases: [(&[(&str, &str)], &[u8], u16, i32); 6] = [
+    let cases: [(Headers<'_>, &[u8], u16, i32); 6] = [
         (&[PROTOBUF], &[0xff; 20], 400, 3),
         (&[PROTOBUF, ("content-encoding", "gzip")], &body, 400, 3),
         (&[PROTOBUF, ("content-encoding", "gzip")], &broken, 400, 3),
