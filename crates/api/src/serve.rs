@@ -225,6 +225,12 @@ struct PatientStream {
     write_alarm: Option<Pin<Box<Sleep>>>,
 }
 
+/// Goes off at the deadline of a client's patience.
+#[allow(clippy::disallowed_methods, reason = "the event waited for is the deadline itself, polled beside the socket")]
+fn alarm_at(deadline: Instant) -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep_until(deadline))
+}
+
 impl PatientStream {
     fn new(stream: TcpStream, patience: Patience, requests: Arc<Requests>) -> Self {
         let now = Instant::now();
@@ -236,7 +242,7 @@ impl PatientStream {
             waiting: Waiting::Request,
             http2: false,
             last_byte: now,
-            read_alarm: Box::pin(tokio::time::sleep_until(now + patience.idle_max)),
+            read_alarm: alarm_at(now + patience.idle_max),
             write_alarm: None,
         }
     }
@@ -291,7 +297,7 @@ impl PatientStream {
             return written;
         }
         let deadline = Instant::now() + self.patience.write_max;
-        let alarm = self.write_alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let alarm = self.write_alarm.get_or_insert_with(|| alarm_at(deadline));
         ready!(alarm.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
