@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use causeway_tests::Program;
@@ -313,10 +314,11 @@ async fn telemetrygen(protocol: &str) {
     if !present("python3", "telemetrygen") || !present("go", "telemetrygen") {
         return;
     }
-    // Unlike the SDKs it is no part of what `make test` promises to bring along.
-    let folder = match prepared("telemetrygen") {
+    // Unlike the SDKs it is no part of what `make test` promises to bring along; a proxy that hangs is waited for only once.
+    static PREPARED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = match PREPARED.get_or_init(|| prepared("telemetrygen")) {
         Ok(folder) => folder,
-        Err(said) => return skipped("telemetrygen", &said),
+        Err(said) => return skipped("telemetrygen", said),
     };
     let data = tempfile::tempdir().unwrap();
     let data = data.path().join("data");
