@@ -1,12 +1,15 @@
-//! Does SQL give back exactly what real senders sent? The SDKs of Python and Node, compared record by record.
+//! Does SQL give back exactly what real senders sent? The SDKs of Python and Node and the Collector's
+//! `telemetrygen`, compared record by record.
 //!
 //! A sender prints `{"table", "row"}` for each record that its exporter got accepted; each row must be found once, with every
 //! column that it names, and nothing else of that service may be there. Rows of metrics are samples joined with their series.
+//! The maps show attributes as text, so that their kinds are compared apart, with what `attribute_keys` says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use causeway_tests::Program;
@@ -20,11 +23,16 @@ const DOUBLES: &[&str] = &["value", "sum", "min", "max", "zero_threshold", "expl
 /// Columns that hold times, shown as RFC 3339 and compared as nanoseconds.
 const TIMES: &[&str] = &["time", "observed_time", "start_time"];
 
-/// Columns that hold attributes: maps from key to JSON text, or (in events and links) a JSON object as text.
-const ATTRIBUTES: &[&str] = &["attributes", "resource_attributes", "scope_attributes"];
+/// Columns that hold attributes, with the family that `attribute_keys` calls them by: maps from key to text, or (in events
+/// and links) a JSON object as text.
+const ATTRIBUTES: &[(&str, &str)] =
+    &[("attributes", "attr"), ("resource_attributes", "resource"), ("scope_attributes", "scope")];
 
 /// `OTLP`'s number of a string among the kinds of a body; any other kind is JSON text.
 const STRING: i64 = 1;
+
+/// The types of metrics that each SDK must have sent, lest a view that no longer applies goes unnoticed.
+const METRIC_TYPES: &[&str] = &["gauge", "sum", "histogram", "exponential_histogram"];
 
 /// The program's own telemetry stays out of the tables that have no service.
 const SETTINGS: &[(&str, &str)] = &[("CAUSEWAY_SELF_TELEMETRY", "false")];
@@ -42,6 +50,38 @@ fn double(value: Value) -> Value {
     }
 }
 
+fn is_attributes(column: &str) -> bool {
+    ATTRIBUTES.iter().any(|(known, _)| *known == column)
+}
+
+/// The text that the maps show of a value given as in `docs/formats/value.md`; lists and maps without regard to the order of keys.
+fn shown(value: &Value) -> Value {
+    let text = match (value.get("$bytes").or_else(|| value.get("$double")), value) {
+        (Some(Value::String(text)), _) | (None, Value::String(text)) => text.clone(),
+        (None, Value::Null) => String::new(),
+        _ => value.to_string(),
+    };
+    match serde_json::from_str::<Value>(&text) {
+        Ok(nested @ (Value::Array(_) | Value::Object(_))) => Value::from(nested.to_string()),
+        _ => Value::from(text),
+    }
+}
+
+/// The kind of a value given as in `docs/formats/value.md`.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "double",
+        Value::Number(_) => "int",
+        Value::Array(_) => "array",
+        Value::Object(object) if object.contains_key("$bytes") => "bytes",
+        Value::Object(object) if object.contains_key("$double") => "double",
+        Value::Object(_) => "map",
+    }
+}
+
 /// One column in the form that expected and stored rows share.
 fn comparable(column: &str, value: &Value) -> Value {
     if DOUBLES.contains(&column) {
@@ -51,25 +91,26 @@ fn comparable(column: &str, value: &Value) -> Value {
         Value::String(text) if TIMES.contains(&column) && text.contains('T') => {
             Value::from(string_to_timestamp_nanos(text).unwrap().to_string())
         }
-        Value::String(_) if ATTRIBUTES.contains(&column) => parsed(value),
+        Value::Object(attributes) if is_attributes(column) => {
+            attributes.iter().map(|(key, value)| (key.clone(), shown(value))).collect::<Row>().into()
+        }
         Value::Array(items) => items.iter().map(|item| item.as_object().map_or(item.clone(), nested)).collect(),
         other => other.clone(),
     }
 }
 
-/// An event or a link.
+/// An event or a link; their attributes stand as JSON, with their kinds.
 fn nested(row: &Row) -> Value {
-    row.iter().map(|(column, value)| (column.clone(), comparable(column, value))).collect::<Row>().into()
+    let compared = |(column, value): (&String, &Value)| {
+        let value = if is_attributes(column) { parsed(value) } else { comparable(column, value) };
+        (column.clone(), value)
+    };
+    row.iter().map(compared).collect::<Row>().into()
 }
 
 /// A row as SQL shows it, in the form of the expected ones.
 fn stored(row: &Row) -> Row {
     let mut row: Row = row.clone();
-    for column in ATTRIBUTES {
-        if let Some(Value::Object(texts)) = row.get_mut(*column) {
-            texts.values_mut().for_each(|text| *text = parsed(text));
-        }
-    }
     if row.get("body_kind").and_then(Value::as_i64).is_some_and(|kind| kind != STRING) {
         let body = parsed(&row["body"]);
         row.insert("body".to_owned(), body);
@@ -115,9 +156,7 @@ async fn with_series(program: &Program, service: &str, table: &str) -> Vec<Row> 
     let joined = rows.into_iter().filter_map(|row| {
         let mut joined = series.get(row["series_id"].as_str()?)?.clone();
         // The labels of a sample are its series'; an exemplar has attributes of its own.
-        joined.extend(
-            row.into_iter().filter(|(column, _)| table == "exemplars" || !ATTRIBUTES.contains(&column.as_str())),
-        );
+        joined.extend(row.into_iter().filter(|(column, _)| table == "exemplars" || !is_attributes(column)));
         Some(stored(&joined))
     });
     joined.collect()
@@ -133,21 +172,61 @@ async fn rows_of(program: &Program, service: &str, table: &str) -> Vec<Row> {
     }
 }
 
+/// Family, key and kind of each attribute; only of the columns that the sender's rows name.
+fn kinds_sent(rows: &[Row]) -> BTreeSet<[String; 3]> {
+    let attributes = rows.iter().flat_map(|row| {
+        ATTRIBUTES.iter().filter_map(|(column, family)| Some((*family, row.get(*column)?.as_object()?)))
+    });
+    let kinds = attributes.flat_map(|(family, set)| {
+        set.iter().map(move |(key, value)| [family.to_owned(), key.clone(), kind(value).to_owned()])
+    });
+    kinds.collect()
+}
+
+/// The kinds of attributes that differ between what was sent and what the statistics say.
+async fn kinds_differ(program: &Program, table: &str, sent: &[Row]) -> Vec<String> {
+    let table = if table == "metric_samples" { "metric_series" } else { table };
+    let named = |(column, _): &&(&str, &str)| sent.iter().any(|row| row.contains_key(*column));
+    let families: BTreeSet<&str> = ATTRIBUTES.iter().filter(named).map(|(_, family)| *family).collect();
+    let text = |row: &Row, column: &str| row[column].as_str().unwrap().to_owned();
+    let stored = program.sql(&format!("SELECT family, key, kind FROM attribute_keys('{table}')")).await;
+    let stored: BTreeSet<[String; 3]> = stored
+        .iter()
+        .map(|row| ["family", "key", "kind"].map(|column| text(row, column)))
+        .filter(|[family, ..]| families.contains(family.as_str()))
+        .collect();
+    let sent = kinds_sent(sent);
+    stored.symmetric_difference(&sent).map(|kind| format!("{table}: only sent or only stored: {kind:?}")).collect()
+}
+
 /// The senders' folder beside the target directory's `release`, so that it outlives a checkout.
-fn laid_out(sender: &str) -> PathBuf {
+fn prepared(sender: &str) -> Result<PathBuf, String> {
     let tests = std::env::current_exe().unwrap();
     let folder = tests.ancestors().nth(3).unwrap().join("senders");
     let prepare = Path::new(env!("CARGO_MANIFEST_DIR")).join("senders/prepare");
     let prepared = Command::new(prepare).arg(sender).arg(&folder).output().unwrap();
-    assert!(prepared.status.success(), "prepare {sender}: {}", String::from_utf8_lossy(&prepared.stderr));
-    folder.join(sender)
+    match prepared.status.success() {
+        true => Ok(folder.join(sender)),
+        false => Err(format!("prepare {sender}: {}", String::from_utf8_lossy(&prepared.stderr))),
+    }
+}
+
+fn laid_out(sender: &str) -> PathBuf {
+    prepared(sender).unwrap_or_else(|said| panic!("{said}"))
+}
+
+/// Says, past the test harness, why a sender did not send.
+fn skipped(sender: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: the sender {sender}: {why}");
 }
 
 /// Whether a program is there; says so when it is not.
 fn present(program: &str, sender: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    // Go has a word of its own for its version.
+    let asked = if program == "go" { "version" } else { "--version" };
+    let there = Command::new(program).arg(asked).output().is_ok_and(|output| output.status.success());
     if !there {
-        let _ = writeln!(std::io::stderr(), "skipped: the sender {sender} needs {program}, which is not here");
+        skipped(sender, &format!("needs {program}, which is not here"));
     }
     there
 }
@@ -164,12 +243,17 @@ async fn check(sender: Command, service: &str, data: &Path, program: Program, ta
         let row = line["row"].as_object().unwrap().clone();
         expected.entry(line["table"].as_str().unwrap().to_owned()).or_default().push(row);
     }
+    if let Some(samples) = expected.get("metric_samples") {
+        let types: BTreeSet<&str> = samples.iter().filter_map(|row| row["type"].as_str()).collect();
+        assert!(METRIC_TYPES.iter().all(|known| types.contains(known)), "{service} sent only {types:?}");
+    }
     let mut program = program;
     for moment in ["after the ack", "after a kill"] {
         let mut failures = Vec::new();
         for table in tables {
             let sent = expected.get(*table).unwrap_or_else(|| panic!("{service} sent no {table}"));
             failures.extend(compare(table, sent, rows_of(&program, service, table).await));
+            failures.extend(kinds_differ(&program, table, sent).await);
         }
         assert!(failures.is_empty(), "{service}, {moment}:\n  {}", failures.join("\n  "));
         program.kill_after(std::time::Duration::ZERO).await;
@@ -226,15 +310,61 @@ async fn node_with_the_transport_of_pino() {
     node("transport.cjs", "sender-pino", &["logs"]).await;
 }
 
+async fn telemetrygen(protocol: &str) {
+    if !present("python3", "telemetrygen") || !present("go", "telemetrygen") {
+        return;
+    }
+    // Unlike the SDKs it is no part of what `make test` promises to bring along; a proxy that hangs is waited for only once.
+    static PREPARED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = match PREPARED.get_or_init(|| prepared("telemetrygen")) {
+        Ok(folder) => folder,
+        Err(said) => return skipped("telemetrygen", said),
+    };
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().join("data");
+    let program = Program::start(&data, SETTINGS).await;
+    let address = if protocol == "grpc" { program.otlp_grpc } else { program.otlp_http };
+    let service = format!("sender-telemetrygen-{protocol}");
+    let mut sender = Command::new("python3");
+    sender.arg(folder.join("send.py")).args(["--protocol", protocol, "--service", &service]);
+    sender.arg("--endpoint").arg(address.to_string());
+    check(sender, &service, &data, program, &["logs", "spans", "metric_samples", "exemplars"]).await;
+}
+
+#[tokio::test]
+async fn telemetrygen_over_http() {
+    telemetrygen("http").await;
+}
+
+#[tokio::test]
+async fn telemetrygen_over_grpc() {
+    telemetrygen("grpc").await;
+}
+
 #[test]
 fn a_difference_is_named_and_an_extra_row_too() {
     let row = |text: &str| serde_json::from_str::<Row>(text).unwrap();
-    let sent = [row(r#"{"time": "1000000001", "value": 1, "attributes": {"a": 1.0}}"#)];
-    let same =
-        stored(&row(r#"{"time": "1970-01-01T00:00:01.000000001Z", "value": 1.0, "attributes": {"a": "1.0"}, "x": 1}"#));
-    let other = stored(&row(r#"{"time": "1970-01-01T00:00:01.000000001Z", "value": 1.0, "attributes": {"a": "1"}}"#));
+    let sent = [row(r#"{"time": "1000000001", "value": 1, "attributes": {"a": 1.0, "b": {"y": [1], "x": null}}}"#)];
+    let found = |a: &str| {
+        let time = "1970-01-01T00:00:01.000000001Z";
+        let attributes = serde_json::json!({"a": a, "b": r#"{"y":[1],"x":null}"#});
+        stored(&row(&serde_json::json!({"time": time, "value": 1.0, "attributes": attributes, "x": 1}).to_string()))
+    };
+    let (same, other) = (found("1.0"), found("1"));
     assert_eq!(compare("t", &sent, vec![same.clone()]), Vec::<String>::new());
     assert_eq!(compare("t", &sent, vec![same.clone(), same]).len(), 1);
     let failures = compare("t", &sent, vec![other]);
     assert!(failures.len() == 2 && failures[0].contains("attributes: sent"), "{failures:?}");
+}
+
+#[test]
+fn kinds_are_told_apart_where_texts_are_not() {
+    let row = |text: &str| serde_json::from_str::<Row>(text).unwrap();
+    let (number, text) = (row(r#"{"attributes": {"a": 1}}"#), row(r#"{"attributes": {"a": "1"}}"#));
+    assert_eq!(differences(&number, &stored(&text)), Vec::<String>::new());
+    assert_ne!(kinds_sent(&[number]), kinds_sent(&[text]));
+    let all =
+        row(r#"{"scope_attributes": {"a": {"$bytes": ""}, "b": {"$double": "NaN"}, "c": [], "d": {}, "e": null}}"#);
+    let kinds: Vec<String> = kinds_sent(&[all]).into_iter().map(|[_, _, kind]| kind).collect();
+    assert_eq!(kinds, ["bytes", "double", "array", "map", "empty"]);
 }

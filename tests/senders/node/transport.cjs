@@ -23,8 +23,9 @@ async function main() {
   const logger = pino({ level: 'trace', base: null }, transport);
   const levels = { trace: 1, debug: 5, info: 9, warn: 13, error: 17, fatal: 21 };
   for (const [level, severity_number] of Object.entries(levels)) {
-    logger[level]({ 'order.id': `o-${level}` }, `by transport: ${level}`);
-    const row = { body: `by transport: ${level}`, body_kind: 1, severity_number, service_name: service };
+    const attributes = { 'order.id': `o-${level}` };
+    logger[level](attributes, `by transport: ${level}`);
+    const row = { body: `by transport: ${level}`, body_kind: 1, severity_number, service_name: service, attributes };
     process.stdout.write(`${JSON.stringify({ table: 'logs', row })}\n`);
   }
   // The worker alone does not keep this process alive.

@@ -97,6 +97,11 @@ pub fn uuid(random: &mut Random) -> String {
     )
 }
 
+const INFO: (i32, &str) = (9, "INFO");
+const DEBUG: (i32, &str) = (5, "DEBUG");
+const WARN: (i32, &str) = (13, "WARN");
+
+/// A line of a step that went well; the first of a trace is its access log.
 fn usual(
     trace: &Trace,
     step: &Step,
@@ -104,16 +109,10 @@ fn usual(
     request: &str,
     random: &mut Random,
 ) -> ((i32, &'static str), String) {
-    const INFO: (i32, &str) = (9, "INFO");
-    const DEBUG: (i32, &str) = (5, "DEBUG");
-    const WARN: (i32, &str) = (13, "WARN");
-    let route = &ROUTES[step.route];
-    let (user, order, took_us) = (trace.user, trace.order, step.duration_ns / 1_000);
-    let ip = address(user);
+    let (user, took_us) = (trace.user, step.duration_ns / 1_000);
+    let (path, method) = (ROUTES[step.route].path, ROUTES[step.route].method);
     if number == 0 {
-        let bytes = random.below(90_000);
-        let path = route.path;
-        let method = route.method;
+        let (ip, bytes) = (address(user), random.below(90_000));
         return (
             INFO,
             format!(
@@ -122,92 +121,79 @@ fn usual(
         );
     }
     match random.below(13) {
-        0 => (
-            INFO,
-            format!(
-                "request completed method={} path={} status=200 duration_us={took_us} bytes={}",
-                route.method,
-                route.path,
-                random.below(40_000)
-            ),
-        ),
-        1 => (
-            DEBUG,
-            format!(
-                "cache lookup key=user:{user}:profile hit={} age_ms={} node=redis-{}",
-                random.chance(0.9),
-                random.below(60_000),
-                random.below(6)
-            ),
-        ),
-        2 => {
-            (INFO, format!("order {order} for user u-{user} moved from PENDING to CONFIRMED in {}ms", took_us / 1_000))
+        template @ (1 | 3 | 6 | 9) => (DEBUG, debug(template, user, took_us, random)),
+        10 if random.chance(0.3) => {
+            (WARN, format!("slow call to {path} took {took_us}us, budget {}us, attempt 1 of 3", took_us / 2 + 1_000))
         }
-        3 => (
-            DEBUG,
-            format!(
-                "acquired connection {} from pool primary (active={}, idle={}, waiting=0)",
-                random.below(64),
-                random.below(40),
-                random.below(24)
-            ),
-        ),
-        4 => (
-            INFO,
-            format!(
-                "{{\"event\":\"cart.updated\",\"user\":\"u-{user}\",\"items\":{},\"total_cents\":{},\"currency\":\"EUR\"}}",
-                random.below(12),
-                random.below(90_000)
-            ),
-        ),
-        5 => {
-            (INFO, format!("session validated for user u-{user} from {ip}, token expires in {}s", random.below(3_600)))
-        }
-        6 => (
-            DEBUG,
-            format!(
-                "SELECT returned {} rows in {}us (plan cached, statement s{})",
-                random.below(400),
-                took_us / 2,
-                random.below(90)
-            ),
-        ),
-        7 => (
-            INFO,
-            format!(
-                "published message {:016x} to topic orders.v2 partition {} offset {}",
-                random.next(),
-                random.below(24),
-                random.below(9_000_000)
-            ),
-        ),
-        8 => (
-            INFO,
-            format!(
-                "reserved {} units of SKU-{:05} in warehouse fra-{} for order {order}",
-                random.below(5) + 1,
-                random.below(20_000),
-                random.below(4)
-            ),
-        ),
-        9 => (
-            DEBUG,
-            format!(
-                "feature flag new-pricing evaluated to {} for tenant t-{:04} in {}us",
-                random.chance(0.5),
-                user % 400,
-                random.below(90)
-            ),
-        ),
-        10 if random.chance(0.3) => (
-            WARN,
-            format!("slow call to {} took {took_us}us, budget {}us, attempt 1 of 3", route.path, took_us / 2 + 1_000),
-        ),
         11 if random.chance(0.05) => (
             WARN,
             format!("payment {:012x} declined for user u-{user}: code {}", random.next() >> 16, 40 + random.below(40)),
         ),
-        _ => (INFO, format!("handled {} {} for user u-{user} in {took_us}us", route.method, route.path)),
+        template => (INFO, info(template, trace, step, random)),
+    }
+}
+
+fn debug(template: u64, user: u64, took_us: u64, random: &mut Random) -> String {
+    match template {
+        1 => format!(
+            "cache lookup key=user:{user}:profile hit={} age_ms={} node=redis-{}",
+            random.chance(0.9),
+            random.below(60_000),
+            random.below(6)
+        ),
+        3 => format!(
+            "acquired connection {} from pool primary (active={}, idle={}, waiting=0)",
+            random.below(64),
+            random.below(40),
+            random.below(24)
+        ),
+        6 => format!(
+            "SELECT returned {} rows in {}us (plan cached, statement s{})",
+            random.below(400),
+            took_us / 2,
+            random.below(90)
+        ),
+        _ => format!(
+            "feature flag new-pricing evaluated to {} for tenant t-{:04} in {}us",
+            random.chance(0.5),
+            user % 400,
+            random.below(90)
+        ),
+    }
+}
+
+fn info(template: u64, trace: &Trace, step: &Step, random: &mut Random) -> String {
+    let (user, order, took_us) = (trace.user, trace.order, step.duration_ns / 1_000);
+    let (path, method) = (ROUTES[step.route].path, ROUTES[step.route].method);
+    match template {
+        0 => format!(
+            "request completed method={method} path={path} status=200 duration_us={took_us} bytes={}",
+            random.below(40_000)
+        ),
+        2 => format!("order {order} for user u-{user} moved from PENDING to CONFIRMED in {}ms", took_us / 1_000),
+        4 => format!(
+            "{{\"event\":\"cart.updated\",\"user\":\"u-{user}\",\"items\":{},\"total_cents\":{},\"currency\":\"EUR\"}}",
+            random.below(12),
+            random.below(90_000)
+        ),
+        5 => format!(
+            "session validated for user u-{user} from {}, token expires in {}s",
+            address(user),
+            random.below(3_600)
+        ),
+        7 => format!(
+            "published message {:016x} to topic orders.v2 partition {} offset {}",
+            random.next(),
+            random.below(24),
+            random.below(9_000_000)
+        ),
+        8 => format!(
+            "reserved {} units of SKU-{:05} in warehouse fra-{} for order {order}",
+            random.below(5) + 1,
+            random.below(20_000),
+            random.below(4)
+        ),
+        _ => format!("handled {method} {path} for user u-{user} in {took_us}us"),
     }
 }
 
