@@ -198,6 +198,7 @@ impl Shared {
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(failed)?;
+        functions::lengths::check(&plan).map_err(failed)?;
         let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
         let plan = guard::guarded(plan, budget).map_err(failed)?;
         let stream = execute_stream(plan, state.task_ctx()).map_err(failed)?;

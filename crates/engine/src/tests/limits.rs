@@ -94,6 +94,28 @@ async fn a_join_of_everything_with_everything_ends_with_its_time_out() {
 }
 
 #[tokio::test]
+async fn no_function_makes_a_value_of_any_length() {
+    let fixture = Fixture::new(Made::default());
+    for call in [
+        "length(repeat('x', 2000000000))",
+        "lpad('x', 10001)",
+        "rpad('x', length(repeat('x', 10)) * 1000)",
+        "cardinality(range(0, 1000000000))",
+        "cardinality(generate_series(0, 1000000000))",
+        "cardinality(list_repeat(1, 1000000000))",
+        "cardinality(array_resize([1], 1000000000))",
+        "(SELECT length(repeat('x', 2000000000)))",
+        "approx_percentile_cont(0.5, 1000000000) WITHIN GROUP (ORDER BY severity_number) FROM logs",
+        "approx_percentile_cont_with_weight(1, 0.5, 1000000000) WITHIN GROUP (ORDER BY severity_number) FROM logs",
+    ] {
+        let error = fixture.ask(&format!("SELECT {call}"), limits()).await.expect_err(call);
+        assert_eq!(error.kind, ErrorKind::Invalid, "{call}: {error}");
+    }
+    let text = fixture.text("SELECT lpad('x', 3) AS x, length(repeat('ab', 10000)) AS n", vec![]).await.unwrap();
+    assert_eq!(text, "x | n\n  x | 20000");
+}
+
+#[tokio::test]
 async fn a_question_that_needs_too_much_memory_ends_alone() {
     let fixture = Fixture::new(Made::default());
     let sql = "SELECT array_agg(value) FROM generate_series(1, 5000000)";
