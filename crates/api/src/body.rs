@@ -10,6 +10,7 @@ use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use causeway_model::{Error, ErrorKind, Result};
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 
 /// Bytes of one body after decompression: what OTLP's specification recommends to accept.
 pub const BODY_BYTES_MAX: usize = 64 << 20;
@@ -21,6 +22,9 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const INFLATE_STEP_BYTES: usize = 64 << 10;
 /// How long senders are asked to wait when too many bytes are in flight: they leave within milliseconds.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A whole body may take this many times what its next byte may. 4: two minutes, where senders' own time-outs are 10 s; a client
+/// that drips would else hold its share of the bytes in flight for ever, and all others would be refused.
+const BODY_WAITS_MAX: u32 = 4;
 /// Room made for a body before its bytes are there; a larger one proves itself by sending.
 const FIRST_ROOM_BYTES_MAX: usize = 1 << 20;
 
@@ -127,18 +131,25 @@ fn too_large(bytes_max: usize) -> Error {
 /// Receives a whole body as it was sent.
 ///
 /// # Errors
-/// `TooLarge` beyond `bytes_max`, `Timeout` when nothing comes for `idle_max`, `Overloaded` from the charge, `Invalid` when the
-/// client breaks off.
+/// `TooLarge` beyond `bytes_max`, `Timeout` when nothing comes for `idle_max` or the whole takes four times as long, `Overloaded`
+/// from the charge, `Invalid` when the client breaks off.
 pub async fn collect(mut body: Body, bytes_max: usize, idle_max: Duration, charge: &mut Charge) -> Result<Bytes> {
     let announced = body.size_hint().lower();
     if announced > bytes_max as u64 {
         return Err(too_large(bytes_max));
     }
+    let whole_max = idle_max.saturating_mul(BODY_WAITS_MAX);
+    let give_up = Instant::now() + whole_max;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
-        let frame = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| {
-            Error::new(ErrorKind::Timeout, format!("no byte of the body came for {} s", idle_max.as_secs_f32()))
+        let deadline = give_up.min(Instant::now() + idle_max);
+        let frame = tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| {
+            let (idle, whole) = (idle_max.as_secs_f32(), whole_max.as_secs_f32());
+            Error::new(
+                ErrorKind::Timeout,
+                format!("no byte of the body came for {idle} s, or the whole took {whole} s"),
+            )
         })?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Error::invalid("the body broke off"))?;
@@ -258,6 +269,20 @@ mod tests {
                 assert_eq!(error.kind, ErrorKind::Invalid, "{compression:?} cut at {cut}");
             }
         }
+        assert_eq!(budget.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_ends_with_its_time() {
+        let ticks = tokio::time::interval(Duration::from_millis(1));
+        let drops = futures::stream::unfold(ticks, |mut ticks| async move {
+            ticks.tick().await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ticks))
+        });
+        let budget = Budget::new(1 << 20);
+        let idle_max = Duration::from_millis(20);
+        let error = collect(Body::from_stream(drops), 20_000, idle_max, &mut budget.charge()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Timeout);
         assert_eq!(budget.bytes(), 0);
     }
 

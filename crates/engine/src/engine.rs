@@ -25,7 +25,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::limits::{Budget, QuestionPool, SharedMemory, from_datafusion};
-use crate::{EngineOptions, coerce, functions, rewrite, sql, tables};
+use crate::{EngineOptions, coerce, functions, guard, rewrite, sql, tables};
 
 /// Batches that wait for the asker. 4: enough to keep both busy, little to hold.
 const CHANNEL_BATCHES: usize = 4;
@@ -198,7 +198,9 @@ impl Shared {
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(failed)?;
+        functions::lengths::check(&plan).map_err(failed)?;
         let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
+        let plan = guard::guarded(plan, budget).map_err(failed)?;
         let stream = execute_stream(plan, state.task_ctx()).map_err(failed)?;
         Ok(Planned { schema: stream.schema(), stream })
     }

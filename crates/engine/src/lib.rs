@@ -8,6 +8,7 @@ mod coerce;
 mod docs;
 mod engine;
 mod functions;
+mod guard;
 mod limits;
 mod pruning;
 mod rewrite;

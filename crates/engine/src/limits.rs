@@ -194,16 +194,28 @@ impl Budget {
 
     /// Asked by leaves between batches, so that no loop outlives the time-out.
     pub(crate) fn check(&self) -> Result<Go> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Cancelled, "the question was withdrawn"));
+        if !self.limits.partial {
+            return self.check_time().map(|()| Go::On);
         }
-        let elapsed = u128::from(self.elapsed_ns());
-        let timeout = self.limits.timeout.as_nanos();
-        if self.limits.partial && elapsed >= timeout * u128::from(PARTIAL_READING_PERCENT) / 100 {
-            self.end_partially(ErrorKind::Timeout);
-            return Ok(Go::EndQuietly);
+        self.check_withdrawn()?;
+        let reading_ns = self.limits.timeout.as_nanos() * u128::from(PARTIAL_READING_PERCENT) / 100;
+        if u128::from(self.elapsed_ns()) < reading_ns {
+            return Ok(Go::On);
         }
-        if elapsed >= timeout { Err(self.timeout_error()) } else { Ok(Go::On) }
+        self.end_partially(ErrorKind::Timeout);
+        Ok(Go::EndQuietly)
+    }
+
+    /// Asked by what stands above the leaves and computes for long.
+    pub(crate) fn check_time(&self) -> Result<()> {
+        self.check_withdrawn()?;
+        let ended = u128::from(self.elapsed_ns()) >= self.limits.timeout.as_nanos();
+        if ended { Err(self.timeout_error()) } else { Ok(()) }
+    }
+
+    fn check_withdrawn(&self) -> Result<()> {
+        let withdrawn = self.cancelled.load(Ordering::Relaxed);
+        if withdrawn { Err(Error::new(ErrorKind::Cancelled, "the question was withdrawn")) } else { Ok(()) }
     }
 
     pub(crate) fn timeout_error(&self) -> Error {

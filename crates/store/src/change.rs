@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub const GONE_AFTER: Duration = Duration::from_secs(600);
 /// Services that are watched. 10,000: some megabytes; those that come after are not watched, and counted.
 pub const SERVICES_MAX: usize = 10_000;
+/// Bytes of a service's name. 256: names are short; a longer one is not watched, and counted.
+pub const SERVICE_BYTES_MAX: usize = 256;
 /// Values that are remembered for each service and kind. 16: the versions alive at once; the longest unseen goes first.
 pub const VALUES_MAX: usize = 16;
 /// Bytes of a value that are compared and kept. 256: versions and environments are short words.
@@ -30,7 +32,7 @@ const WATCHED: [(&str, &[&str]); 2] =
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeTracker {
     services: BTreeMap<String, [BTreeMap<String, i64>; WATCHED.len()]>,
-    /// Sightings of services that could not be watched because of [`SERVICES_MAX`].
+    /// Sightings of services that could not be watched because of [`SERVICES_MAX`] or [`SERVICE_BYTES_MAX`].
     unwatched: u64,
 }
 
@@ -59,7 +61,7 @@ impl ChangeTracker {
         rows(&moves, delivery.received_unix_nano).map(Some)
     }
 
-    /// Sightings of services that could not be watched because of [`SERVICES_MAX`].
+    /// Sightings of services that could not be watched because of [`SERVICES_MAX`] or [`SERVICE_BYTES_MAX`].
     pub fn unwatched(&self) -> u64 {
         self.unwatched
     }
@@ -94,7 +96,7 @@ impl ChangeTracker {
 
     fn see(&mut self, service: &str, kind: (usize, &'static str), value: &str, now: i64, moves: &mut Vec<Move>) {
         if !self.services.contains_key(service) {
-            if self.services.len() >= SERVICES_MAX {
+            if self.services.len() >= SERVICES_MAX || service.len() > SERVICE_BYTES_MAX {
                 self.unwatched = self.unwatched.saturating_add(1);
                 return;
             }
@@ -201,10 +203,12 @@ mod tests {
     fn memory_is_bounded() {
         let mut tracker = ChangeTracker::default();
         let mut moves = Vec::new();
+        tracker.see(&"x".repeat(SERVICE_BYTES_MAX + 1), (0, "version"), "1", 0, &mut moves);
+        assert_eq!((tracker.services.len(), tracker.unwatched()), (0, 1));
         for number in 0..SERVICES_MAX + 5 {
             tracker.see(&format!("service {number}"), (0, "version"), "1", 0, &mut moves);
         }
-        assert_eq!((tracker.services.len(), tracker.unwatched()), (SERVICES_MAX, 5));
+        assert_eq!((tracker.services.len(), tracker.unwatched()), (SERVICES_MAX, 6));
         for number in 0..100 {
             tracker.see("service 0", (0, "version"), &format!("{number}"), number, &mut moves);
         }

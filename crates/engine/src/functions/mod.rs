@@ -2,6 +2,7 @@
 
 mod has_token;
 mod hex;
+pub(crate) mod lengths;
 
 use datafusion::logical_expr::ScalarUDF;
 

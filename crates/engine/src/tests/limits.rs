@@ -73,6 +73,49 @@ async fn a_question_that_computes_for_ever_ends_with_its_time_out() {
 }
 
 #[tokio::test]
+async fn a_join_of_everything_with_everything_ends_with_its_time_out() {
+    let fixture = Fixture::new(Made::default());
+    let (a, b) = ("generate_series(1, 1000000) AS a(x)", "generate_series(1, 1000000) AS b(y)");
+    for sql in [
+        format!("SELECT count(*) FROM {a} CROSS JOIN {b}"),
+        format!("SELECT count(*) FROM {a} JOIN {b} ON x > y"),
+        format!("SELECT count(*) FROM {a} JOIN {b} ON x > y + 1000000"),
+        format!("SELECT count(*) FROM {a} JOIN {b} ON x / 10000000 = y / 10000000"),
+        format!("SELECT count(*) FROM {a} JOIN {b} ON x / 10000000 = y / 10000000 AND x > y + 1000000"),
+    ] {
+        let error = match fixture.ask(&sql, Limits { timeout: Duration::from_millis(200), ..limits() }).await {
+            Ok(answer) => collect(answer).await.expect_err(&sql),
+            Err(error) => error,
+        };
+        assert_eq!(error.kind, ErrorKind::Timeout, "{sql}: {error}");
+    }
+    // Both threads are free again.
+    assert_eq!(fixture.text("SELECT 2", vec![]).await.unwrap(), "Int64(2)\n2");
+}
+
+#[tokio::test]
+async fn no_function_makes_a_value_of_any_length() {
+    let fixture = Fixture::new(Made::default());
+    for call in [
+        "length(repeat('x', 2000000000))",
+        "lpad('x', 10001)",
+        "rpad('x', length(repeat('x', 10)) * 1000)",
+        "cardinality(range(0, 1000000000))",
+        "cardinality(generate_series(0, 1000000000))",
+        "cardinality(list_repeat(1, 1000000000))",
+        "cardinality(array_resize([1], 1000000000))",
+        "(SELECT length(repeat('x', 2000000000)))",
+        "approx_percentile_cont(0.5, 1000000000) WITHIN GROUP (ORDER BY severity_number) FROM logs",
+        "approx_percentile_cont_with_weight(1, 0.5, 1000000000) WITHIN GROUP (ORDER BY severity_number) FROM logs",
+    ] {
+        let error = fixture.ask(&format!("SELECT {call}"), limits()).await.expect_err(call);
+        assert_eq!(error.kind, ErrorKind::Invalid, "{call}: {error}");
+    }
+    let text = fixture.text("SELECT lpad('x', 3) AS x, length(repeat('ab', 10000)) AS n", vec![]).await.unwrap();
+    assert_eq!(text, "x | n\n  x | 20000");
+}
+
+#[tokio::test]
 async fn a_question_that_needs_too_much_memory_ends_alone() {
     let fixture = Fixture::new(Made::default());
     let sql = "SELECT array_agg(value) FROM generate_series(1, 5000000)";
