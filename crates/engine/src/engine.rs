@@ -71,6 +71,9 @@ struct Shared {
     options: EngineOptions,
     memory: Arc<SharedMemory>,
     state: SessionState,
+    /// What all questions run in but for their memory. It owns one directory for spilling: to make and remove one for each
+    /// question costs more than to plan it.
+    runtime: RuntimeEnv,
 }
 
 impl Engine {
@@ -93,8 +96,13 @@ impl Engine {
         let places = Arc::new(Semaphore::new(options.questions_max));
         let memory = SharedMemory::new(options.memory_bytes_max);
         let state = base_state(&options);
+        let common = RuntimeEnvBuilder::new()
+            .with_temp_file_path(&options.spill_directory)
+            .with_max_temp_directory_size(options.spill_bytes_max)
+            .build()
+            .map_err(|error| from_datafusion(&error))?;
         Ok(Arc::new(Self {
-            shared: Arc::new(Shared { source, options, memory, state }),
+            shared: Arc::new(Shared { source, options, memory, state, runtime: common }),
             runtime: Some(runtime),
             places,
         }))
@@ -182,12 +190,8 @@ impl Shared {
     fn session(&self, budget: &Arc<Budget>, columns: rewrite::VirtualColumns) -> Result<Session> {
         let failed = |error| from_datafusion(&error);
         let limit = usize::try_from(budget.limits().memory_bytes_max).unwrap_or(usize::MAX);
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(QuestionPool::new(limit, self.memory.clone())))
-            .with_temp_file_path(&self.options.spill_directory)
-            .with_max_temp_directory_size(self.options.spill_bytes_max)
-            .build_arc()
-            .map_err(failed)?;
+        let memory_pool = Arc::new(QuestionPool::new(limit, self.memory.clone()));
+        let runtime = Arc::new(RuntimeEnv { memory_pool, ..self.runtime.clone() });
         let view = tables::View::new(self.source.snapshot(&Table::ALL), budget.clone(), self.options.target_partitions);
         let schema = Arc::new(tables::Tables::new(view.clone(), columns, self.source.clone()));
         let catalog = MemoryCatalogProvider::new();

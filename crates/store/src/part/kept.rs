@@ -73,3 +73,45 @@ impl KeptRows {
         Ok(next.columns().to_vec())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, Int64Array, StringArray};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    fn batch(texts: &[&str], numbers: &[i64]) -> RecordBatch {
+        let texts: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
+        let numbers: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+        RecordBatch::try_from_iter([("text", texts), ("number", numbers)]).unwrap()
+    }
+
+    #[test]
+    fn what_passed_comes_back_in_order_and_only_what_is_wanted() {
+        let mut kept = Kept::of(&[3, 8], &[1, 8, 9]);
+        kept.add(&batch(&["a", "b"], &[1, 2]), &BooleanArray::from(vec![false, true])).unwrap();
+        kept.add(&batch(&["c"], &[3]), &BooleanArray::from(vec![false])).unwrap();
+        kept.add(&batch(&["d", "e"], &[4, 5]), &BooleanArray::from(vec![true, true])).unwrap();
+        let mut rows = kept.finish().unwrap();
+        assert_eq!(rows.columns, [8]);
+        let mut next = |count| rows.take(count).unwrap()[0].as_primitive::<Int64Type>().values().to_vec();
+        assert_eq!((next(1), next(2)), (vec![2], vec![4, 5]));
+        assert!(rows.take(1).is_err());
+    }
+
+    #[test]
+    fn too_much_is_not_kept_at_all() {
+        let long = "x".repeat(KEPT_BYTES_MAX);
+        let mut kept = Kept::of(&[0, 1], &[0]);
+        let all = BooleanArray::from(vec![true]);
+        kept.add(&batch(&["short"], &[1]), &all).unwrap();
+        kept.add(&batch(&[&long], &[2]), &all).unwrap();
+        kept.add(&batch(&["short"], &[3]), &all).unwrap();
+        let mut rows = kept.finish().unwrap();
+        assert!(rows.columns.is_empty() && rows.take(3).unwrap().is_empty());
+    }
+}
