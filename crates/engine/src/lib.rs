@@ -9,6 +9,7 @@ mod docs;
 mod engine;
 mod functions;
 mod limits;
+mod needle;
 mod pruning;
 mod rewrite;
 mod scan_exec;

@@ -35,6 +35,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use parking_lot::Mutex;
 
 use crate::limits::{Budget, Go, from_datafusion, to_datafusion};
+use crate::needle::Needle;
 use crate::pruning::{is_dynamic, time_of};
 
 /// Rows a batch: one block of the store.
@@ -92,15 +93,19 @@ impl RowFilter {
 
     fn filter(&self, budget: &Arc<Budget>) -> Filter {
         let (expr, budget) = (self.expr.clone(), budget.clone());
+        let needle = Needle::of(expr.as_ref());
         let keep: Keep = Arc::new(move |batch: &RecordBatch| -> Result<BooleanArray> {
             // A filter that drops everything runs through a whole piece before a batch comes out.
             if budget.check()? == Go::EndQuietly {
                 return Ok(BooleanArray::from(vec![false; batch.num_rows()]));
             }
-            let kept = expr
-                .evaluate(batch)
-                .and_then(|value| value.into_array(batch.num_rows()))
-                .map_err(|error| from_datafusion(&error))?;
+            let kept = match needle.as_ref().and_then(|needle| needle.candidates(batch)) {
+                Some(candidates) if !candidates.has_true() => return Ok(candidates),
+                Some(candidates) => expr.evaluate_selection(batch, &candidates),
+                None => expr.evaluate(batch),
+            };
+            let kept =
+                kept.and_then(|value| value.into_array(batch.num_rows())).map_err(|error| from_datafusion(&error))?;
             kept.as_boolean_opt().cloned().ok_or_else(|| Error::internal("a filter that is not a condition"))
         });
         Filter { columns: self.columns.clone(), keep }
@@ -373,7 +378,11 @@ impl Reader {
                 let bytes = part.piece_bytes(&self.scan, &piece)?;
                 count(&self.counters.bytes_scanned, &report.bytes_scanned, bytes);
                 let batches = part.read(&self.scan, &piece)?;
-                Ok(if self.narrowing && self.plan.order == Order::NewestFirst { newest_first(batches) } else { batches })
+                Ok(if self.narrowing && self.plan.order == Order::NewestFirst {
+                    newest_first(batches)
+                } else {
+                    batches
+                })
             }
         }
     }
@@ -665,7 +674,8 @@ impl ExecutionPlan for StoreScan {
             return Ok(SortOrderPushdownResult::Unsupported);
         };
         let order = if descending { Order::NewestFirst } else { Order::OldestFirst };
-        let inner: Arc<dyn ExecutionPlan> = Arc::new(Self { order, sorted: true, run: Run::new(self.fetch), ..self.clone() });
+        let inner: Arc<dyn ExecutionPlan> =
+            Arc::new(Self { order, sorted: true, run: Run::new(self.fetch), ..self.clone() });
         Ok(SortOrderPushdownResult::Inexact { inner })
     }
 }

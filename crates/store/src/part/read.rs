@@ -393,9 +393,10 @@ impl Part {
             let rows = batch.num_rows();
             let mut read = batch.columns().iter().cloned();
             let mut before = kept.take(rows)?.into_iter();
-            let columns = resolved.columns.iter().filter_map(|column| {
-                if kept.columns.contains(column) { before.next() } else { read.next() }
-            });
+            let columns = resolved
+                .columns
+                .iter()
+                .filter_map(|column| if kept.columns.contains(column) { before.next() } else { read.next() });
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
             resolved.apply(&RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?)
         })))
