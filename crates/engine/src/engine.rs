@@ -1,6 +1,7 @@
 //! How does a question become an answer? Planned over one snapshot, run on threads of the engine's own, handed over through a
 //! bounded channel, and ended by whatever comes first: its last row, a limit, or an asker who went away.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,11 @@ use causeway_store::{LedgerRow, Snapshot, Store};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::temporal_conversions::timestamp_ns_to_datetime;
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::execution::{SendableRecordBatchStream, SessionStateDefaults};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::optimizer::Analyzer;
 use datafusion::physical_plan::execute_stream;
@@ -70,6 +71,9 @@ struct Shared {
     options: EngineOptions,
     memory: Arc<SharedMemory>,
     state: SessionState,
+    /// What all questions run in but for their memory. It owns one directory for spilling: to make and remove one for each
+    /// question costs more than to plan it.
+    runtime: RuntimeEnv,
 }
 
 impl Engine {
@@ -92,8 +96,13 @@ impl Engine {
         let places = Arc::new(Semaphore::new(options.questions_max));
         let memory = SharedMemory::new(options.memory_bytes_max);
         let state = base_state(&options);
+        let common = RuntimeEnvBuilder::new()
+            .with_temp_file_path(&options.spill_directory)
+            .with_max_temp_directory_size(options.spill_bytes_max)
+            .build()
+            .map_err(|error| from_datafusion(&error))?;
         Ok(Arc::new(Self {
-            shared: Arc::new(Shared { source, options, memory, state }),
+            shared: Arc::new(Shared { source, options, memory, state, runtime: common }),
             runtime: Some(runtime),
             places,
         }))
@@ -150,6 +159,26 @@ fn base_state(options: &EngineOptions) -> SessionState {
         .build()
 }
 
+/// Where one question is planned, and what it runs in.
+struct Session {
+    state: SessionState,
+    runtime: Arc<RuntimeEnv>,
+}
+
+/// What operators see while they run. Functions are in the plan already: the registries stay empty.
+fn task_context(state: &SessionState, runtime: Arc<RuntimeEnv>) -> Arc<TaskContext> {
+    Arc::new(TaskContext::new(
+        None,
+        state.session_id().to_owned(),
+        state.config().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        runtime,
+    ))
+}
+
 /// A question that was planned, ready to run.
 struct Planned {
     schema: SchemaRef,
@@ -158,18 +187,13 @@ struct Planned {
 
 impl Shared {
     /// The session of one question: its snapshot, its memory, its clock.
-    fn session(&self, budget: &Arc<Budget>, columns: &rewrite::VirtualColumns) -> Result<SessionState> {
+    fn session(&self, budget: &Arc<Budget>, columns: rewrite::VirtualColumns) -> Result<Session> {
         let failed = |error| from_datafusion(&error);
         let limit = usize::try_from(budget.limits().memory_bytes_max).unwrap_or(usize::MAX);
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(QuestionPool::new(limit, self.memory.clone())))
-            .with_temp_file_path(&self.options.spill_directory)
-            .with_max_temp_directory_size(self.options.spill_bytes_max)
-            .build_arc()
-            .map_err(failed)?;
+        let memory_pool = Arc::new(QuestionPool::new(limit, self.memory.clone()));
+        let runtime = Arc::new(RuntimeEnv { memory_pool, ..self.runtime.clone() });
         let view = tables::View::new(self.source.snapshot(&Table::ALL), budget.clone(), self.options.target_partitions);
-        let schema = Arc::new(MemorySchemaProvider::new());
-        tables::register(schema.as_ref(), &view, &self.source.ledger(), columns).map_err(failed)?;
+        let schema = Arc::new(tables::Tables::new(view.clone(), columns, self.source.clone()));
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema("public", schema).map_err(failed)?;
         let catalogs = MemoryCatalogProviderList::new();
@@ -181,27 +205,26 @@ impl Shared {
         let now = timestamp_ns_to_datetime(self.options.clock.now_unix_nano()).map(|now| now.and_utc());
         let mut props = ExecutionProps::new();
         props.query_execution_start_time = now;
-        let mut state = SessionStateBuilder::new_from_existing(self.state.clone())
-            .with_runtime_env(runtime)
-            .with_catalog_list(Arc::new(catalogs))
-            .with_execution_props(props)
-            .build();
+        // A copy of the prepared state: building one anew would register hundreds of functions for each question.
+        let mut state = self.state.clone();
+        *state.execution_props_mut() = props;
+        state.register_catalog_list(Arc::new(catalogs));
         state.register_udtf(tables::ATTRIBUTE_KEYS, tables::attribute_keys(&view));
-        Ok(state)
+        Ok(Session { state, runtime })
     }
 
     async fn plan(&self, question: &Question, budget: &Arc<Budget>) -> Result<Planned> {
         let failed = |error| from_datafusion(&error);
         let mut statement = sql::parse(&question.sql, self.options.sql_bytes_max)?;
         let columns = rewrite::rewrite(&mut statement, &question.parameters)?;
-        let state = self.session(budget, &columns)?;
+        let Session { state, runtime } = self.session(budget, columns)?;
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(failed)?;
         functions::lengths::check(&plan).map_err(failed)?;
         let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
         let plan = guard::guarded(plan, budget).map_err(failed)?;
-        let stream = execute_stream(plan, state.task_ctx()).map_err(failed)?;
+        let stream = execute_stream(plan, task_context(&state, runtime)).map_err(failed)?;
         Ok(Planned { schema: stream.schema(), stream })
     }
 }

@@ -10,6 +10,7 @@ mod engine;
 mod functions;
 mod guard;
 mod limits;
+mod needle;
 mod pruning;
 mod rewrite;
 mod scan_exec;

@@ -17,7 +17,7 @@ pub struct EngineOptions {
     pub memory_bytes_max: usize,
     /// Where operators spill; only temporary files live here.
     pub spill_directory: PathBuf,
-    /// Bytes that one question may spill at most. 10 GiB: a runaway sort must not fill the disk of the data.
+    /// Bytes that all questions together may spill. 10 GiB: runaway sorts must not fill the disk of the data.
     pub spill_bytes_max: u64,
     /// Threads for questions, and partitions of each. The number of processors.
     pub target_partitions: usize,

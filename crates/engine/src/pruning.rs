@@ -343,6 +343,11 @@ impl Pieces<'_> {
     }
 }
 
+/// Whether the filter is filled in while running.
+pub(crate) fn is_dynamic(expr: &dyn PhysicalExpr) -> bool {
+    expr.downcast_ref::<physical::DynamicFilterPhysicalExpr>().is_some()
+}
+
 /// The time that a filter known only while running (from a top-k or a join) allows. `time` is the column's position.
 pub(crate) fn time_of(expr: &dyn PhysicalExpr, time: usize) -> TimeRange {
     if let Some(dynamic) = expr.downcast_ref::<physical::DynamicFilterPhysicalExpr>() {

@@ -35,7 +35,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use parking_lot::Mutex;
 
 use crate::limits::{Budget, Go, from_datafusion, to_datafusion};
-use crate::pruning::time_of;
+use crate::needle::Needle;
+use crate::pruning::{is_dynamic, time_of};
 
 /// Rows a batch: one block of the store.
 const BATCH_ROWS: usize = 8_192;
@@ -92,15 +93,19 @@ impl RowFilter {
 
     fn filter(&self, budget: &Arc<Budget>) -> Filter {
         let (expr, budget) = (self.expr.clone(), budget.clone());
+        let needle = Needle::of(expr.as_ref());
         let keep: Keep = Arc::new(move |batch: &RecordBatch| -> Result<BooleanArray> {
             // A filter that drops everything runs through a whole piece before a batch comes out.
             if budget.check()? == Go::EndQuietly {
                 return Ok(BooleanArray::from(vec![false; batch.num_rows()]));
             }
-            let kept = expr
-                .evaluate(batch)
-                .and_then(|value| value.into_array(batch.num_rows()))
-                .map_err(|error| from_datafusion(&error))?;
+            let kept = match needle.as_ref().and_then(|needle| needle.candidates(batch)) {
+                Some(candidates) if !candidates.has_true() => return Ok(candidates),
+                Some(candidates) => expr.evaluate_selection(batch, &candidates),
+                None => expr.evaluate(batch),
+            };
+            let kept =
+                kept.and_then(|value| value.into_array(batch.num_rows())).map_err(|error| from_datafusion(&error))?;
             kept.as_boolean_opt().cloned().ok_or_else(|| Error::internal("a filter that is not a condition"))
         });
         Filter { columns: self.columns.clone(), keep }
@@ -124,6 +129,8 @@ pub(crate) struct StoreScan {
     pruning: Pruning,
     source: Arc<TableSnapshot>,
     order: Order,
+    /// Whether something above sorts by time.
+    sorted: bool,
     fetch: Option<usize>,
     budget: Arc<Budget>,
     metrics: ExecutionPlanMetricsSet,
@@ -179,6 +186,7 @@ impl StoreScan {
             pruning: of.pruning,
             source: of.source,
             order: Order::NewestFirst,
+            sorted: false,
             fetch: of.fetch,
             budget: of.budget,
             metrics: ExecutionPlanMetricsSet::new(),
@@ -264,6 +272,7 @@ struct Counters {
     blocks: Count,
     blocks_skipped: Count,
     rows_scanned: Count,
+    bytes_scanned: Count,
 }
 
 impl Counters {
@@ -277,6 +286,7 @@ impl Counters {
             blocks: counter("blocks"),
             blocks_skipped: counter("blocks_skipped"),
             rows_scanned: counter("rows_scanned"),
+            bytes_scanned: counter("bytes_scanned"),
         }
     }
 }
@@ -286,6 +296,21 @@ fn count(metric: &Count, reported: &AtomicU64, amount: u64) {
     Report::add(reported, amount);
 }
 
+/// Rows of a batch that a top-k sees at once, newest first. 256: about what such questions want.
+const NARROWING_ROWS: usize = 256;
+
+/// The batches cut from their ends: rows rise in time, and a top-k that sees the oldest first would keep each for a moment.
+fn newest_first(batches: Batches) -> Batches {
+    Box::new(batches.flat_map(|batch| -> Batches {
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        let starts = (0..batch.num_rows()).step_by(NARROWING_ROWS).rev();
+        Box::new(starts.map(move |start| Ok(batch.slice(start, NARROWING_ROWS.min(batch.num_rows() - start)))))
+    }))
+}
+
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// One partition: an iterator of batches.
@@ -293,6 +318,8 @@ struct Reader {
     plan: StoreScan,
     scan: Scan,
     time_filters: Vec<(Arc<dyn PhysicalExpr>, usize)>,
+    /// Whether a top-k by time narrows the time while running: small pieces then leave most unread.
+    narrowing: bool,
     counters: Counters,
     baseline: BaselineMetrics,
     current: Option<Batches>,
@@ -348,7 +375,14 @@ impl Reader {
             }
             Piece::Part(part, piece) => {
                 count(&self.counters.rows_scanned, &report.rows_scanned, piece_rows(&piece));
-                part.read(&self.scan, &piece)
+                let bytes = part.piece_bytes(&self.scan, &piece)?;
+                count(&self.counters.bytes_scanned, &report.bytes_scanned, bytes);
+                let batches = part.read(&self.scan, &piece)?;
+                Ok(if self.narrowing && self.plan.order == Order::NewestFirst {
+                    newest_first(batches)
+                } else {
+                    batches
+                })
             }
         }
     }
@@ -414,6 +448,9 @@ impl Reader {
         count(&self.counters.blocks, &report.blocks, stats.blocks);
         count(&self.counters.blocks_skipped, &report.blocks_skipped, stats.blocks_skipped);
         budget.skip_rows(rows.saturating_sub(pieces.iter().map(piece_rows).sum()));
+        if self.narrowing {
+            pieces = pieces.iter().flat_map(|piece| part.split(piece)).collect();
+        }
         sort_by_time(&mut pieces, self.plan.order, |piece| piece.time);
         Ok(pieces.into_iter().map(|piece| (part.clone(), piece)).collect())
     }
@@ -558,10 +595,12 @@ impl ExecutionPlan for StoreScan {
             series: HashSet::new(),
             memory: MemoryConsumer::new("metric_series").register(context.memory_pool()),
         });
+        let time_filters = self.time_filters();
         let reader = Reader {
             plan: self.clone(),
             scan: self.scan(),
-            time_filters: self.time_filters(),
+            narrowing: self.sorted && time_filters.iter().any(|(filter, _)| is_dynamic(filter.as_ref())),
+            time_filters,
             counters: Counters::new(&self.metrics, partition),
             baseline: BaselineMetrics::new(&self.metrics, partition),
             current: None,
@@ -635,7 +674,8 @@ impl ExecutionPlan for StoreScan {
             return Ok(SortOrderPushdownResult::Unsupported);
         };
         let order = if descending { Order::NewestFirst } else { Order::OldestFirst };
-        let inner: Arc<dyn ExecutionPlan> = Arc::new(Self { order, run: Run::new(self.fetch), ..self.clone() });
+        let inner: Arc<dyn ExecutionPlan> =
+            Arc::new(Self { order, sorted: true, run: Run::new(self.fetch), ..self.clone() });
         Ok(SortOrderPushdownResult::Inexact { inner })
     }
 }

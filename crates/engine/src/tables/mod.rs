@@ -8,12 +8,14 @@ mod store_table;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use causeway_model::Table;
-use causeway_store::{LedgerRow, Snapshot, TableSnapshot};
+use causeway_store::{Snapshot, TableSnapshot};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::{MemTable, SchemaProvider, TableFunctionImpl, TableProvider};
 use datafusion::common::Result;
 
+use crate::engine::Source;
 use crate::limits::Budget;
 use crate::rewrite::VirtualColumns;
 
@@ -40,20 +42,44 @@ impl View {
     }
 }
 
-/// Makes every table known under its name.
-pub(crate) fn register(
-    schema: &dyn SchemaProvider,
-    view: &Arc<View>,
-    ledger: &[LedgerRow],
-    columns: &VirtualColumns,
-) -> Result<()> {
-    for table in Table::ALL {
-        let provider = store_table::StoreTable::new(table, columns.get(&table), view.clone());
-        schema.register_table(table.name().to_owned(), Arc::new(provider))?;
+/// All tables by name, each made when a question names it: what it does not name costs nothing.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    view: Arc<View>,
+    columns: VirtualColumns,
+    source: Arc<dyn Source>,
+}
+
+impl Tables {
+    pub(crate) fn new(view: Arc<View>, columns: VirtualColumns, source: Arc<dyn Source>) -> Self {
+        Self { view, columns, source }
     }
-    schema.register_table(LEDGER.to_owned(), in_memory(ledger::rows(ledger)?)?)?;
-    schema.register_table(PARTS.to_owned(), in_memory(parts::rows(view)?)?)?;
-    Ok(())
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Table::ALL.iter().map(|table| table.name().to_owned()).collect();
+        names.extend([LEDGER.to_owned(), PARTS.to_owned()]);
+        names.sort();
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(table) = Table::ALL.into_iter().find(|table| table.name() == name) {
+            let provider = store_table::StoreTable::new(table, self.columns.get(&table), self.view.clone());
+            return Ok(Some(Arc::new(provider)));
+        }
+        match name {
+            LEDGER => in_memory(ledger::rows(&self.source.ledger())?).map(Some),
+            PARTS => in_memory(parts::rows(&self.view)?).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        name == LEDGER || name == PARTS || Table::ALL.iter().any(|table| table.name() == name)
+    }
 }
 
 /// The table function over this question's snapshot.

@@ -74,6 +74,7 @@ async fn what_cannot_match_is_not_read() {
         assert_eq!(asked.rows, rows, "{sql}");
         assert_eq!(Report::get(&report.parts_skipped), skipped, "{sql}: {report:?}");
         assert_eq!(Report::get(&report.rows_scanned), scanned, "{sql}: {report:?}");
+        assert_eq!(Report::get(&report.bytes_scanned) > 0, scanned > 0, "{sql}: {report:?}");
         assert_eq!(Report::get(&report.parts), 3, "{sql}");
         assert!(Report::get(&report.elapsed_ns) > 0);
     }
@@ -92,6 +93,8 @@ async fn parameters_skip_as_literals_do() {
 async fn the_newest_lines_come_from_the_newest_part_alone() {
     let newest = asked("SELECT time, body FROM logs ORDER BY time DESC LIMIT 3", vec![]).await;
     assert_eq!((newest.rows, Report::get(&newest.report.parts_skipped)), (3, 2), "{:?}", newest.report);
+    let last = asked("SELECT time, body FROM logs ORDER BY time DESC LIMIT 1", vec![]).await;
+    assert_eq!((last.rows, Report::get(&last.report.rows_scanned)), (1, 2), "one block: {:?}", last.report);
     let oldest = asked("SELECT time, body FROM logs ORDER BY time LIMIT 3", vec![]).await;
     assert_eq!((oldest.rows, Report::get(&oldest.report.parts_skipped)), (3, 2), "{:?}", oldest.report);
     let any = asked("SELECT body FROM logs LIMIT 3", vec![]).await;
@@ -107,7 +110,7 @@ async fn counting_all_rows_reads_none_and_explain_tells_what_was_skipped() {
     let fixture = Fixture::new(three_parts(directory.path()));
     let sql = "EXPLAIN ANALYZE SELECT body FROM logs WHERE has_token(body, 'word9')";
     let text = fixture.text(sql, vec![]).await.unwrap();
-    for metric in ["parts=3", "parts_skipped=2", "row_groups_skipped=", "blocks_skipped=11", "rows_scanned=2"] {
+    for metric in ["parts=3", "parts_skipped=2", "row_groups_skipped=", "blocks_skipped=11", "rows_scanned=2", "bytes_scanned="] {
         assert!(text.contains(metric), "{metric}: {text}");
     }
     assert!(!text.contains("FilterExec"), "{text}");

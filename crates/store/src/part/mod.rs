@@ -5,6 +5,7 @@ mod census;
 mod checked;
 mod columns;
 pub(crate) mod json;
+mod kept;
 mod memory;
 mod merge;
 mod metadata;

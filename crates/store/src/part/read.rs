@@ -4,13 +4,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::prep_null_mask_filter;
+use arrow::datatypes::{Fields, Schema};
 use causeway_model::{Error, Kind, Result, TimeRange};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-    RowFilter, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
 };
 use parquet::file::metadata::PageIndexPolicy;
 
@@ -18,10 +19,11 @@ use crate::disk::Disk;
 use crate::index::{Block, Directory, Group, IndexReader, Place, attribute_seed, filter_hash, token_seed, value_seed};
 use crate::part::checked::CheckedFile;
 use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN, fixed_position, is_service_name};
+use crate::part::kept::Kept;
 use crate::part::metadata::{index_path, part_path};
 use crate::part::resolve::{Resolved, Wanted};
 use crate::part::{KeyStatistics, PartMeta};
-use crate::scan::{Scan, ScanColumn, ScanStats};
+use crate::scan::{Filter, Scan, ScanColumn, ScanStats};
 
 /// An open part. Cheap to keep: footer and block directory only.
 #[derive(Debug)]
@@ -236,26 +238,90 @@ impl Part {
         }
     }
 
+    /// A piece for each block of this one: a reader that may stop early then decodes less before it knows.
+    pub fn split(&self, piece: &PartPiece) -> Vec<PartPiece> {
+        let (mut pieces, mut start) = (Vec::new(), 0);
+        for block in self.groups.get(piece.row_group).into_iter().flat_map(|group| &group.blocks) {
+            let end = start + block.rows as usize;
+            if piece.rows.iter().any(|rows| rows.start <= start && end <= rows.end) {
+                let rows = std::iter::once(start..end).collect();
+                pieces.push(PartPiece { row_group: piece.row_group, rows, time: block.time });
+            }
+            start = end;
+        }
+        pieces
+    }
+
+    /// Compressed bytes of the pages that hold this piece's rows of the scan's columns: the most that reading it takes.
+    ///
+    /// # Errors
+    /// `Invalid` when the scan names columns that the table lacks.
+    pub fn piece_bytes(&self, scan: &Scan, piece: &PartPiece) -> Result<u64> {
+        let mut wanted = scan.columns.clone();
+        wanted.extend(scan.filters.iter().flat_map(|filter| filter.columns.iter().cloned()));
+        let mask = self.mask(&Resolved::scan(&self.schema, &wanted)?.columns);
+        let metadata = self.footer.metadata();
+        let (Some(group), Some(pages)) = (
+            metadata.row_groups().get(piece.row_group),
+            metadata.offset_index().and_then(|groups| groups.get(piece.row_group)),
+        ) else {
+            return Ok(0);
+        };
+        let rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
+        let leaves = pages.iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+        let bytes = leaves.flat_map(|(_, leaf)| {
+            let starts = leaf.page_locations.iter().map(|page| usize::try_from(page.first_row_index).unwrap_or(0));
+            let ends = starts.clone().skip(1).chain(std::iter::once(rows));
+            leaf.page_locations.iter().zip(starts.zip(ends)).filter_map(|(page, (start, end))| {
+                let read = piece.rows.iter().any(|rows| rows.start < end && start < rows.end);
+                read.then(|| u64::try_from(page.compressed_page_size).unwrap_or(0))
+            })
+        });
+        Ok(bytes.sum())
+    }
+
     /// Reads one piece; batches have the scan's columns, in order. Filters run first, on their own columns.
     ///
     /// # Errors
     /// `Corrupt` when pages can't be read; each item may fail.
     pub fn read(&self, scan: &Scan, piece: &PartPiece) -> Result<Batches> {
         let resolved = Resolved::scan(&self.schema, &scan.columns)?;
-        let mut predicates: Vec<Box<dyn ArrowPredicate>> = Vec::with_capacity(scan.filters.len());
-        for filter in &scan.filters {
-            let needed = Resolved::scan(&self.schema, &filter.columns)?;
-            let keep = filter.keep.clone();
-            let mask = self.mask(&needed);
-            let predicate = move |batch: RecordBatch| {
-                needed
-                    .apply(&batch)
-                    .and_then(|batch| keep(&batch))
-                    .map_err(|error| ArrowError::ExternalError(Box::new(error)))
-            };
-            predicates.push(Box::new(ArrowPredicateFn::new(mask, predicate)));
+        let mut rows = self.selection(piece)?;
+        let mut kept = Kept::default();
+        for (number, filter) in scan.filters.iter().enumerate() {
+            // What the last filter read is not decoded a second time.
+            let keep = if number + 1 == scan.filters.len() { resolved.columns.as_slice() } else { &[] };
+            (rows, kept) = self.filter(filter, piece.row_group, rows, keep, scan.batch_rows)?;
+            if !rows.selects_any() {
+                return Ok(Box::new(std::iter::empty()));
+            }
         }
-        self.read_resolved(resolved, predicates, piece, scan.batch_rows)
+        self.read_resolved(resolved, piece.row_group, rows, kept, scan.batch_rows)
+    }
+
+    /// The rows among these that pass a filter, with those of its columns that are to be kept.
+    fn filter(
+        &self,
+        filter: &Filter,
+        row_group: usize,
+        rows: RowSelection,
+        keep: &[usize],
+        batch_rows: usize,
+    ) -> Result<(RowSelection, Kept)> {
+        let needed = Resolved::scan(&self.schema, &filter.columns)?;
+        let mut kept = Kept::of(&needed.columns, keep);
+        let mut passed = Vec::new();
+        for batch in self.reader(row_group, self.mask(&needed.columns), rows.clone(), batch_rows)? {
+            let batch = batch.map_err(|error| self.read_error(&error))?;
+            let mut keep = (filter.keep)(&needed.apply(&batch)?)?;
+            if keep.null_count() > 0 {
+                keep = prep_null_mask_filter(&keep);
+            }
+            kept.add(&batch, &keep)?;
+            passed.push(keep);
+        }
+        let rows = rows.and_then(&RowSelection::from_filters(&passed));
+        Ok((rows, kept))
     }
 
     /// Reads one piece in the shape that another part is to have.
@@ -272,34 +338,67 @@ impl Part {
             })
             .collect();
         let resolved = Resolved::new(&self.schema, &wanted, other.arrow.clone());
-        self.read_resolved(resolved, Vec::new(), piece, batch_rows)
+        self.read_resolved(resolved, piece.row_group, self.selection(piece)?, Kept::default(), batch_rows)
     }
 
-    fn mask(&self, resolved: &Resolved) -> ProjectionMask {
-        let roots = resolved.columns.iter().filter_map(|column| self.roots.get(*column).copied());
+    fn mask(&self, columns: &[usize]) -> ProjectionMask {
+        let roots = columns.iter().filter_map(|column| self.roots.get(*column).copied());
         ProjectionMask::roots(self.footer.parquet_schema(), roots)
     }
 
+    fn selection(&self, piece: &PartPiece) -> Result<RowSelection> {
+        let group = self.groups.get(piece.row_group).ok_or_else(|| Error::internal("a piece outside its part"))?;
+        selection(&piece.rows, group.blocks.iter().map(|block| block.rows as usize).sum())
+    }
+
+    fn read_error(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        read_error(&part_path(self.meta.table, self.meta.id), error)
+    }
+
+    fn reader(
+        &self,
+        row_group: usize,
+        columns: ProjectionMask,
+        rows: RowSelection,
+        batch_rows: usize,
+    ) -> Result<ParquetRecordBatchReader> {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
+            .with_row_groups(vec![row_group])
+            .with_projection(columns)
+            .with_row_selection(rows)
+            .with_batch_size(batch_rows.max(1))
+            .build()
+            .map_err(|error| self.read_error(&error))
+    }
+
+    /// Reads rows of a row group, but for the columns that were kept from the filters.
     fn read_resolved(
         &self,
         resolved: Resolved,
-        predicates: Vec<Box<dyn ArrowPredicate>>,
-        piece: &PartPiece,
+        row_group: usize,
+        rows: RowSelection,
+        kept: Kept,
         batch_rows: usize,
     ) -> Result<Batches> {
         let path = part_path(self.meta.table, self.meta.id);
-        let group = self.groups.get(piece.row_group).ok_or_else(|| Error::internal("a piece outside its part"))?;
-        let rows = group.blocks.iter().map(|block| block.rows as usize).sum();
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
-            .with_row_groups(vec![piece.row_group])
-            .with_projection(self.mask(&resolved))
-            .with_row_selection(selection(&piece.rows, rows)?)
-            .with_row_filter(RowFilter::new(predicates))
-            .with_batch_size(batch_rows.max(1));
-        let reader = builder.build().map_err(|error| read_error(&path, &error))?;
+        let mut kept = kept.finish()?;
+        let others: Vec<usize> =
+            resolved.columns.iter().copied().filter(|column| !kept.columns.contains(column)).collect();
+        let fields = resolved.columns.iter().filter_map(|column| self.roots.get(*column));
+        let fields: Fields = fields.filter_map(|root| self.footer.schema().fields().get(*root).cloned()).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let reader = self.reader(row_group, self.mask(&others), rows, batch_rows)?;
         Ok(Box::new(reader.map(move |batch| {
             let batch = batch.map_err(|error| read_error(&path, &error))?;
-            resolved.apply(&batch)
+            let rows = batch.num_rows();
+            let mut read = batch.columns().iter().cloned();
+            let mut before = kept.take(rows)?.into_iter();
+            let columns = resolved
+                .columns
+                .iter()
+                .filter_map(|column| if kept.columns.contains(column) { before.next() } else { read.next() });
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            resolved.apply(&RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?)
         })))
     }
 }

@@ -389,6 +389,17 @@ fn skipping_is_counted() {
     assert_eq!(pieces[0].time, TimeRange { start: 50, end: 59 });
     let counts = (stats.row_groups, stats.row_groups_skipped, stats.blocks, stats.blocks_skipped, stats.rows);
     assert_eq!(counts, (2, 1, 10, 9, 10));
+    let blocks = part.split(&part.whole()[1]);
+    let ranges: Vec<_> = blocks.iter().flat_map(|block| block.rows.clone()).collect();
+    assert_eq!(ranges, [0..10, 10..20, 20..30, 30..40, 40..50]);
+    assert_eq!(blocks[4].time, TimeRange { start: 90, end: 99 });
+    assert_eq!(part.split(&pieces[0]).len(), 1);
+    let with_body = scan(Table::Logs, vec![ScanColumn::Fixed(0), ScanColumn::Fixed(4)]);
+    let bytes = |scan: &Scan, piece: &PartPiece| part.piece_bytes(scan, piece).unwrap();
+    assert_eq!(bytes(&asked, &pieces[0]), 0);
+    assert!(bytes(&with_body, &pieces[0]) > bytes(&scan(Table::Logs, vec![ScanColumn::Fixed(4)]), &pieces[0]));
+    let each: u64 = blocks.iter().map(|block| bytes(&with_body, block)).sum();
+    assert_eq!(bytes(&with_body, &part.whole()[1]), each);
     let key = ScanColumn::Attribute { family: Family::Record, key: Arc::from("nowhere"), kind: Kind::String };
     asked = scan(Table::Logs, vec![]);
     asked.pruning.values = vec![(key, vec![b"x".to_vec()])];
