@@ -237,6 +237,14 @@ impl Budget {
         let _ = self.report.coverage.set(Coverage { limit, fraction });
     }
 
+    /// Notes that a table lacks damaged rows, so that an answer over it is partial whatever was asked.
+    pub(crate) fn miss_rows(&self, readable: u64, unreadable: u64) {
+        if unreadable > 0 {
+            let fraction = readable as f64 / readable.saturating_add(unreadable) as f64;
+            let _ = self.report.coverage.set(Coverage { limit: ErrorKind::Corrupt, fraction });
+        }
+    }
+
     /// Rows that a leaf found to be there before it skipped any.
     pub(crate) fn plan_rows(&self, rows: u64) {
         self.rows_planned.fetch_add(rows, Ordering::Relaxed);

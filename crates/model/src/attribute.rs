@@ -237,6 +237,16 @@ impl AttributeSetsBuilder {
         }
     }
 
+    /// A builder without rows, with room for so many entries and bytes of values.
+    pub fn with_capacity(entries: usize, value_bytes: usize) -> Self {
+        Self {
+            keys: Vec::with_capacity(entries),
+            kinds: Vec::with_capacity(entries),
+            values: BinaryBuilder::with_capacity(entries, value_bytes),
+            ..Self::new()
+        }
+    }
+
     /// Adds an entry to the set that is being built.
     pub fn push(&mut self, key: u32, value: Value<'_>) {
         value.with_flat(|flat| self.push_flat(key, value.kind(), flat));

@@ -10,7 +10,9 @@ pub const VERSION: u8 = 1;
 /// # Errors
 /// `TooLarge` when a count does not fit its field; `Internal` when Arrow refuses to write.
 pub fn encode(delivery: &Delivery) -> Result<Vec<u8>> {
-    let mut out = vec![VERSION];
+    // Arrow's streams are about as long as what they say is in memory; growing step by step would copy megabytes again and again.
+    let mut out = Vec::with_capacity(delivery.batches.iter().map(causeway_model::Batch::memory_bytes).sum());
+    out.push(VERSION);
     out.extend_from_slice(&delivery.received_unix_nano.to_le_bytes());
     put_text(&mut out, &delivery.sender)?;
     put_count(&mut out, delivery.ledger.len())?;

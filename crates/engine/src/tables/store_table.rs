@@ -64,7 +64,7 @@ impl StoreTable {
     }
 
     fn empty(&self) -> Arc<TableSnapshot> {
-        Arc::new(TableSnapshot { table: self.table, parts: Vec::new(), memory: Vec::new() })
+        Arc::new(TableSnapshot { table: self.table, parts: Vec::new(), memory: Vec::new(), unreadable_rows: 0 })
     }
 }
 
@@ -113,6 +113,9 @@ impl TableProvider for StoreTable {
             Some(source) if !TimeRange::is_empty(&pruning.time) => source.clone(),
             _ => self.empty(),
         };
+        let readable = source.parts.iter().map(|part| part.meta().rows).sum::<u64>()
+            + source.memory.iter().map(|batch| batch.rows() as u64).sum::<u64>();
+        self.view.budget.miss_rows(readable, source.unreadable_rows);
         Ok(Arc::new(StoreScan::new(ScanOf {
             schema,
             columns,

@@ -48,7 +48,7 @@ fn parse(text: &str) -> File {
 fn tables(batches: &[Arc<Batch>]) -> Vec<TableSnapshot> {
     let of = |table: Table| {
         let memory = batches.iter().filter(|batch| batch.table() == table).cloned().collect();
-        TableSnapshot { table, parts: Vec::new(), memory }
+        TableSnapshot { table, parts: Vec::new(), memory, unreadable_rows: 0 }
     };
     Table::ALL.into_iter().map(of).collect()
 }

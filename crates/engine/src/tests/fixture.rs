@@ -29,7 +29,12 @@ impl Source for Made {
     fn snapshot(&self, tables: &[Table]) -> Snapshot {
         let of = |table: &Table| {
             let found = self.tables.iter().find(|snapshot| snapshot.table == *table);
-            found.cloned().unwrap_or(TableSnapshot { table: *table, parts: Vec::new(), memory: Vec::new() })
+            found.cloned().unwrap_or(TableSnapshot {
+                table: *table,
+                parts: Vec::new(),
+                memory: Vec::new(),
+                unreadable_rows: 0,
+            })
         };
         Snapshot { tables: tables.iter().map(of).collect() }
     }

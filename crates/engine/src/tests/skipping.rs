@@ -30,7 +30,14 @@ fn three_parts(directory: &std::path::Path) -> Made {
         let rows: Vec<_> = (at * 8..at * 8 + 8).map(row).collect();
         Arc::new(part(directory, at + 1, &Arc::new(batch(Table::Logs, &rows))))
     });
-    Made { tables: vec![TableSnapshot { table: Table::Logs, parts: parts.collect(), memory: Vec::new() }] }
+    Made {
+        tables: vec![TableSnapshot {
+            table: Table::Logs,
+            parts: parts.collect(),
+            memory: Vec::new(),
+            unreadable_rows: 0,
+        }],
+    }
 }
 
 struct Asked {
@@ -110,7 +117,9 @@ async fn counting_all_rows_reads_none_and_explain_tells_what_was_skipped() {
     let fixture = Fixture::new(three_parts(directory.path()));
     let sql = "EXPLAIN ANALYZE SELECT body FROM logs WHERE has_token(body, 'word9')";
     let text = fixture.text(sql, vec![]).await.unwrap();
-    for metric in ["parts=3", "parts_skipped=2", "row_groups_skipped=", "blocks_skipped=11", "rows_scanned=2", "bytes_scanned="] {
+    for metric in
+        ["parts=3", "parts_skipped=2", "row_groups_skipped=", "blocks_skipped=11", "rows_scanned=2", "bytes_scanned="]
+    {
         assert!(text.contains(metric), "{metric}: {text}");
     }
     assert!(!text.contains("FilterExec"), "{text}");

@@ -72,7 +72,7 @@ impl<'a> Logs<'a> {
             flags: Vec::with_capacity(rows),
             event_name: StringBuilder::with_capacity(rows, 0),
             dropped_attributes: Vec::with_capacity(rows),
-            sets: AttributeSetsBuilder::new(),
+            sets: AttributeSetsBuilder::with_capacity(rows * 8, body_bytes / 4),
         }
     }
 

@@ -223,7 +223,7 @@ impl<'a> Spans<'a> {
             dropped_attributes: Vec::with_capacity(rows),
             dropped_events: Vec::with_capacity(rows),
             dropped_links: Vec::with_capacity(rows),
-            sets: AttributeSetsBuilder::new(),
+            sets: AttributeSetsBuilder::with_capacity(rows * 8, body_bytes / 4),
         }
     }
 

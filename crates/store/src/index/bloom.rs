@@ -21,7 +21,10 @@ const SALT: [u32; WORDS] =
 
 fn mask(hash: u64) -> [u32; WORDS] {
     let low = hash as u32;
-    SALT.map(|salt| 1 << (low.wrapping_mul(salt) >> 27))
+    let mut bits = SALT;
+    // Five bits never shift too far; saying so spares a check for each, and the loop becomes one of vectors.
+    bits.iter_mut().for_each(|bit| *bit = 1u32.wrapping_shl(low.wrapping_mul(*bit) >> 27));
+    bits
 }
 
 fn bucket_of(hash: u64, buckets: u32) -> u32 {

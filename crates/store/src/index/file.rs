@@ -38,8 +38,9 @@ pub(crate) enum IndexedColumn {
 }
 
 /// Gathers hashes, each about once: a small table of those seen lately drops most repetitions, sorting the others.
+/// (A table that drops all of them was slower: it and the filter then miss the processor's caches at each hash.)
 #[derive(Debug)]
-struct Hashes {
+pub(super) struct Hashes {
     recent: Vec<u64>,
     gathered: Vec<u64>,
 }
@@ -48,12 +49,12 @@ impl Hashes {
     /// Places for hashes seen lately. 8,192: 64 KiB stay in the processor's caches.
     const RECENT: usize = 8_192;
 
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { recent: vec![0; Self::RECENT], gathered: Vec::new() }
     }
 
     #[inline]
-    fn add(&mut self, hash: u64) {
+    pub(super) fn add(&mut self, hash: u64) {
         let place = &mut self.recent[(hash as usize) % Self::RECENT];
         if *place != hash {
             *place = hash;
@@ -62,7 +63,7 @@ impl Hashes {
     }
 
     /// Appends a filter over what was gathered and begins anew.
-    fn write_filter(&mut self, out: &mut Vec<u8>) -> u32 {
+    pub(super) fn write_filter(&mut self, out: &mut Vec<u8>) -> u32 {
         self.gathered.sort_unstable();
         self.gathered.dedup();
         let buckets = bloom::write_filter(&self.gathered, out);

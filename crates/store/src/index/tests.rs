@@ -51,6 +51,22 @@ fn estimates_are_near() {
 }
 
 #[test]
+fn a_hash_counts_once_however_often_it_comes() {
+    let mut gathered = file::Hashes::new();
+    for count in [20_000u64, 300_000, 5] {
+        let mut rng = Rng::from_seed(count);
+        let hashes: Vec<u64> = (0..count).map(|_| rng.next_u64().max(1)).collect();
+        for _ in 0..2 {
+            hashes.iter().for_each(|hash| gathered.add(*hash));
+        }
+        let (mut expected, mut written) = (Vec::new(), Vec::new());
+        let buckets = bloom::write_filter(&hashes, &mut expected);
+        assert_eq!(gathered.write_filter(&mut written), buckets);
+        assert_eq!(written, expected, "the last filter's hashes are gone");
+    }
+}
+
+#[test]
 fn filters_hold_all_and_little_else() {
     let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::from_seed(1));
     let path = PathBuf::from("x.index");

@@ -1,6 +1,6 @@
 //! How do rows of many arrays become one array? As runs of rows: long runs are copied whole, short ones row by row.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::{concat, interleave};
 use causeway_model::Result;
 
@@ -53,6 +53,12 @@ impl Picks {
     pub(crate) fn gather(&self, sources: &[&dyn Array]) -> Result<ArrayRef> {
         if let [run] = self.runs.as_slice() {
             return Ok(sources[run.source].slice(run.start, run.length));
+        }
+        // Most columns of a wide table say nothing in most parts.
+        if let Some(first) = sources.first()
+            && sources.iter().all(|source| source.null_count() == source.len())
+        {
+            return Ok(new_null_array(first.data_type(), self.rows));
         }
         if self.rows >= self.runs.len() * RUN_ROWS_MIN {
             let slices: Vec<ArrayRef> =

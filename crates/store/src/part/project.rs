@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use causeway_model::{Batch, Family, Kind, Result};
+use arrow::compute::interleave;
+use causeway_model::{Batch, ColumnLevel, Family, Kind, Result};
 use hashbrown::HashMap;
 
 use crate::part::columns::{PartSchema, Physical, is_service_name};
@@ -66,6 +67,9 @@ impl<'a> Projector<'a> {
     /// Bytes that a row takes in a block, about.
     pub(crate) fn row_bytes(&self, batch: usize, row: usize) -> usize {
         let of = &self.batches[batch];
+        if !self.schema.table.has_attributes() {
+            return self.record_bytes[batch];
+        }
         let entries: usize = Family::ALL
             .into_iter()
             .map(|family| {
@@ -84,10 +88,11 @@ impl<'a> Projector<'a> {
     /// `Corrupt` when a batch holds text that is not UTF-8.
     pub(crate) fn block(&mut self, picks: &Picks) -> Result<RecordBatch> {
         let (picks, used) = local(picks, self.batches.len());
+        let places = [Family::Resource, Family::Scope].map(|family| self.places(family, &picks, &used));
         let mut columns: Vec<Option<ArrayRef>> = vec![None; self.schema.columns.len()];
         for (column, filled) in self.schema.columns.iter().zip(&mut columns) {
             if let Physical::Fixed(index) = column {
-                *filled = Some(self.fixed(*index, &picks, &used)?);
+                *filled = Some(self.fixed(*index, &picks, &used, &places)?);
             }
         }
         for family in Family::ALL {
@@ -106,19 +111,32 @@ impl<'a> Projector<'a> {
         Ok(RecordBatch::try_new(self.schema.arrow.clone(), finished)?)
     }
 
-    fn fixed(&self, index: usize, picks: &Picks, used: &[usize]) -> Result<ArrayRef> {
-        let name = self.schema.table.columns().get(index).map_or("", |column| column.name);
+    /// Batch and row of the resource or scope of each picked row.
+    fn places(&self, family: Family, picks: &Picks, used: &[usize]) -> Vec<(usize, usize)> {
+        let rows: Vec<Option<&[u32]>> =
+            used.iter().map(|batch| self.batches[*batch].row_of(family).map(|of| &of.values()[..])).collect();
+        picks.iter().map(|(source, row)| (source, rows[source].map_or(row, |of| of[row] as usize))).collect()
+    }
+
+    fn fixed(
+        &self,
+        index: usize,
+        picks: &Picks,
+        used: &[usize],
+        places: &[Vec<(usize, usize)>; 2],
+    ) -> Result<ArrayRef> {
+        let column = self.schema.table.columns().get(index);
+        let name = column.map_or("", |column| column.name);
         let sides = used
             .iter()
             .map(|batch| column_of(self.schema.table, &self.batches[*batch], name))
             .collect::<Result<Vec<_>>>()?;
         let arrays: Vec<&dyn Array> = sides.iter().map(|(array, _)| &***array).collect();
-        if sides.iter().all(|(_, of)| of.is_none()) {
-            return picks.gather(&arrays);
+        match column.map(|column| column.level) {
+            Some(ColumnLevel::Resource) => Ok(interleave(&arrays, &places[0])?),
+            Some(ColumnLevel::Scope) => Ok(interleave(&arrays, &places[1])?),
+            _ => picks.gather(&arrays),
         }
-        let indices: Vec<(usize, usize)> =
-            picks.iter().map(|(source, row)| (source, sides[source].1.map_or(row, |of| of[row] as usize))).collect();
-        Ok(arrow::compute::interleave(&arrays, &indices)?)
     }
 
     /// Puts the entries of one family into their builders.

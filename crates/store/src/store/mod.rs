@@ -126,10 +126,12 @@ pub struct Snapshot {
 pub struct TableSnapshot {
     /// The table.
     pub table: Table,
-    /// Its parts.
+    /// Its parts, those that can be read.
     pub parts: Vec<Arc<Part>>,
     /// What is not in parts yet.
     pub memory: Vec<Arc<Batch>>,
+    /// Rows of parts that are damaged and can't be read: an answer without them must say so.
+    pub unreadable_rows: u64,
 }
 
 /// The store of one data directory; one process at a time.

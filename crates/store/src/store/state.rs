@@ -168,8 +168,13 @@ impl State {
         let view = |table: &Table| {
             let mut memory = self.frozen.as_ref().map_or_else(Vec::new, |frozen| frozen.memtable.batches(*table));
             memory.extend(self.active.batches(*table));
-            let slots = self.tables.get(table).into_iter().flatten();
-            TableSnapshot { table: *table, parts: slots.filter_map(|slot| slot.part.clone()).collect(), memory }
+            let slots = self.tables.get(table).map_or(&[][..], Vec::as_slice);
+            TableSnapshot {
+                table: *table,
+                parts: slots.iter().filter_map(|slot| slot.part.clone()).collect(),
+                memory,
+                unreadable_rows: slots.iter().filter(|slot| slot.part.is_none()).map(|slot| slot.meta.rows).sum(),
+            }
         };
         Snapshot { tables: tables.iter().map(view).collect() }
     }
