@@ -186,3 +186,19 @@ async fn a_defect_ends_its_question_only() {
         assert_eq!(engine.ask(question).await.unwrap_err().kind, ErrorKind::Internal);
     }
 }
+
+#[tokio::test]
+async fn an_answer_without_damaged_rows_says_that_it_is_partial() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut made = three_parts(directory.path());
+    made.tables[0].unreadable_rows = 8;
+    let fixture = Fixture::with(made, |options| options.target_partitions = 1);
+    for sql in ["SELECT count(*) FROM logs", "SELECT body FROM logs"] {
+        let question = Question { sql: sql.into(), parameters: vec![], limits: Limits::default() };
+        let answer = fixture.engine.ask(question).await.unwrap();
+        let report = answer.report.clone();
+        collect(answer).await.unwrap();
+        let coverage = report.coverage.get().unwrap();
+        assert_eq!((coverage.limit, coverage.fraction), (causeway_model::ErrorKind::Corrupt, 0.75), "{sql}");
+    }
+}
