@@ -1,6 +1,7 @@
 //! What is to be done when there is time? Merge parts, remove what is too old or too much, delete files that nobody needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_model::{ErrorKind, Family, Result, Table};
 
@@ -140,7 +141,12 @@ impl Core {
 
     /// Deletes files that no longer count, after the grace, once no snapshot holds them.
     pub fn delete_trash(&self) {
-        let grace = u64::try_from(self.options.delete_grace.as_nanos()).unwrap_or(u64::MAX);
+        self.delete_trash_after(self.options.delete_grace);
+    }
+
+    /// The same after another grace: none when the store closes and nobody can ask any more.
+    pub fn delete_trash_after(&self, grace: Duration) {
+        let grace = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         let now = self.clock.monotonic_nano();
         let ripe: Vec<Trash> = {
             let mut state = self.state.lock();

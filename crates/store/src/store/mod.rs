@@ -195,6 +195,7 @@ impl Store {
             for thread in threads {
                 thread.join().map_err(|_| Error::internal("store: a worker had ended in a panic"))?;
             }
+            core.delete_trash_after(Duration::ZERO);
             core.close_catalog()
         });
         closing.await.map_err(|_| Error::internal("store: closing it ended in a panic"))?

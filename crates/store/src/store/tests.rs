@@ -234,6 +234,21 @@ fn the_grace_ends_and_a_restart_sweeps() {
 }
 
 #[test]
+fn closing_waits_for_no_grace() {
+    let bench = Bench::new();
+    let core = bench.open();
+    for time in 0..8 {
+        keep(&core, &[time]);
+        core.flush().unwrap();
+    }
+    let old: Vec<_> = parts(&core).into_iter().map(|id| part_files(Table::Logs, id)).collect();
+    core.maintain(&|| false).unwrap();
+    core.delete_trash_after(Duration::ZERO);
+    assert!(!old.iter().flatten().any(|path| bench.has(path)));
+    assert_eq!(logs(&core), (0..8).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_clock_that_jumps_deletes_nothing_young_and_flushes_go_on() {
     const HOUR: i64 = 3_600_000_000_000;
     let mut bench = Bench::new();
