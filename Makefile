@@ -1,4 +1,4 @@
-# Causeway's commands: run, test, bench, fuzz, clean. Each installs what it lacks as root, or names the line that does.
+# Causeway's commands: run, test, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
 
 # Outside the checkout, so that a fresh clone does not build DataFusion again.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/causeway/target
@@ -7,7 +7,7 @@ BINARIES := $(CARGO_TARGET_DIR)/release
 # Always the whole workspace and the release profile: any other choice resolves other features and builds DataFusion twice.
 CARGO_FLAGS := --release --locked --workspace
 
-.PHONY: run test build bench fuzz clean tools-build tools-test
+.PHONY: run test build bench peers fuzz clean tools-build tools-test
 
 run: build
 	$(BINARIES)/causeway serve --data ./data
@@ -21,8 +21,14 @@ test: tools-build tools-test
 	cargo build $(CARGO_FLAGS) --bins
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 
+# Peers are measured in the same run once `make peers` has installed them; full run: about ten minutes with them.
+BENCH_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))bench
+BENCH_FLAGS ?=
 bench: build
-	$(BINARIES)/causeway-bench --causeway $(BINARIES)/causeway
+	$(BINARIES)/causeway-bench --causeway $(BINARIES)/causeway --peers $(BENCH_DIRECTORY)/peers --cache $(BENCH_DIRECTORY)/cache $(BENCH_FLAGS)
+
+peers:
+	crates/bench/peers.sh $(BENCH_DIRECTORY)/peers
 
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 600

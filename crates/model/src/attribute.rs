@@ -270,26 +270,6 @@ impl AttributeSetsBuilder {
         self.set_start = self.keys.len();
     }
 
-    /// Drops the entries pushed since the last [`Self::finish_set`]: the record turned out to be broken.
-    pub fn abandon_set(&mut self) {
-        self.keys.truncate(self.set_start);
-        self.kinds.truncate(self.set_start);
-        self.repeated = false;
-        if self.values.offsets_slice().len() > self.set_start + 1 {
-            self.rebuild_values(self.set_start, &[]);
-        }
-    }
-
-    /// Entries in all sets so far.
-    pub fn entry_count(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Bytes of values so far.
-    pub fn value_bytes(&self) -> usize {
-        self.values.values_slice().len()
-    }
-
     fn keep_last_of_each_key(&mut self) {
         self.repeated = false;
         let start = self.set_start;
@@ -309,7 +289,7 @@ impl AttributeSetsBuilder {
         &self.values.values_slice()[start..end]
     }
 
-    /// Arrow's builder can't be cut back, so the kept head is written again; only broken or repeating input pays for it.
+    /// Arrow's builder can't be cut back, so the kept head is written again; only repeating input pays for it.
     fn rebuild_values(&mut self, keep: usize, tail: &[Vec<u8>]) {
         let mut values = BinaryBuilder::with_capacity(keep + tail.len(), self.values.values_slice().len());
         for position in 0..keep {
@@ -389,14 +369,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_value_of_a_repeated_key_stays_and_a_broken_record_leaves_no_trace() {
+    fn the_last_value_of_a_repeated_key_stays() {
         let mut builder = AttributeSetsBuilder::new();
         builder.push(0, Value::Int(1));
         builder.push(1, Value::String("x"));
         builder.push(0, Value::Int(2));
         builder.finish_set();
-        builder.push(3, Value::Bool(true));
-        builder.abandon_set();
         builder.push(2, Value::Double(0.5));
         builder.finish_set();
         builder.finish_set();

@@ -71,15 +71,6 @@ pub struct Coverage {
     pub fraction: f64,
 }
 
-/// A moment's view of a [`Report`], for progress bars.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress {
-    /// Rows decoded so far.
-    pub rows_scanned: u64,
-    /// Rows handed over so far.
-    pub rows_returned: u64,
-}
-
 impl Report {
     /// Adds to one of the counters.
     pub fn add(counter: &AtomicU64, amount: u64) {
@@ -89,10 +80,5 @@ impl Report {
     /// Reads one of the counters.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
-    }
-
-    /// The view of this moment.
-    pub fn progress(&self) -> Progress {
-        Progress { rows_scanned: Self::get(&self.rows_scanned), rows_returned: Self::get(&self.rows_returned) }
     }
 }

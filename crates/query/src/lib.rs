@@ -4,5 +4,5 @@
 mod answer;
 mod question;
 
-pub use answer::{Answer, Answerer, Coverage, Progress, Report};
+pub use answer::{Answer, Answerer, Coverage, Report};
 pub use question::{Limits, Parameter, Question};

@@ -1,35 +1,32 @@
 //! Where does the workload's chance come from? From one seed, the same on every machine and with every compiler.
 
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). Each trace has its own, so that
-/// any trace can be made without those before it.
+use causeway_model::Rng;
+
+/// Each trace has its own, so that any trace can be made without those before it.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(Rng);
 
 impl Random {
     /// The generator of this stream of this seed.
     pub fn new(seed: u64, stream: u64) -> Self {
-        let mut random = Self(seed ^ stream.wrapping_mul(0xD6E8_FEB8_6659_FD93));
+        let mut random = Rng::from_seed(seed ^ stream.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         // Neighbouring streams begin with neighbouring states; one step parts them.
-        Self(random.next())
+        Self(Rng::from_seed(random.next_u64()))
     }
 
     /// 64 bits.
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
-    /// A number from 0 to below `end`, which is not 0. The bias of the multiplication is far below what a benchmark sees.
+    /// A number from 0 to below `end`. The bias of the multiplication is far below what a benchmark sees.
     pub fn below(&mut self, end: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
+        self.0.below(end)
     }
 
     /// A number from 0 to below 1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        self.0.unit()
     }
 
     /// True this often.

@@ -59,6 +59,14 @@ fn keep(core: &Core, times: &[i64]) {
     core.keep(vec![queued(log_delivery("cart", &[("service.version", "1")], times))]).unwrap();
 }
 
+/// As many parts of one log record each as one merge takes.
+fn eight_parts(core: &Core) {
+    for time in 0..8 {
+        keep(core, &[time]);
+        core.flush().unwrap();
+    }
+}
+
 fn logs(core: &Core) -> Vec<i64> {
     let snapshot = core.state.lock().snapshot(&[Table::Logs]);
     times(&snapshot, Table::Logs)
@@ -196,10 +204,7 @@ fn a_full_disk_refuses_before_it_is_full_and_recovers() {
 fn files_stay_while_a_snapshot_holds_them_and_for_the_grace() {
     let bench = Bench::new();
     let core = bench.open();
-    for time in 0..8 {
-        keep(&core, &[time]);
-        core.flush().unwrap();
-    }
+    eight_parts(&core);
     let old: Vec<_> = parts(&core).into_iter().map(|id| part_files(Table::Logs, id)).collect();
     let snapshot = core.state.lock().snapshot(&[Table::Logs]);
     core.maintain(&|| false).unwrap();
@@ -218,10 +223,7 @@ fn files_stay_while_a_snapshot_holds_them_and_for_the_grace() {
 fn the_grace_ends_and_a_restart_sweeps() {
     let bench = Bench::new();
     let core = bench.open();
-    for time in 0..8 {
-        keep(&core, &[time]);
-        core.flush().unwrap();
-    }
+    eight_parts(&core);
     let old = part_files(Table::Logs, parts(&core)[0]);
     core.maintain(&|| false).unwrap();
     bench.pass(29);
@@ -233,19 +235,25 @@ fn the_grace_ends_and_a_restart_sweeps() {
     assert_eq!(logs(&core), (0..8).collect::<Vec<_>>());
 }
 
-#[test]
-fn closing_waits_for_no_grace() {
-    let bench = Bench::new();
-    let core = bench.open();
+#[tokio::test]
+async fn closing_leaves_only_files_that_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions::new(directory.path());
+    options.disk_reserve_bytes = 0;
+    let store = Store::open(options, Arc::new(SystemClock::new())).await.unwrap();
     for time in 0..8 {
-        keep(&core, &[time]);
-        core.flush().unwrap();
+        store.append(log_delivery("cart", &[], &[time])).await.unwrap();
+        store.flush().await.unwrap();
     }
-    let old: Vec<_> = parts(&core).into_iter().map(|id| part_files(Table::Logs, id)).collect();
-    core.maintain(&|| false).unwrap();
-    core.delete_trash_after(Duration::ZERO);
-    assert!(!old.iter().flatten().any(|path| bench.has(path)));
-    assert_eq!(logs(&core), (0..8).collect::<Vec<_>>());
+    let parts: Vec<_> = store.snapshot(&[Table::Logs]).tables[0].parts.iter().map(|part| part.meta().id).collect();
+    store.close().await.unwrap();
+    let mut expected: Vec<_> = parts.iter().flat_map(|id| part_files(Table::Logs, *id)).collect();
+    let files = std::fs::read_dir(directory.path().join("parts/logs")).unwrap();
+    let mut files: Vec<_> = files.map(|file| Path::new("parts/logs").join(file.unwrap().file_name())).collect();
+    expected.sort();
+    files.sort();
+    assert_eq!(files, expected);
+    assert_eq!(parts.len(), 1, "eight parts were merged, so that there was something to delete");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What do damaged requests do? Never a panic, and what is still accepted is whole. The same as the targets in fuzz/, bounded.
 
-use causeway_model::{Batch, ErrorKind, Signal, Table};
+use causeway_model::{Batch, ErrorKind, Rng, Signal, Table};
 use prost::Message;
 
 use super::generate::Entropy;
@@ -10,19 +10,16 @@ use crate::otlp::{Encoding, decode};
 /// Damaged requests per signal and encoding.
 const CASES: usize = 8_000;
 
-/// SplitMix64.
-struct Random(u64);
+/// Positions and bytes from a seed.
+struct Random(Rng);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next_u64()
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
+        self.0.below(limit as u64) as usize
     }
 }
 
@@ -78,7 +75,7 @@ fn assert_whole(signal: Signal, encoding: Encoding, body: &[u8]) {
 }
 
 fn run(signal: Signal, encoding: Encoding) {
-    let mut random = Random(signal as u64);
+    let mut random = Random(Rng::from_seed(signal as u64));
     let mut whole = Vec::new();
     for case in 0..CASES {
         let other = whole.clone();
