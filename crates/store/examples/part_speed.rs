@@ -51,7 +51,7 @@ fn measure(table: Table, records: usize) -> Result<()> {
     let parts: Vec<Arc<Part>> =
         parts.into_iter().map(|meta| Part::open(&disk, meta).map(Arc::new)).collect::<Result<_>>()?;
     let from = now();
-    let merged = Part::open(&disk, merge_parts(&disk, &parts, &new(100), &options)?)?;
+    let merged = Part::open(&disk, merge_parts(&disk, &parts, &new(100), &options, &|| ())?)?;
     let merge = micros(from);
     let size = |part: &Part| part.meta().bytes as f64 / part.meta().rows as f64;
     println!("{}: write_part {write:.3} us/record, {:.1} bytes each", table.name(), size(&parts[0]));

@@ -279,7 +279,7 @@ proptest! {
             parts.push(part);
             batches.extend(of_part);
         }
-        let merged = merge_parts(&disk, &parts, &new_part(9), &small_options(rng)).unwrap();
+        let merged = merge_parts(&disk, &parts, &new_part(9), &small_options(rng), &|| ()).unwrap();
         let merged = Part::open(&disk, merged).unwrap();
         let replaces: Vec<u64> = parts.iter().map(|part| part.meta().id).collect();
         prop_assert_eq!(read_meta(&disk, table, 9).unwrap().replaces, replaces);
@@ -433,7 +433,7 @@ fn refused_inputs_leave_an_error() {
     assert_eq!(kind(write_part(&disk, Table::Logs, &[], &new_part(1), &options)), ErrorKind::Invalid);
     let spans = random_batch(Table::Spans, 1, rng);
     assert_eq!(kind(write_part(&disk, Table::Logs, &[spans], &new_part(2), &options)), ErrorKind::Invalid);
-    assert_eq!(kind(merge_parts(&disk, &[], &new_part(3), &options)), ErrorKind::Invalid);
+    assert_eq!(kind(merge_parts(&disk, &[], &new_part(3), &options, &|| ())), ErrorKind::Invalid);
     let full = Arc::new(SimulatedDisk::from_seed(2));
     full.set_capacity_bytes(100);
     let full: Arc<dyn Disk> = full;

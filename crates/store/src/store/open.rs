@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use causeway_model::{Clock, ErrorKind, Result, Table};
 use futures::executor::block_on;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::StoreOptions;
 use super::core::Core;
@@ -99,6 +100,7 @@ pub fn open(options: StoreOptions, clock: Arc<dyn Clock>, mut ground: Ground) ->
         queue_bytes: Default::default(),
         next_part_id: AtomicU64::new(loaded.next_part_id.max(highest.saturating_add(1))),
         flushing: Mutex::default(),
+        memory_freed: Notify::new(),
         disk: ground.disk,
         _lock: ground.lock,
         options,

@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use causeway_model::{Appender as _, Delivery, ErrorKind, SystemClock, Table};
+use futures::FutureExt as _;
+use futures::executor::block_on;
 
 use super::core::{Core, Queued};
 use super::open::{Ground, open};
@@ -150,10 +152,7 @@ fn memory_is_bounded_while_the_catalog_refuses() {
     let mut time = 0;
     let mut admitted = || {
         time += 1;
-        core.admit(10).map(|()| {
-            core.release(10);
-            keep(&core, &[time]);
-        })
+        block_on(core.wait_for_memory()).map(|()| keep(&core, &[time]))
     };
     while core.state.lock().active.bytes() < 100_000 {
         admitted().unwrap();
@@ -167,6 +166,29 @@ fn memory_is_bounded_while_the_catalog_refuses() {
     core.flush().unwrap();
     assert!(core.health().problems.is_empty());
     admitted().unwrap();
+}
+
+#[tokio::test]
+async fn a_delivery_waits_for_a_flush_and_no_longer_than_it_may() {
+    let mut bench = Bench::new();
+    bench.options.memtable_bytes_max = 1;
+    let core = bench.open();
+    keep(&core, &[1]);
+    core.wait_for_memory().await.unwrap();
+    core.state.lock().freeze().unwrap();
+    keep(&core, &[2]);
+    let mut waiting = Box::pin(core.wait_for_memory());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    core.flush().unwrap();
+    waiting.await.unwrap();
+
+    bench.options.memory_wait_max = Duration::ZERO;
+    let core = bench.open();
+    keep(&core, &[3]);
+    core.state.lock().freeze().unwrap();
+    keep(&core, &[4]);
+    let refused = core.wait_for_memory().await.unwrap_err();
+    assert!(matches!(refused.kind, ErrorKind::Overloaded { .. }), "{refused}");
 }
 
 #[test]
