@@ -15,7 +15,7 @@ mod read;
 mod resolve;
 mod sort;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod values;
 mod write;
 

@@ -118,7 +118,7 @@ fn random_side(table: Table, level: ColumnLevel, rows: usize, keys: &mut KeyDict
     Side { columns, attributes: sets.finish() }
 }
 
-fn random_batch(table: Table, rows: usize, rng: &mut Rng) -> Arc<Batch> {
+pub(crate) fn random_batch(table: Table, rows: usize, rng: &mut Rng) -> Arc<Batch> {
     let mut keys = KeyDictionary::new();
     let (resources, scopes) = (1 + rng.below(3), 1 + rng.below(2));
     let records = random_side(table, ColumnLevel::Record, rows, &mut keys, rng);
@@ -147,7 +147,7 @@ fn random_columns(table: Table, rng: &mut Rng) -> Vec<ScanColumn> {
 }
 
 /// Each row as text, so that rows can be compared as multisets whatever their types.
-fn rows_of(batch: &RecordBatch) -> Vec<String> {
+pub(crate) fn rows_of(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::new().with_null("∅");
     let columns: Vec<_> =
         batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
@@ -155,13 +155,13 @@ fn rows_of(batch: &RecordBatch) -> Vec<String> {
     (0..batch.num_rows()).map(row).collect()
 }
 
-fn all_of(table: Table) -> Vec<ScanColumn> {
+pub(crate) fn all_of(table: Table) -> Vec<ScanColumn> {
     let mut columns: Vec<ScanColumn> = (0..table.columns().len()).map(ScanColumn::Fixed).collect();
     columns.extend(Family::ALL.map(ScanColumn::Attributes));
     columns
 }
 
-fn scan(table: Table, columns: Vec<ScanColumn>) -> Scan {
+pub(crate) fn scan(table: Table, columns: Vec<ScanColumn>) -> Scan {
     Scan { table, columns, filters: vec![], pruning: Pruning::default(), batch_rows: 7 }
 }
 
