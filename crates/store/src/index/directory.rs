@@ -4,6 +4,7 @@
 use causeway_model::{Error, Family, Kind, Result, TimeRange};
 
 use crate::index::file::Place;
+use crate::index::fuse::Shape;
 use crate::index::sketch::{REGISTERS, Sketch};
 use crate::part::KeyStatistics;
 
@@ -54,7 +55,7 @@ fn length(count: usize) -> [u8; 4] {
 impl Place {
     fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.offset.to_le_bytes());
-        out.extend_from_slice(&self.buckets.to_le_bytes());
+        out.extend_from_slice(&self.shape.encode());
     }
 }
 
@@ -88,12 +89,12 @@ impl Directory {
         out
     }
 
-    /// The reverse of [`Self::encode`].
+    /// The reverse of [`Self::encode`]; without `filters` that of the first version, whose filters are no longer read.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are no directory.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut from = Cursor { bytes };
+    pub(crate) fn decode(bytes: &[u8], filters: bool) -> Result<Self> {
+        let mut from = Cursor { bytes, filters };
         let mut groups = Vec::new();
         for _ in 0..from.u32()? {
             let filter = from.place()?;
@@ -122,6 +123,7 @@ impl Directory {
 
 struct Cursor<'a> {
     bytes: &'a [u8],
+    filters: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -149,7 +151,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn place(&mut self) -> Result<Place> {
-        Ok(Place { offset: self.u64()?, buckets: self.u32()? })
+        let offset = self.u64()?;
+        if self.filters {
+            return Ok(Place { offset, shape: Shape::decode(self.array()?)? });
+        }
+        let shape = if self.u32()? == 0 { Shape::Nothing } else { Shape::Anything };
+        Ok(Place { offset, shape })
     }
 
     fn key(&mut self) -> Result<Key> {
