@@ -174,9 +174,8 @@ pub(super) struct Builder {
     /// For each cell the exclusive or of the hashes that have a place there and are not yet taken out, and their number.
     hashes: Vec<u64>,
     counts: Vec<u8>,
-    /// The hashes in the order in which each was the only one left in a cell, with that cell.
-    order: Vec<(u32, u64)>,
-    lonely: Vec<u32>,
+    /// Cells with one hash left, to be looked at in turn; those where it was still there move to the front, and keep it.
+    queue: Vec<u32>,
     cells: Vec<u8>,
 }
 
@@ -191,13 +190,13 @@ impl Builder {
         if cells.count() > u64::from(u32::MAX) {
             return Shape::Anything;
         }
-        while !(self.gather(cells, hashes) && self.take_out(cells, hashes.len())) {
+        while !(self.gather(cells, hashes) && self.take_out(cells) == hashes.len()) {
             cells.seed += 1;
             if cells.seed == SEEDS {
                 return Shape::Anything;
             }
         }
-        self.fill(cells);
+        self.fill(cells, hashes.len());
         for sector in self.cells.chunks(SECTOR_CELLS) {
             out.extend_from_slice(sector);
             out.extend_from_slice(&crc32c::crc32c(sector).to_le_bytes());
@@ -217,46 +216,53 @@ impl Builder {
             let seeded = cells.seeded(*hash);
             for place in cells.places(seeded) {
                 self.hashes[place] ^= seeded;
-                self.counts[place] = self.counts[place].saturating_add(1);
-                crowded |= self.counts[place] == u8::MAX;
+                let count = &mut self.counts[place];
+                *count = count.saturating_add(1);
+                crowded |= *count == u8::MAX;
             }
         }
         !crowded
     }
 
-    /// Takes hashes out of cells where they are alone, which leaves others alone; whether all were taken.
-    fn take_out(&mut self, cells: Cells, total: usize) -> bool {
-        self.order.clear();
-        for cell in 0..self.counts.len() {
-            if self.counts[cell] != 1 {
+    /// Takes hashes out where they are alone, which leaves others alone; answers how many. No branch depends on the counts but
+    /// one: they can't be foreseen, and a wrong guess costs more than a store.
+    fn take_out(&mut self, cells: Cells) -> usize {
+        self.queue.resize(self.counts.len() + 1, 0);
+        let (mut queued, mut taken) = (0, 0);
+        for (cell, count) in (0u32..).zip(&self.counts) {
+            self.queue[queued] = cell;
+            queued += usize::from(*count == 1);
+        }
+        let mut next = 0;
+        while next < queued {
+            let cell = self.queue[next];
+            next += 1;
+            if self.counts[cell as usize] != 1 {
                 continue;
             }
-            self.lonely.push(cell as u32);
-            while let Some(cell) = self.lonely.pop() {
-                if self.counts[cell as usize] != 1 {
-                    continue;
-                }
-                let seeded = self.hashes[cell as usize];
-                self.order.push((cell, seeded));
-                for place in cells.places(seeded) {
-                    self.hashes[place] ^= seeded;
-                    self.counts[place] = self.counts[place].wrapping_sub(1);
-                    if self.counts[place] == 1 {
-                        self.lonely.push(place as u32);
-                    }
-                }
+            let seeded = self.hashes[cell as usize];
+            self.queue[taken] = cell;
+            taken += 1;
+            for place in cells.places(seeded) {
+                self.hashes[place] ^= seeded;
+                let count = &mut self.counts[place];
+                *count = count.wrapping_sub(1);
+                self.queue[queued] = place as u32;
+                queued += usize::from(*count == 1);
             }
+            self.hashes[cell as usize] = seeded;
         }
-        self.order.len() == total
+        taken
     }
 
-    /// Gives each hash its fingerprint by the cell in which it was alone, the last one first: no other changes its cells after it.
-    fn fill(&mut self, cells: Cells) {
+    /// Gives each hash its fingerprint by the cell where it was alone, the last one first: no other changes its cells after it.
+    fn fill(&mut self, cells: Cells, taken: usize) {
         self.cells.clear();
         self.cells.resize(self.counts.len(), 0);
-        for (cell, seeded) in self.order.iter().rev() {
-            let others = cells.places(*seeded).into_iter().fold(0, |all, place| all ^ self.cells[place]);
-            self.cells[*cell as usize] = fingerprint(*seeded) ^ others;
+        for cell in self.queue.iter().take(taken).rev() {
+            let seeded = self.hashes[*cell as usize];
+            let others = cells.places(seeded).into_iter().fold(0, |all, place| all ^ self.cells[place]);
+            self.cells[*cell as usize] = fingerprint(seeded) ^ others;
         }
     }
 }
