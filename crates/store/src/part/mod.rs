@@ -14,6 +14,7 @@ mod project;
 mod read;
 mod resolve;
 mod sort;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod values;
