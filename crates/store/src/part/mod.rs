@@ -17,6 +17,7 @@ mod sort;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod uuid;
 mod values;
 mod write;
 

@@ -1,14 +1,22 @@
 //! In what form does a column stand in the file? Nearly all as they are; some in one that takes fewer bytes, and that only the writer
 //! and the reader of parts ever see.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryBuilder, RecordBatch};
 use arrow::compute::kernels::arity::binary;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampNanosecondType};
-use causeway_model::{Error, Result, Table};
+use causeway_model::{Error, Family, Kind, Result, Table};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::basic::{LogicalType, Repetition, Type as PhysicalType};
+use parquet::errors::ParquetError;
+use parquet::schema::types::{SchemaDescriptor, Type};
 
+use crate::index::Key;
 use crate::part::columns::{PartSchema, Physical, fixed_position};
+use crate::part::uuid;
+use crate::part::values::ColumnBuilder;
 
 /// A time that lies close to `time` is kept as its distance from it: the digits that both share are then stored once.
 const TIME: &str = "time";
@@ -20,7 +28,12 @@ enum Form {
     Same,
     /// Nanoseconds after `time`, as a number of 64 bits that wraps around, so that any two times have one.
     Delay,
+    /// A text that is a UUID in each row, as 16 bytes.
+    Uuid,
 }
+
+/// What stands in the name of such a column behind the family.
+const UUID_SUFFIX: &str = "_uuid";
 
 /// The columns of one file: what they mean, and how they are kept.
 #[derive(Debug, Clone)]
@@ -34,10 +47,16 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// How the columns of a new part are kept.
-    pub(crate) fn for_writing(schema: &PartSchema) -> Self {
-        let delayed = fixed_position(schema.table, DELAYED).map(Physical::Fixed);
-        let form = |column: &Physical| if Some(column) == delayed.as_ref() { Form::Delay } else { Form::Same };
+    /// How the columns of a new part with these keys are kept.
+    pub(crate) fn for_writing(schema: &PartSchema, keys: &[Key]) -> Self {
+        let delayed = fixed_position(schema.table, DELAYED);
+        let uuids: HashSet<(Family, &str)> =
+            keys.iter().filter(|key| key.uuid).map(|key| (key.statistics.family, &*key.statistics.key)).collect();
+        let form = |column: &Physical| match column {
+            Physical::Fixed(position) if Some(*position) == delayed => Form::Delay,
+            Physical::Attribute { family, key, kind: Kind::String } if uuids.contains(&(*family, key)) => Form::Uuid,
+            _ => Form::Same,
+        };
         Self::new(schema.clone(), schema.columns.iter().map(form).collect())
     }
 
@@ -71,6 +90,23 @@ impl Stored {
         &self.schema
     }
 
+    /// The file's schema in Parquet's terms: Arrow's have no UUID.
+    pub(crate) fn parquet(&self) -> std::result::Result<SchemaDescriptor, ParquetError> {
+        let converted = ArrowSchemaConverter::new().convert(&self.arrow)?;
+        let fields = converted.root_schema().get_fields().iter().zip(&self.forms).map(|(field, form)| match form {
+            Form::Same | Form::Delay => Ok(field.clone()),
+            Form::Uuid => Type::primitive_type_builder(field.name(), PhysicalType::FIXED_LEN_BYTE_ARRAY)
+                .with_length(uuid::BYTES as i32)
+                .with_logical_type(Some(LogicalType::Uuid))
+                .with_repetition(Repetition::OPTIONAL)
+                .build()
+                .map(Arc::new),
+        });
+        let fields = fields.collect::<std::result::Result<_, _>>()?;
+        let root = Type::group_type_builder(converted.root_schema().name()).with_fields(fields).build()?;
+        Ok(SchemaDescriptor::new(Arc::new(root)))
+    }
+
     /// Rows as they are to stand in the file.
     ///
     /// # Errors
@@ -80,6 +116,7 @@ impl Stored {
         let encoded = rows.columns().iter().zip(&self.forms).map(|(column, form)| match form {
             Form::Same => Ok(column.clone()),
             Form::Delay => delay(column, time),
+            Form::Uuid => uuid_bytes(column),
         });
         Ok(RecordBatch::try_new(self.arrow.clone(), encoded.collect::<Result<_>>()?)?)
     }
@@ -111,6 +148,7 @@ impl Stored {
             match self.form(*column) {
                 Form::Same => Ok(stored.clone()),
                 Form::Delay => delayed(stored, time, self.schema.arrow.field(*column).data_type()),
+                Form::Uuid => uuid_text(stored),
             }
         });
         let schema = Arc::new(self.schema.arrow.project(columns)?);
@@ -129,6 +167,13 @@ impl Form {
         match self {
             Self::Same => field,
             Self::Delay => Field::new(DELAY, DataType::Int64, field.is_nullable()),
+            Self::Uuid => {
+                let name = match field.name().split_once('.') {
+                    Some((family, key)) => format!("{family}{UUID_SUFFIX}.{key}"),
+                    None => field.name().clone(),
+                };
+                Field::new(name, DataType::FixedSizeBinary(uuid::BYTES as i32), true)
+            }
         }
     }
 }
@@ -137,6 +182,12 @@ impl Form {
 fn column_of(table: Table, name: &str) -> Option<(Physical, Form)> {
     if name == DELAY {
         return Some((Physical::Fixed(fixed_position(table, DELAYED)?), Form::Delay));
+    }
+    if let Some((head, key)) = name.split_once('.')
+        && let Some(prefix) = head.strip_suffix(UUID_SUFFIX)
+    {
+        let family = Family::ALL.into_iter().find(|family| family.prefix() == prefix)?;
+        return Some((Physical::Attribute { family, key: Arc::from(key), kind: Kind::String }, Form::Uuid));
     }
     Some((Physical::from_name(table, name)?, Form::Same))
 }
@@ -154,4 +205,29 @@ fn delayed(delay: &ArrayRef, time: Option<&ArrayRef>, data_type: &DataType) -> R
     let time = time.and_then(|time| time.as_primitive_opt::<TimestampNanosecondType>()).ok_or_else(wrong)?;
     let sum = binary::<_, _, _, TimestampNanosecondType>(delay, time, i64::wrapping_add)?;
     Ok(Arc::new(sum.with_data_type(data_type.clone())))
+}
+
+fn uuid_bytes(column: &ArrayRef) -> Result<ArrayRef> {
+    let wrong = || Error::internal("a text is no UUID");
+    let column = column.as_string_opt::<i32>().ok_or_else(wrong)?;
+    let mut out = FixedSizeBinaryBuilder::with_capacity(column.len(), uuid::BYTES as i32);
+    for text in column {
+        match text {
+            Some(text) => out.append_value(uuid::parse(text.as_bytes()).ok_or_else(wrong)?)?,
+            None => out.append_null(),
+        }
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+fn uuid_text(column: &ArrayRef) -> Result<ArrayRef> {
+    let wrong = || Error::corrupt("a UUID does not have its length");
+    let column = column.as_fixed_size_binary_opt().ok_or_else(wrong)?;
+    let mut out = ColumnBuilder::new(Kind::String);
+    for (row, bytes) in column.iter().enumerate() {
+        if let Some(bytes) = bytes {
+            out.append_flat(row, &uuid::format(bytes.try_into().map_err(|_| wrong())?));
+        }
+    }
+    out.finish(column.len())
 }

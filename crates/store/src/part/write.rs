@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use causeway_model::{Batch, Error, Kind, Result, Table, TimeRange};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
@@ -107,9 +108,11 @@ impl<'a> PartWriter<'a> {
         let table = schema.table;
         disk.create_dir_all(&part_directory(table))?;
         let file = CheckedWriter::new(disk.create(&part_path(table, new.id))?);
-        let stored = Stored::for_writing(schema);
+        let stored = Stored::for_writing(schema, &keys);
         let properties = properties(&stored, keys.iter().map(|key| &key.statistics), options)?;
-        let parquet = ArrowWriter::try_new(file, stored.arrow.clone(), Some(properties)).map_err(write_error)?;
+        let schema_written = stored.parquet().map_err(write_error)?;
+        let written = ArrowWriterOptions::new().with_properties(properties).with_parquet_schema(schema_written);
+        let parquet = ArrowWriter::try_new_with_options(file, stored.arrow.clone(), written).map_err(write_error)?;
         let index = IndexWriter::new(disk.create(&index_path(table, new.id))?, indexed_columns(schema));
         Ok(Self {
             disk,
@@ -235,7 +238,7 @@ fn properties<'a>(
     for key in keys.filter(|key| key.promoted) {
         let column = Physical::Attribute { family: key.family, key: Arc::from(key.key.as_str()), kind: key.kind };
         if let Some(position) = schema.position(&column) {
-            builder = attribute_properties(builder, stored.arrow.field(position).name(), key, options);
+            builder = attribute_properties(builder, stored.arrow.field(position), key, options);
         }
     }
     Ok(builder.build())
@@ -273,11 +276,11 @@ fn fixed_properties(
 
 fn attribute_properties(
     builder: WriterPropertiesBuilder,
-    name: &str,
+    field: &Field,
     key: &KeyStatistics,
     options: &PartOptions,
 ) -> WriterPropertiesBuilder {
-    let path = ColumnPath::from(name);
+    let path = ColumnPath::from(field.name().as_str());
     let group_rows = key.rows.min(options.row_group_rows as u64);
     let (dictionary, encoding) = match key.kind {
         Kind::Int => {
@@ -285,6 +288,9 @@ fn attribute_properties(
         }
         Kind::Double => (key.distinct * 4 < group_rows, Encoding::BYTE_STREAM_SPLIT),
         Kind::Bool => (false, Encoding::PLAIN),
+        _ if matches!(field.data_type(), DataType::FixedSizeBinary(_)) => {
+            (key.distinct * 4 < group_rows, Encoding::PLAIN)
+        }
         _ => (key.distinct * 4 < group_rows, TEXT_ENCODING),
     };
     let builder =
