@@ -613,7 +613,8 @@ fn what_takes_fewer_bytes_in_another_form_comes_back_as_it_was() {
     ];
     let mut parts = Vec::new();
     for (id, (batch, uuids)) in (1..).zip(batches.iter().zip([true, true, false])) {
-        let meta = write_part(&disk, Table::Logs, &[batch.clone()], &new_part(id), &PartOptions::default()).unwrap();
+        let meta = write_part(&disk, Table::Logs, std::slice::from_ref(batch), &new_part(id), &PartOptions::default())
+            .unwrap();
         let part = Part::open(&disk, meta).unwrap();
         let names = file_columns(&part);
         assert!(names.iter().any(|name| name == "observed_delay") && names.iter().all(|name| name != "observed_time"));
