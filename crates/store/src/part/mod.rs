@@ -14,8 +14,10 @@ mod project;
 mod read;
 mod resolve;
 mod sort;
+mod stored;
 #[cfg(test)]
 pub(crate) mod tests;
+mod uuid;
 mod values;
 mod write;
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::{Fields, Schema};
 use causeway_model::{Error, Kind, Result, TimeRange};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -22,6 +21,7 @@ use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN, fixed_position,
 use crate::part::kept::Kept;
 use crate::part::metadata::{index_path, part_path};
 use crate::part::resolve::{Resolved, Wanted};
+use crate::part::stored::Stored;
 use crate::part::{KeyStatistics, PartMeta};
 use crate::scan::{Filter, Scan, ScanColumn, ScanStats};
 
@@ -31,6 +31,7 @@ pub struct Part {
     meta: PartMeta,
     file: CheckedFile,
     footer: ArrowReaderMetadata,
+    stored: Arc<Stored>,
     schema: Arc<PartSchema>,
     /// For each column of `schema` its position in the file.
     roots: Vec<usize>,
@@ -70,15 +71,9 @@ impl Part {
             .with_offset_index_policy(PageIndexPolicy::Required)
             .with_column_index_policy(PageIndexPolicy::Skip);
         let footer = ArrowReaderMetadata::load(&file, options).map_err(|error| corrupt(&error))?;
-        let (mut columns, mut roots) = (Vec::new(), Vec::new());
-        for (root, field) in footer.schema().fields().iter().enumerate() {
-            let Some(column) = Physical::from_name(meta.table, field.name()) else { continue };
-            if column.field(meta.table).data_type() != field.data_type() {
-                return Err(corrupt(&format!("column {} has type {}", field.name(), field.data_type())));
-            }
-            columns.push(column);
-            roots.push(root);
-        }
+        let stored = Stored::of_file(meta.table, footer.schema());
+        let (stored, roots) = stored.map_err(|error| error.context(path.display()))?;
+        let stored = Arc::new(stored);
         let row_groups = footer.metadata().row_groups();
         let agree = row_groups.len() == groups.len()
             && row_groups.iter().zip(&groups).all(|(in_file, group)| {
@@ -91,9 +86,9 @@ impl Part {
         {
             return Err(corrupt(&"file, index and catalog don't agree on the number of rows"));
         }
-        let schema = Arc::new(PartSchema::new(meta.table, columns));
+        let schema = stored.schema().clone();
         let keys = keys.into_iter().map(|key| key.statistics).collect();
-        Ok(Self { meta, file, footer, schema, roots, index, groups, keys, keys_complete })
+        Ok(Self { meta, file, footer, stored, schema, roots, index, groups, keys, keys_complete })
     }
 
     /// What the catalog knows.
@@ -313,6 +308,7 @@ impl Part {
         let mut passed = Vec::new();
         for batch in self.reader(row_group, self.mask(&needed.columns), rows.clone(), batch_rows)? {
             let batch = batch.map_err(|error| self.read_error(&error))?;
+            let batch = self.stored.decode(&needed.columns, batch)?;
             let mut keep = (filter.keep)(&needed.apply(&batch)?)?;
             if keep.null_count() > 0 {
                 keep = prep_null_mask_filter(&keep);
@@ -342,7 +338,8 @@ impl Part {
     }
 
     fn mask(&self, columns: &[usize]) -> ProjectionMask {
-        let roots = columns.iter().filter_map(|column| self.roots.get(*column).copied());
+        let needed = self.stored.needed(columns);
+        let roots = needed.into_iter().filter_map(|column| self.roots.get(column).copied());
         ProjectionMask::roots(self.footer.parquet_schema(), roots)
     }
 
@@ -384,12 +381,10 @@ impl Part {
         let mut kept = kept.finish()?;
         let others: Vec<usize> =
             resolved.columns.iter().copied().filter(|column| !kept.columns.contains(column)).collect();
-        let fields = resolved.columns.iter().filter_map(|column| self.roots.get(*column));
-        let fields: Fields = fields.filter_map(|root| self.footer.schema().fields().get(*root).cloned()).collect();
-        let schema = Arc::new(Schema::new(fields));
+        let (stored, schema) = (self.stored.clone(), Arc::new(self.schema.arrow.project(&resolved.columns)?));
         let reader = self.reader(row_group, self.mask(&others), rows, batch_rows)?;
         Ok(Box::new(reader.map(move |batch| {
-            let batch = batch.map_err(|error| read_error(&path, &error))?;
+            let batch = stored.decode(&others, batch.map_err(|error| read_error(&path, &error))?)?;
             let rows = batch.num_rows();
             let mut read = batch.columns().iter().cloned();
             let mut before = kept.take(rows)?.into_iter();
