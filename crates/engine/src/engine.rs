@@ -147,7 +147,9 @@ fn base_state(options: &EngineOptions) -> SessionState {
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(coerce::HexIds));
     let mut scalar = SessionStateDefaults::default_scalar_functions();
-    scalar.extend(functions::all().into_iter().map(Arc::new));
+    scalar.extend(functions::scalar().into_iter().map(Arc::new));
+    let mut aggregate = SessionStateDefaults::default_aggregate_functions();
+    aggregate.extend(functions::aggregate().into_iter().map(Arc::new));
     let mut planners = SessionStateDefaults::default_expr_planners();
     planners.insert(0, Arc::new(coerce::HexIds));
     SessionStateBuilder::new()
@@ -156,6 +158,7 @@ fn base_state(options: &EngineOptions) -> SessionState {
         .with_expr_planners(planners)
         .with_analyzer_rules(rules)
         .with_scalar_functions(scalar)
+        .with_aggregate_functions(aggregate)
         .build()
 }
 

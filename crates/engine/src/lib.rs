@@ -14,6 +14,7 @@ mod needle;
 mod pruning;
 mod rewrite;
 mod scan_exec;
+mod sketch;
 mod sql;
 mod tables;
 #[cfg(test)]
