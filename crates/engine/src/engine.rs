@@ -26,7 +26,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::limits::{Budget, QuestionPool, SharedMemory, from_datafusion};
-use crate::{EngineOptions, coerce, functions, guard, rewrite, sql, tables};
+use crate::{EngineOptions, coerce, functions, group_exec, guard, rewrite, sql, tables};
 
 /// Batches that wait for the asker. 4: enough to keep both busy, little to hold.
 const CHANNEL_BATCHES: usize = 4;
@@ -157,6 +157,7 @@ fn base_state(options: &EngineOptions) -> SessionState {
         .with_default_features()
         .with_expr_planners(planners)
         .with_analyzer_rules(rules)
+        .with_physical_optimizer_rule(Arc::new(group_exec::GroupInLeaf))
         .with_scalar_functions(scalar)
         .with_aggregate_functions(aggregate)
         .build()
