@@ -34,7 +34,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use parking_lot::Mutex;
 
 use crate::limits::{Budget, Go, from_datafusion, to_datafusion};
-use crate::pruning::{is_dynamic, time_of};
+use crate::pruning::{is_dynamic, time_of, values_of};
 use crate::row_filter::RowFilter;
 
 /// Rows a batch: one block of the store.
@@ -388,6 +388,17 @@ impl Reader {
         })
     }
 
+    /// The scan, with the values that running filters name now.
+    fn scan_now(&self) -> Scan {
+        let mut scan = self.scan.clone();
+        for filter in self.plan.filters.iter().filter(|filter| is_dynamic(filter.expr.as_ref())) {
+            let named = filter.columns.iter().enumerate();
+            let named = named.filter_map(|(at, column)| Some((column.clone(), values_of(filter.expr.as_ref(), at)?)));
+            scan.pruning.values.extend(named);
+        }
+        scan
+    }
+
     /// What this partition reads next.
     pub(crate) fn next_piece(&self) -> Result<Option<Piece>> {
         if self.budget_ended()? {
@@ -437,7 +448,7 @@ impl Reader {
             budget.skip_rows(rows);
             return Ok(VecDeque::new());
         }
-        let (mut pieces, stats) = part.plan(&self.scan)?;
+        let (mut pieces, stats) = part.plan(&self.scan_now())?;
         if pieces.is_empty() {
             count(&self.counters.parts_skipped, &report.parts_skipped, 1);
         }
