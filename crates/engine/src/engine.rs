@@ -26,7 +26,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::limits::{Budget, QuestionPool, SharedMemory, from_datafusion};
-use crate::{EngineOptions, coerce, functions, guard, rewrite, sql, tables};
+use crate::{EngineOptions, coerce, functions, group_exec, guard, rewrite, sql, tables};
 
 /// Batches that wait for the asker. 4: enough to keep both busy, little to hold.
 const CHANNEL_BATCHES: usize = 4;
@@ -147,7 +147,9 @@ fn base_state(options: &EngineOptions) -> SessionState {
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(coerce::HexIds));
     let mut scalar = SessionStateDefaults::default_scalar_functions();
-    scalar.extend(functions::all().into_iter().map(Arc::new));
+    scalar.extend(functions::scalar().into_iter().map(Arc::new));
+    let mut aggregate = SessionStateDefaults::default_aggregate_functions();
+    aggregate.extend(functions::aggregate().into_iter().map(Arc::new));
     let mut planners = SessionStateDefaults::default_expr_planners();
     planners.insert(0, Arc::new(coerce::HexIds));
     SessionStateBuilder::new()
@@ -155,7 +157,9 @@ fn base_state(options: &EngineOptions) -> SessionState {
         .with_default_features()
         .with_expr_planners(planners)
         .with_analyzer_rules(rules)
+        .with_physical_optimizer_rule(Arc::new(group_exec::GroupInLeaf))
         .with_scalar_functions(scalar)
+        .with_aggregate_functions(aggregate)
         .build()
 }
 

@@ -8,12 +8,15 @@ mod coerce;
 mod docs;
 mod engine;
 mod functions;
+mod group_exec;
 mod guard;
 mod limits;
 mod needle;
 mod pruning;
 mod rewrite;
+mod row_filter;
 mod scan_exec;
+mod sketch;
 mod sql;
 mod tables;
 #[cfg(test)]
