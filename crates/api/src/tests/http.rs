@@ -56,6 +56,8 @@ async fn records_are_kept_however_they_are_wrapped() {
         assert_eq!(delivery.sender, format!("otlp-http {client} 127.0.0.1"));
     }
     assert_eq!(send(&house, "/v1/logs", &[PROTOBUF], b"").await.status, 200, "an empty request is a request");
+    let reply = send(&house, "/v1/logs", &[JSON], b"").await;
+    assert_eq!((reply.status, reply.body), (200, b"{}".to_vec()), "in JSON as well");
     assert!(house.cellar.kept.lock().is_empty(), "and nothing to keep");
 }
 
