@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use causeway_model::{ErrorKind, Signal};
 use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::doubles::{House, Reply, call, house, logs, one_good_span_of_two, raw};
 use crate::otlp::rpc::{ExportResponse, RetryInfo, Status};
@@ -156,6 +158,26 @@ async fn a_body_that_stands_still_or_lies_of_its_length_is_given_up() {
     assert_eq!(Reply::parse(&still).status, 504);
     let huge = raw(&house.address, format!("{head}content-length: 1073741824\r\n\r\n").as_bytes()).await;
     assert_eq!(Reply::parse(&huge).status, 413);
+    assert_eq!(house.desk.intake.metrics_bytes(), 0);
+}
+
+#[tokio::test]
+async fn who_sends_far_too_much_still_reads_why_it_was_refused() {
+    let house = house().await;
+    let head = "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n";
+    let body = vec![b'x'; 64 << 20];
+    for length in [format!("content-length: {}", body.len()), "transfer-encoding: chunked".to_owned()] {
+        let mut stream = TcpStream::connect(&house.address).await.unwrap();
+        stream.write_all(format!("{head}{length}\r\n\r\n").as_bytes()).await.unwrap();
+        if length.starts_with("transfer") {
+            stream.write_all(format!("{:x}\r\n", body.len()).as_bytes()).await.unwrap();
+        }
+        // Like most senders it reads nothing before it has written everything.
+        stream.write_all(&body).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413", "{length}");
+    }
     assert_eq!(house.desk.intake.metrics_bytes(), 0);
 }
 
