@@ -24,6 +24,8 @@ const LATENCY_BOUNDS_SECONDS: &[f64] =
 pub trait Vitals: Send + Sync {
     /// Why deliveries can't be kept or questions answered now; empty when they can.
     fn problems(&self) -> Vec<String>;
+    /// What is missing although all that comes is kept and answered: damaged data.
+    fn degraded(&self) -> Vec<String>;
     /// Numbers of the moment.
     fn metrics(&self) -> Vec<Metric>;
 }

@@ -27,6 +27,7 @@ pub struct Cellar {
     pub kept: Mutex<Vec<Delivery>>,
     pub fail: Mutex<Option<ErrorKind>>,
     pub problems: Mutex<Vec<String>>,
+    pub degraded: Mutex<Vec<String>>,
 }
 
 impl Appender for Cellar {
@@ -45,6 +46,10 @@ impl Appender for Cellar {
 impl Vitals for Cellar {
     fn problems(&self) -> Vec<String> {
         self.problems.lock().clone()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        self.degraded.lock().clone()
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -187,6 +187,10 @@ async fn operators_see_health_and_numbers() {
     let get = |path| call(&house.address, "GET", path, &[], b"");
     assert_eq!(get("/healthz").await.status, 200);
     assert_eq!(get("/readyz").await.status, 200);
+    *house.cellar.degraded.lock() = vec!["logs: a damaged part".to_owned()];
+    let reply = get("/readyz").await;
+    assert_eq!((reply.status, reply.json()["ready"].clone()), (200, true.into()), "what is left is served");
+    assert_eq!(reply.json()["degraded"][0], "logs: a damaged part");
     *house.cellar.problems.lock() = vec!["the disk is full".to_owned()];
     let reply = get("/readyz").await;
     assert_eq!((reply.status, reply.json()["problems"][0].clone()), (503, "the disk is full".into()));

@@ -248,6 +248,6 @@ impl Core {
             Ok(free) => problems.push(format!("the disk is full: {free} bytes are free")),
             Err(error) => problems.push(error.message),
         }
-        Health { problems }
+        Health { problems, damaged: self.state.lock().damaged() }
     }
 }

@@ -93,6 +93,7 @@ fn a_damaged_part_is_told_and_the_rest_is_served() {
         let core = bench.open();
         assert_eq!(core.counters.corruptions(), 1);
         assert_eq!(logs(&core), vec![0, 2]);
+        assert_eq!(core.health().damaged, ["logs: 1 damaged parts with 1 rows are left out of answers"]);
         core.maintain(&|| false).unwrap();
         assert!(bench.has(&damaged[0]), "what is damaged is left for the operator");
     }
