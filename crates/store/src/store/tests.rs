@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use causeway_model::{Appender as _, Delivery, ErrorKind, SystemClock, Table};
+use causeway_model::{Appender as _, Delivery, ErrorKind, Result, SystemClock, Table};
 
 use super::core::{Core, Queued};
 use super::open::{Ground, open};
@@ -38,8 +38,12 @@ impl Bench {
     }
 
     fn open(&self) -> Core {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<Core> {
         let ground = Ground { disk: Arc::new(self.disk.clone()), catalog: Box::new(self.catalog.clone()), lock: None };
-        open(self.options.clone(), self.clock.clone(), ground).unwrap()
+        open(self.options.clone(), self.clock.clone(), ground)
     }
 
     fn pass(&self, seconds: u64) {
@@ -168,6 +172,30 @@ fn memory_is_bounded_while_the_catalog_refuses() {
     core.flush().unwrap();
     assert!(core.health().problems.is_empty());
     admitted().unwrap();
+}
+
+#[test]
+fn a_log_longer_than_memory_becomes_parts_at_the_start_or_the_start_is_refused() {
+    let mut bench = Bench::new();
+    let core = bench.open();
+    let times: Vec<i64> = (0..500).collect();
+    times.iter().for_each(|time| keep(&core, &[*time]));
+    let whole = core.state.lock().memory_bytes();
+    let ledger = core.state.lock().ledger.rows();
+    drop(core);
+    bench.options.memtable_bytes_max = whole / 10;
+    bench.catalog.plan(Fault::Refuse);
+    let refused = bench.try_open().unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+    assert!(refused.message.contains("the log holds more than memory may"), "{refused}");
+    for _ in 0..2 {
+        let core = bench.open();
+        assert!(core.state.lock().memory_bytes() < whole / 4);
+        assert!(core.state.lock().flushed_sequence > 250);
+        assert_eq!(logs(&core), times);
+        assert_eq!(core.state.lock().ledger.rows(), ledger);
+        assert!(core.health().problems.is_empty());
+    }
 }
 
 #[test]
