@@ -65,8 +65,21 @@ async fn an_answer_comes_in_the_form_that_was_asked_for() {
     let reply = post(&house, Some("application/vnd.apache.arrow.stream"), QUESTION).await;
     let rows: usize = StreamReader::try_new(&*reply.body, None).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
     assert_eq!(rows, 3);
-    let reply = post(&house, Some("image/png"), QUESTION).await;
-    assert_eq!((reply.status, reply.json()["error"]["kind"].clone()), (415, "unsupported".into()));
+    for (accept, content_type) in [
+        ("application/json;q=0.1, text/csv", "text/csv"),
+        ("text/csv;q=0.5, application/*;q=0.6, application/json;q=0", "application/x-ndjson"),
+        ("*/*;q=0.1, Text/*", "text/csv"),
+        ("*/*, application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.stream"),
+        ("text/csv, application/x-ndjson", "text/csv"),
+        ("application/x-ndjson ; Q=0.9 , text/csv ; q=0.899", "application/x-ndjson"),
+    ] {
+        let reply = post(&house, Some(accept), QUESTION).await;
+        assert!(reply.head.contains(&format!("content-type: {content_type}")), "{accept}: {}", reply.head);
+    }
+    for accept in ["image/png", "application/json;q=0", "text/html, text/csv;q=0"] {
+        let reply = post(&house, Some(accept), QUESTION).await;
+        assert_eq!((reply.status, reply.json()["error"]["kind"].clone()), (415, "unsupported".into()), "{accept}");
+    }
 }
 
 #[tokio::test]
