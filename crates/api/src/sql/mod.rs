@@ -238,6 +238,12 @@ fn error_json(error: &Error) -> String {
     serde_json::json!({ "kind": verdict(error.kind).word, "message": error.message }).to_string()
 }
 
+/// A refusal that no error kind names, as the API's own dialect says it.
+pub fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
+    let body = serde_json::json!({ "error": { "kind": kind, "message": message } });
+    (status, [(header::CONTENT_TYPE, Format::Json.content_type())], format!("{body}\n")).into_response()
+}
+
 /// An error as the API's own dialect says it.
 pub fn error_response(error: &Error) -> Response {
     let verdict = verdict(error.kind);

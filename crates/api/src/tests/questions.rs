@@ -190,7 +190,7 @@ async fn a_failure_after_the_first_rows_is_still_told() {
     let lines = String::from_utf8(post(&house, Some("application/x-ndjson"), QUESTION).await.body).unwrap();
     let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!((lines.lines().count(), last["error"]["message"].clone()), (2, "too – late".into()));
-    let head = "POST /api/v1/sql HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 20\r\n";
+    let head = "POST /api/v1/sql HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 20\r\n";
     let csv = raw(&house.address, format!("{head}accept: text/csv\r\n\r\n{QUESTION}").as_bytes()).await;
     assert!(!csv.ends_with(b"0\r\n\r\n"), "a broken answer must not look whole");
     let json = raw(&house.address, format!("{head}te: trailers\r\n\r\n{QUESTION}").as_bytes()).await;
@@ -214,7 +214,7 @@ async fn endless(patience: Patience) -> (House, Arc<AtomicU64>, Arc<tokio::sync:
 
 async fn begin(house: &House) -> TcpStream {
     let mut client = TcpStream::connect(&house.address).await.unwrap();
-    let request = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: 20\r\n\r\n{QUESTION}");
+    let request = format!("POST /api/v1/sql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 20\r\n\r\n{QUESTION}");
     client.write_all(request.as_bytes()).await.unwrap();
     client.read_exact(&mut [0; 4096]).await.unwrap();
     client
