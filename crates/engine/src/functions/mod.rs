@@ -1,11 +1,14 @@
 //! Which functions does SQL have beyond DataFusion's? One file each, one line in the table here.
 
+mod bounded;
 mod has_token;
 mod hex;
+mod joined;
 pub(crate) mod lengths;
 
 use datafusion::logical_expr::ScalarUDF;
 
+pub(crate) use bounded::{bounded, makes_more};
 pub(crate) use has_token::NAME as HAS_TOKEN;
 
 /// All of them.
