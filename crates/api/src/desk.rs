@@ -10,9 +10,9 @@ use causeway_query::Answerer;
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
-use crate::{observe, operator, otlp, sql};
+use crate::{Pages, observe, operator, otlp, pages, sql};
 
-/// Limits of what clients may send.
+/// Limits of what clients may do.
 #[derive(Debug, Clone)]
 pub struct DeskLimits {
     /// Bytes of one body after decompression.
@@ -23,6 +23,8 @@ pub struct DeskLimits {
     pub body_idle_max: Duration,
     /// Bodies that are decoded at the same time: the machine's cores, as more would only take turns.
     pub decoders_max: usize,
+    /// The web pages that may use it.
+    pub pages: Pages,
 }
 
 impl Default for DeskLimits {
@@ -32,6 +34,7 @@ impl Default for DeskLimits {
             in_flight_bytes_max: IN_FLIGHT_BYTES_MAX,
             body_idle_max: Duration::from_secs(30),
             decoders_max: std::thread::available_parallelism().map_or(1, usize::from),
+            pages: Pages::default(),
         }
     }
 }
@@ -43,6 +46,7 @@ pub struct Desk {
     pub(crate) vitals: Arc<dyn Vitals>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) requests: RequestStats,
+    pub(crate) pages: Pages,
 }
 
 impl std::fmt::Debug for Desk {
@@ -61,7 +65,8 @@ impl Desk {
         limits: &DeskLimits,
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
-        Arc::new(Self { intake, answerer, vitals, clock, requests: RequestStats::default() })
+        let pages = limits.pages.clone();
+        Arc::new(Self { intake, answerer, vitals, clock, requests: RequestStats::default(), pages })
     }
 
     /// Everything: OTLP over HTTP and gRPC, SQL, and the operator's pages.
@@ -89,7 +94,8 @@ impl Desk {
     }
 
     fn finish(self: &Arc<Self>, routes: Router<Arc<Self>>) -> Router {
+        let checked = axum::middleware::from_fn_with_state(self.clone(), pages::check);
         let observed = axum::middleware::from_fn_with_state(self.clone(), observe::observe);
-        routes.layer(observed).with_state(self.clone())
+        routes.layer(checked).layer(observed).with_state(self.clone())
     }
 }

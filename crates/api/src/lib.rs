@@ -8,6 +8,7 @@ mod errors;
 mod observe;
 mod operator;
 mod otlp;
+mod pages;
 pub mod serve;
 pub mod sql;
 #[cfg(test)]
@@ -17,3 +18,4 @@ pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 pub use desk::{Desk, DeskLimits};
 pub use errors::{Verdict, verdict};
 pub use observe::{Metric, REQUEST_TARGET, Reading, Vitals, metrics_text};
+pub use pages::Pages;

@@ -6,4 +6,5 @@ mod doubles;
 mod grpc;
 mod http;
 mod lines;
+mod pages;
 mod questions;

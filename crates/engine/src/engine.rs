@@ -26,7 +26,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::limits::{Budget, QuestionPool, SharedMemory, from_datafusion};
-use crate::{EngineOptions, coerce, functions, group_exec, guard, rewrite, sql, tables};
+use crate::{EngineOptions, coerce, expansion, functions, group_exec, guard, rewrite, sql, tables};
 
 /// Batches that wait for the asker. 4: enough to keep both busy, little to hold.
 const CHANNEL_BATCHES: usize = 4;
@@ -220,12 +220,14 @@ impl Shared {
     async fn plan(&self, question: &Question, budget: &Arc<Budget>) -> Result<Planned> {
         let failed = |error| from_datafusion(&error);
         let mut statement = sql::parse(&question.sql, self.options.sql_bytes_max)?;
+        expansion::check(&statement)?;
         let columns = rewrite::rewrite(&mut statement, &question.parameters)?;
         let Session { state, runtime } = self.session(budget, columns)?;
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(failed)?;
         functions::lengths::check(&plan).map_err(failed)?;
+        let plan = functions::bounded(plan, budget, &runtime.memory_pool).map_err(failed)?;
         let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
         let plan = guard::guarded(plan, budget).map_err(failed)?;
         let stream = execute_stream(plan, task_context(&state, runtime)).map_err(failed)?;

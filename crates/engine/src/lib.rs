@@ -7,6 +7,7 @@
 mod coerce;
 mod docs;
 mod engine;
+mod expansion;
 mod functions;
 mod group_exec;
 mod guard;

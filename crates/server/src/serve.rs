@@ -36,7 +36,11 @@ pub async fn run(settings: Settings, print_addresses: bool) -> Result<()> {
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals =
         HouseVitals { store: house.store.clone(), connections: connections.clone(), telemetry: telemetry.clone() };
-    let limits = DeskLimits { in_flight_bytes_max: settings.in_flight_bytes_max, ..DeskLimits::default() };
+    let limits = DeskLimits {
+        in_flight_bytes_max: settings.in_flight_bytes_max,
+        pages: settings.pages.clone(),
+        ..DeskLimits::default()
+    };
     let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits);
     for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
         let connections = connections.clone();

@@ -27,6 +27,7 @@ pub struct Cellar {
     pub kept: Mutex<Vec<Delivery>>,
     pub fail: Mutex<Option<ErrorKind>>,
     pub problems: Mutex<Vec<String>>,
+    pub degraded: Mutex<Vec<String>>,
 }
 
 impl Appender for Cellar {
@@ -45,6 +46,10 @@ impl Appender for Cellar {
 impl Vitals for Cellar {
     fn problems(&self) -> Vec<String> {
         self.problems.lock().clone()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        self.degraded.lock().clone()
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -79,6 +84,7 @@ pub fn limits() -> DeskLimits {
         in_flight_bytes_max: 2 << 20,
         body_idle_max: Duration::from_millis(200),
         decoders_max: 2,
+        ..DeskLimits::default()
     }
 }
 
@@ -154,8 +160,10 @@ pub async fn raw(address: &str, request: &[u8]) -> Vec<u8> {
 }
 
 pub async fn call(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-    let mut request =
-        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request.push_str("host: localhost\r\n");
+    }
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }

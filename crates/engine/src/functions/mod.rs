@@ -1,12 +1,15 @@
 //! Which functions does SQL have beyond DataFusion's, or in place of them? One file each, one line in a table here.
 
+mod bounded;
 mod has_token;
 mod hex;
+mod joined;
 pub(crate) mod lengths;
 mod percentile;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub(crate) use bounded::{bounded, makes_more};
 pub(crate) use has_token::NAME as HAS_TOKEN;
 
 /// All that give a value for each row.

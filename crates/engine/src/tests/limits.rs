@@ -105,6 +105,8 @@ async fn no_function_makes_a_value_of_any_length() {
         "cardinality(list_repeat(1, 1000000000))",
         "cardinality(array_resize([1], 1000000000))",
         "(SELECT length(repeat('x', 2000000000)))",
+        "count(*) FROM generate_series(1, length(repeat('x', 2000000000)))",
+        "count(*) FROM generate_series(1, 3 + 1 * length(lpad('x', 2000000000)))",
         "approx_percentile_cont(0.5, 1000000000) WITHIN GROUP (ORDER BY severity_number) FROM logs",
         "approx_percentile_cont_with_weight(1, 0.5, 1000000000) WITHIN GROUP (ORDER BY severity_number) FROM logs",
     ] {
@@ -165,4 +167,73 @@ async fn deep_and_wide_sql_is_survived() {
     assert!(fixture.text(&sql, vec![]).await.unwrap().ends_with("\n10"));
     let sums = format!("SELECT 1{}", " + 1".repeat(1_900));
     assert!(fixture.text(&sums, vec![]).await.unwrap().ends_with("\n1901"));
+}
+
+/// WITH tables, each made of the one before by this SELECT, in which `{}` stands for its name.
+fn chain(links: usize, first: &str, select: &str, last: &str) -> String {
+    let link = |n: usize| format!("a{n} AS ({})", select.replace("{}", &format!("a{}", n - 1)));
+    let links: Vec<String> = std::iter::once(format!("a0 AS ({first})")).chain((1..links).map(link)).collect();
+    format!("WITH {} {}", links.join(", "), last.replace("{}", &format!("a{}", links.len() - 1)))
+}
+
+#[tokio::test]
+async fn a_chain_of_tables_that_doubles_is_refused_before_it_is_planned() {
+    let fixture = Fixture::new(Made::default());
+    let doubling = |links| {
+        chain(links, "SELECT 1 AS x", "SELECT x FROM {} UNION ALL SELECT x FROM {}", "SELECT count(*) AS n FROM {}")
+    };
+    for sql in [doubling(60), format!("EXPLAIN {}", doubling(60))] {
+        let error = fixture.ask(&sql, limits()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
+        assert!(error.message.contains("WITH"), "{error}");
+    }
+    assert_eq!(fixture.text(&doubling(10), vec![]).await.unwrap(), "n\n512");
+    let sums = |links| {
+        chain(
+            links,
+            "SELECT value AS x FROM generate_series(1, 10)",
+            "SELECT x + x AS x FROM {}",
+            "SELECT count(*) AS n FROM {} WHERE x > 512",
+        )
+    };
+    let error = fixture.ask(&sums(60), limits()).await.unwrap_err();
+    assert!(error.message.contains("columns"), "{error}");
+    assert_eq!(fixture.text(&sums(10), vec![]).await.unwrap(), "n\n9");
+}
+
+#[tokio::test]
+async fn what_functions_make_stays_inside_the_memory_of_the_question() {
+    let fixture = Fixture::new(Made::default());
+    let long = "repeat('x', 10000)";
+    let rows = |made: &str| {
+        format!("SELECT max(length({made})) FROM (SELECT {long} AS t, value FROM generate_series(1, 9000))")
+    };
+    let joined = vec!["t"; 1_000].join(", ");
+    let operators = vec!["t"; 200].join(" || ");
+    let columns = |made: &str| (0..2_000).map(|n| format!("{made} AS c{n}")).collect::<Vec<_>>().join(", ");
+    for made in [
+        "repeat(t || value, 10000)".to_owned(),
+        format!("concat({joined}, value)"),
+        format!("concat_ws({joined}, value)"),
+        format!("value || {operators}"),
+        "replace(t || value, 'x', t)".to_owned(),
+        "replace(concat(t, value), '', t)".to_owned(),
+        "regexp_replace(t || value, '(.)', t, 'g')".to_owned(),
+        "array_to_string(array_repeat(t || value, 10000), ',')".to_owned(),
+        "lpad(value::text, 10000, 'x') || lpad(value::text, 10000, 'y') || rpad(value::text, 10000, 'z')".to_owned(),
+    ] {
+        let text = match fixture.ask(&rows(&made), limits()).await {
+            Ok(answer) => collect(answer).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        match text {
+            Ok(()) => assert!(made.starts_with("lpad"), "{made}: it fits in no memory"),
+            Err(error) => assert_eq!(error.kind, ErrorKind::LimitExceeded, "{error}"),
+        }
+    }
+    let wide = format!("SELECT {} FROM generate_series(1, 50000)", columns("concat('column', value)"));
+    let error = fixture.ask(&wide, limits()).await.unwrap_err();
+    assert!(error.message.contains("2000 calls"), "{error}");
+    fixture.engine.idle().await;
+    assert_eq!(fixture.engine.memory_bytes(), 0);
 }

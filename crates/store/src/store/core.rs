@@ -49,8 +49,8 @@ pub struct Core {
     pub clock: Arc<dyn Clock>,
     /// The data directory.
     pub disk: Arc<dyn Disk>,
-    /// The log.
-    pub wal: Mutex<Wal>,
+    /// The log; `None` while it is being replayed.
+    pub wal: Mutex<Option<Wal>>,
     /// The catalog.
     pub keeper: Mutex<Keeper>,
     /// What is seen.
@@ -161,6 +161,7 @@ impl Core {
         let payloads: Vec<&[u8]> = group.iter().map(|queued| queued.payload.as_slice()).collect();
         let started = self.clock.monotonic_nano();
         let mut wal = self.wal.lock();
+        let wal = wal.as_mut().ok_or_else(|| Error::unavailable("the log is being replayed"))?;
         let first = wal.append_group(&payloads)?;
         self.counters.synced(self.clock.monotonic_nano().saturating_sub(started), wal.bytes());
         Ok(first)
@@ -220,10 +221,15 @@ impl Core {
             state.copied_sequence = flushed.sequence;
             state.uncopied.take_if(|newest| newest.sequence == flushed.sequence);
         }
-        if let Err(error) = self.wal.lock().cut(flushed.sequence) {
+        self.cut_log(flushed.sequence);
+        Ok(())
+    }
+
+    /// Lets go of the log up to a sequence that is in parts and in the copy.
+    pub fn cut_log(&self, sequence: u64) {
+        if let Some(Err(error)) = self.wal.lock().as_mut().map(|wal| wal.cut(sequence)) {
             tracing::warn!(target: "causeway::store", "the log stays longer than it must: {error}");
         }
-        Ok(())
     }
 
     fn write_generation(&self, frozen: &Frozen) -> Result<Vec<Arc<Part>>> {
@@ -283,6 +289,6 @@ impl Core {
             Ok(free) => problems.push(format!("the disk is full: {free} bytes are free")),
             Err(error) => problems.push(error.message),
         }
-        Health { problems }
+        Health { problems, damaged: self.state.lock().damaged() }
     }
 }

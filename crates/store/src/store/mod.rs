@@ -101,6 +101,8 @@ pub struct LedgerRow {
 pub struct Health {
     /// Why deliveries can't be kept now; empty when they can.
     pub problems: Vec<String>,
+    /// What is damaged, and therefore missing from answers or soon to fail them; the rest is served.
+    pub damaged: Vec<String>,
 }
 
 /// Numbers for /metrics and the store's own telemetry: name (Prometheus style, unit last), help, labels, value, and whether it only rises.
@@ -149,7 +151,8 @@ impl Store {
     /// Opens or creates the store: catalog, then parts, then the log's replay.
     ///
     /// # Errors
-    /// `Unavailable` when the directory can't be used or another process has it; `Unsupported` when a newer program wrote it.
+    /// `Unavailable` when the directory can't be used, another process has it, or the log holds more than memory may and can't be
+    /// brought into parts; `Unsupported` when a newer program wrote it.
     pub async fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let opening = tokio::task::spawn_blocking(move || -> Result<Arc<Self>> {
             let core = Arc::new(open::local(options, clock)?);
