@@ -8,7 +8,7 @@ pub(crate) mod lengths;
 
 use datafusion::logical_expr::ScalarUDF;
 
-pub(crate) use bounded::{bounded, makes_more};
+pub(crate) use bounded::bounded;
 pub(crate) use has_token::NAME as HAS_TOKEN;
 
 /// All of them.
