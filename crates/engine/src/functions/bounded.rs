@@ -71,11 +71,6 @@ const GROWING: &[(&str, Growth)] = &[
     ("levenshtein", Growth::Compared),
 ];
 
-/// Whether a function of this name can make more than it gets.
-pub(crate) fn makes_more(name: &str) -> bool {
-    growth_of(name).is_some()
-}
-
 fn growth_of(name: &str) -> Option<Growth> {
     GROWING.iter().find(|(growing, _)| *growing == name).map(|(_, growth)| *growth)
 }

@@ -9,7 +9,7 @@ mod percentile;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
-pub(crate) use bounded::{bounded, makes_more};
+pub(crate) use bounded::bounded;
 pub(crate) use has_token::NAME as HAS_TOKEN;
 
 /// All that give a value for each row.
