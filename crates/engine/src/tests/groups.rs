@@ -15,7 +15,7 @@ use super::fixture::{Fixture, Made, batch, collect};
 fn rows(from: u64, to: u64) -> Arc<Batch> {
     let row = |n: u64| -> Map<String, Json> {
         let mut attributes = json!({"n": n % 97, "user": format!("user{n}")});
-        if n % 5 != 0 {
+        if !n.is_multiple_of(5) {
             attributes["route"] = json!(format!("/route{}", n % 7 + from / 100));
         }
         let service = ["a", "b", "c", "d"][usize::try_from(n / 130).unwrap() % 4];

@@ -534,7 +534,7 @@ fn every_format_is_read_forever() {
         let (_, stats) = part.plan(&bodies).unwrap();
         assert_eq!(stats.blocks_skipped == stats.blocks, filtered, "{stats:?}");
         assert_eq!(part.index().filters_missing() == 0, filtered);
-        let merged = merge_parts(&disk, &[Arc::new(part)], &new_part(2), &PartOptions::default()).unwrap();
+        let merged = merge_parts(&disk, &[Arc::new(part)], &new_part(2), &PartOptions::default(), &|| ()).unwrap();
         let merged = Part::open(&disk, merged).unwrap();
         let again = read(&merged, &scan(Table::Logs, all_of(Table::Logs))).unwrap();
         assert_eq!((sorted(again), merged.index().filters_missing()), (sorted(rows), 0));
@@ -625,7 +625,7 @@ fn what_takes_fewer_bytes_in_another_form_comes_back_as_it_was() {
     let id = || ScanColumn::Attribute { family: Family::Record, key: Arc::from("id"), kind: Kind::String };
     let observed = columns::fixed_position(Table::Logs, "observed_time").unwrap();
     for (number, chosen, uuids) in [(8, &parts[..2], true), (9, &parts[..], false)] {
-        let merged = merge_parts(&disk, chosen, &new_part(number), &PartOptions::default()).unwrap();
+        let merged = merge_parts(&disk, chosen, &new_part(number), &PartOptions::default(), &|| ()).unwrap();
         let merged = Part::open(&disk, merged).unwrap();
         assert_eq!(file_columns(&merged).iter().any(|name| name == "attr_uuid.id"), uuids);
         for columns in [
