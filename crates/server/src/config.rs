@@ -64,7 +64,7 @@ pub struct SettingsSource {
     /// The oldest samples, and of exemplars a tenth as much, are removed beyond this size [default: never]
     #[arg(long, env = "CAUSEWAY_METRICS_BYTES_MAX", value_name = "SIZE")]
     pub metrics_bytes_max: Option<Size>,
-    /// Memory of the newest records before they are written to a part [default: 32MiB]
+    /// Memory of the newest records before they are written to a part [default: 24MiB]
     #[arg(long, env = "CAUSEWAY_MEMTABLE_BYTES_MAX", value_name = "SIZE")]
     pub memtable_bytes_max: Option<Size>,
     /// Memory of deliveries that wait for the disk [default: 64MiB]

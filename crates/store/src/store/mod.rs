@@ -40,7 +40,7 @@ pub struct StoreOptions {
     pub wal: WalOptions,
     /// Limits of parts.
     pub part: PartOptions,
-    /// A memtable is flushed once its batches hold this much memory. 32 MiB: the one being flushed, its encoded row group and a
+    /// A memtable is flushed once its batches hold this much memory. 24 MiB: the one being flushed, its encoded row group and a
     /// merge stand beside it within 300 MB.
     pub memtable_bytes_max: usize,
     /// A memtable is flushed once it is this old, so that the log stays short. 60 s.
@@ -68,7 +68,7 @@ impl StoreOptions {
             directory: directory.into(),
             wal: WalOptions::default(),
             part: PartOptions::default(),
-            memtable_bytes_max: 32 << 20,
+            memtable_bytes_max: 24 << 20,
             memtable_age_max: Duration::from_secs(60),
             queue_bytes_max: 64 << 20,
             memory_wait_max: Duration::from_secs(5),
