@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         async move { pool.acquire().await.map(drop).map_err(|error| error.to_string()) }
     });
     let router = Router::new().route("/orders", post(place)).route("/orders/{id}", get(show));
-    let router = router.layer(kit.server_layer()).with_state(Shop { database, stock, flags }).merge(health.router());
+    let router = health.merge(router.layer(kit.server_layer()).with_state(Shop { database, stock, flags }));
     let listener = tokio::net::TcpListener::bind(variable("LISTEN", "127.0.0.1:8080")).await?;
     Ok(kit.serve(listener, router, kit::terminated()).await?)
 }

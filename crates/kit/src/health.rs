@@ -63,7 +63,13 @@ impl Health {
         self
     }
 
-    /// The two routes. Merge them after the server layer: probes are no requests.
+    /// Adds the two routes to a service, outside of its layers: probes are no requests.
+    pub fn merge(self, service: Router) -> Router {
+        // In this order, as of two routers without a fallback axum takes the second one's, and that has the layers.
+        self.router().merge(service)
+    }
+
+    /// The two routes alone.
     pub fn router(self) -> Router {
         let alive = get(async || ([(header::CONTENT_TYPE, "application/json")], r#"{"status":"ok"}"#));
         let ready = get(move || async move {

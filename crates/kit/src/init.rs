@@ -72,6 +72,13 @@ struct Inner {
     draining: AtomicBool,
 }
 
+impl Drop for Inner {
+    /// Who did not call `shutdown` must not be held up for telemetry that nobody asked to be sent.
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
 /// Sets the program's logs, traces and metrics up: once, at the start of `main`.
 ///
 /// # Errors
@@ -85,7 +92,8 @@ pub fn init(settings: Settings) -> Result<Kit, InitError> {
     Ok(kit)
 }
 
-/// The same for one of several services in one program: its layers, clients and pools use its own telemetry; other code does inside `Kit::run`.
+/// The same for one of several services in one program: its layers and clients use its own telemetry; other code does inside `Kit::run`.
+/// A span that ends on a thread outside of that, such as SQLite's, leaves its parent open: tracing closes by the thread's own subscriber.
 ///
 /// # Errors
 /// As `init`.
@@ -178,9 +186,11 @@ impl Kit {
         parent: &Context,
     ) {
         if parent.has_active_span() {
-            let started = self.inner.clock.unix_time().checked_sub(duration).unwrap_or(std::time::UNIX_EPOCH);
+            let ended = self.inner.clock.unix_time();
+            let started = ended.checked_sub(duration).unwrap_or(std::time::UNIX_EPOCH);
             let builder = self.inner.tracer.span_builder(name).with_kind(SpanKind::Internal).with_start_time(started);
-            builder.with_attributes(attributes).start_with_context(&self.inner.tracer, parent).end();
+            let mut span = builder.with_attributes(attributes).start_with_context(&self.inner.tracer, parent);
+            span.end_with_timestamp(ended);
         }
     }
 

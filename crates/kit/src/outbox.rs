@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
@@ -40,16 +41,29 @@ const COMMANDS_MAX: usize = 16;
 /// Most bytes of an answer that are read: it holds a count and a sentence.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// What waits to be sent.
+/// What waits to be sent, and the way to send it.
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    queues: Arc<Queues>,
+    /// `None` where nothing is to be sent.
+    sending: Option<Sending>,
+    closed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Queues {
     waiting: Mutex<Waiting>,
     queue_max: usize,
     /// A queue is half full: it should not wait for company any longer.
-    half_full: Arc<Notify>,
+    half_full: Notify,
     fates: Arc<Fates>,
+}
+
+/// The thread, seen from outside.
+#[derive(Debug)]
+struct Sending {
     commands: mpsc::Sender<Command>,
-    poster: Option<Poster>,
+    poster: Poster,
     runtime: tokio::runtime::Handle,
 }
 
@@ -99,27 +113,17 @@ impl Outbox {
         sink: Arc<LogSink>,
         rng: Arc<Rng>,
     ) -> std::io::Result<Arc<Self>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let fates = Arc::new(Fates::default());
+        let (waiting, half_full) = (Mutex::default(), Notify::new());
+        let queues = Arc::new(Queues { waiting, queue_max: settings.queue_max, half_full, fates: Arc::clone(&fates) });
+        let Some(endpoint) = settings.otlp_endpoint.as_deref() else {
+            return Ok(Arc::new(Self { queues, sending: None, closed: AtomicBool::new(false) }));
+        };
+        let poster = Poster::new(endpoint, settings, fates)?;
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let poster = settings
-            .otlp_endpoint
-            .as_deref()
-            .map(|endpoint| Poster::new(endpoint, settings, Arc::clone(&fates)))
-            .transpose()?;
-        let outbox = Arc::new(Self {
-            waiting: Mutex::default(),
-            queue_max: settings.queue_max,
-            half_full: Arc::default(),
-            fates,
-            commands,
-            poster: poster.clone(),
-            runtime: runtime.handle().clone(),
-        });
-        let Some(poster) = poster else { return Ok(outbox) };
         let sender = Sender {
-            outbox: Arc::downgrade(&outbox),
-            poster,
+            queues: Arc::clone(&queues),
+            poster: poster.clone(),
             resource: ResourceAttributesWithSchema::from(resource),
             proto_resource: ProtoResource::from(resource),
             interval: settings.export_interval,
@@ -129,18 +133,28 @@ impl Outbox {
             rng,
             told: 0,
         };
-        // Its own subscriber: nothing that happens while sending may become telemetry.
-        let work = move || {
-            tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
-                runtime.block_on(sender.run(inbox))
-            })
+        let (started, runtime) = std::sync::mpsc::sync_channel(1);
+        // The runtime lives and dies on its thread, as it must not be dropped inside another one.
+        let work = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                let _is_awaited = started.send(Ok(runtime.handle().clone()));
+                // Its own subscriber: nothing that happens while sending may become telemetry.
+                let none = tracing::subscriber::NoSubscriber::default();
+                tracing::subscriber::with_default(none, || runtime.block_on(sender.run(inbox)));
+            }
+            Err(error) => drop(started.send(Err(error))),
         };
         std::thread::Builder::new().name("telemetry".to_owned()).spawn(work)?;
-        Ok(outbox)
+        let runtime = runtime.recv().map_err(std::io::Error::other)??;
+        Ok(Arc::new(Self {
+            queues,
+            sending: Some(Sending { commands, poster, runtime }),
+            closed: AtomicBool::new(false),
+        }))
     }
 
     pub(crate) fn fates(&self) -> &Arc<Fates> {
-        &self.fates
+        &self.queues.fates
     }
 
     pub(crate) fn push_log(&self, record: LogRecord) {
@@ -148,29 +162,34 @@ impl Outbox {
     }
 
     fn push<T>(&self, signal: Signal, queue: impl Fn(&mut Waiting) -> &mut VecDeque<T>, record: T) {
-        if self.poster.is_none() {
+        if self.sending.is_none() {
             return;
         }
+        let queues = &*self.queues;
         let length = {
-            let mut waiting = self.waiting.lock();
+            let mut waiting = queues.waiting.lock();
             let queue = queue(&mut waiting);
-            if queue.len() < self.queue_max {
-                queue.push_back(record);
-            } else {
-                self.fates.add(signal, Fate::QueueFull, 1);
+            if queue.len() >= queues.queue_max {
+                queues.fates.add(signal, Fate::QueueFull, 1);
+                return;
             }
+            queue.push_back(record);
             queue.len()
         };
-        if length == (self.queue_max / 2).max(1) {
-            self.half_full.notify_one();
+        if length == (queues.queue_max / 2).max(1) {
+            queues.half_full.notify_one();
         }
     }
 
     /// Sends metrics at once; waits for the answer.
     pub(crate) async fn send_metrics(&self, request: ExportMetricsServiceRequest, points: usize) {
-        let Some(poster) = self.poster.clone() else { return };
+        let Some(Sending { poster, runtime, .. }) = &self.sending else { return };
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let poster = poster.clone();
         let parcel = Parcel { signal: Signal::Metrics, records: points, body: request.encode_to_vec().into() };
-        let sending = self.runtime.spawn(async move {
+        let sending = runtime.spawn(async move {
             if matches!(poster.post(&parcel).await, Outcome::Later(_)) {
                 // Sums and histograms are cumulative: the next sending tells the same, so that this one need not be kept.
                 poster.fates.add(Signal::Metrics, Fate::Unreachable, points);
@@ -179,16 +198,28 @@ impl Outbox {
         let _gone_with_its_runtime = sending.await;
     }
 
+    /// From now on metrics are dropped: their reader would otherwise send once more, and hold up whoever drops it.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
     /// Sends all that waits, or as much as can be sent now; if it is the `last` time, what is left is given up and counted.
     pub(crate) async fn flush(&self, last: bool) {
+        let Some(Sending { commands, .. }) = &self.sending else { return };
         let (done, wait) = oneshot::channel();
-        if self.poster.is_some() && self.commands.send(Command { last, done }).await.is_ok() {
+        if commands.send(Command { last, done }).await.is_ok() {
             let _sender_ended = wait.await;
         }
     }
 
     /// Empties the queues and counts what was in them as lost.
     pub(crate) fn abandon(&self) {
+        self.queues.abandon();
+    }
+}
+
+impl Queues {
+    fn abandon(&self) {
         let Waiting { spans, logs } = std::mem::take(&mut *self.waiting.lock());
         self.fates.add(Signal::Spans, Fate::Unreachable, spans.len());
         self.fates.add(Signal::Logs, Fate::Unreachable, logs.len());
@@ -197,7 +228,7 @@ impl Outbox {
 
 /// The thread's work.
 struct Sender {
-    outbox: std::sync::Weak<Outbox>,
+    queues: Arc<Queues>,
     poster: Poster,
     resource: ResourceAttributesWithSchema,
     proto_resource: ProtoResource,
@@ -213,14 +244,13 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
-        let Some(half_full) = self.outbox.upgrade().map(|outbox| Arc::clone(&outbox.half_full)) else { return };
         let mut pause = self.interval;
         let mut told_at = Duration::ZERO;
         loop {
             // A receiver that failed is left alone for the whole pause.
             let early = async {
                 match self.failures {
-                    0 => half_full.notified().await,
+                    0 => self.queues.half_full.notified().await,
                     _ => std::future::pending().await,
                 }
             };
@@ -266,17 +296,14 @@ impl Sender {
         for parcel in self.held.drain(..) {
             self.poster.fates.add(parcel.signal, Fate::Unreachable, parcel.records);
         }
-        if let Some(outbox) = self.outbox.upgrade() {
-            outbox.abandon();
-        }
+        self.queues.abandon();
     }
 
     fn next(&mut self) -> Option<Parcel> {
         if let Some(held) = self.held.pop() {
             return Some(held);
         }
-        let outbox = self.outbox.upgrade()?;
-        let mut waiting = outbox.waiting.lock();
+        let mut waiting = self.queues.waiting.lock();
         let records = waiting.spans.len().min(BATCH_MAX);
         if records > 0 {
             let batch: Vec<SpanData> = waiting.spans.drain(..records).collect();

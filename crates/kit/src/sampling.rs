@@ -60,7 +60,7 @@ fn sub_key<'a>(state: &'a TraceState, key: &str) -> Option<&'a str> {
 /// The threshold that a tracestate carries; `None` where it has none or it can't be read.
 pub fn threshold_of(state: &TraceState) -> Option<u64> {
     let text = sub_key(state, "th")?;
-    (text.len() <= DIGITS).then(|| hex(&format!("{text:0<DIGITS$}"))).flatten()
+    (1..=DIGITS).contains(&text.len()).then(|| hex(&format!("{text:0<DIGITS$}"))).flatten()
 }
 
 /// How many spans this one stands for: 2^56 / (2^56 - T). `None`: unknown, as nobody said.
