@@ -22,6 +22,7 @@ use crate::init::Kit;
 use crate::metrics::Durations;
 use crate::propagation::{RequestContext, inject};
 use crate::resilience::{Backoff, Breaker, BreakerSettings, BreakerState, Budget, BudgetSettings, CallOutcome, Ticket};
+use crate::server::{PATH_BYTES_MAX, clipped};
 
 /// Time for a whole call with its retries, unless told or the caller's deadline is nearer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -395,7 +396,7 @@ impl Shared {
         let method = request.method.as_str();
         let name = request.route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
         // Without the query: values in it may be secrets.
-        let path = request.path.split(['?', '#']).next().unwrap_or_default();
+        let path = clipped(request.path.split(['?', '#']).next().unwrap_or_default(), PATH_BYTES_MAX);
         tracing::info_span!(
             "call",
             otel.name = name,

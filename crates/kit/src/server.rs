@@ -32,6 +32,8 @@ use crate::propagation::{REQUEST_ID, RequestContext, extract};
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// Longest value taken from a header into a span.
 const HEADER_BYTES_MAX: usize = 256;
+/// Longest path in a span: it is the caller's, who may send what he likes.
+pub(crate) const PATH_BYTES_MAX: usize = 1024;
 
 /// Makes each request visible. From `Kit::server_layer`.
 #[derive(Debug, Clone)]
@@ -159,7 +161,12 @@ fn method(request: &Request<Body>) -> &'static str {
 }
 
 fn header_text(request: &Request<Body>, name: header::HeaderName) -> Option<&str> {
-    request.headers().get(name)?.to_str().ok().map(|text| text.get(..HEADER_BYTES_MAX).unwrap_or(text))
+    request.headers().get(name)?.to_str().ok().map(|text| clipped(text, HEADER_BYTES_MAX))
+}
+
+/// At most so many bytes of a text, in whole characters.
+pub(crate) fn clipped(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 fn server_span(request: &Request<Body>, carried: &RequestContext) -> Span {
@@ -179,7 +186,7 @@ fn server_span(request: &Request<Body>, carried: &RequestContext) -> Span {
         http.request.method = method,
         http.route = route,
         http.response.status_code = tracing::field::Empty,
-        url.path = request.uri().path(),
+        url.path = clipped(request.uri().path(), PATH_BYTES_MAX),
         url.scheme = "http",
         server.address = host,
         server.port = port,

@@ -59,12 +59,9 @@ async fn the_documented_service_runs() {
     assert!(running.0.wait().unwrap().success());
     let placed = receiver.spans_named("POST /orders");
     let placed = placed.iter().find(|span| attribute(&span.attributes, "tenant.id") == "acme").unwrap();
-    let children: Vec<String> = receiver
-        .spans()
-        .into_iter()
-        .filter(|span| span.parent_span_id == placed.span_id)
-        .map(|span| span.name)
-        .collect();
+    let children = receiver.spans().into_iter().filter(|span| span.parent_span_id == placed.span_id);
+    // A busy machine may make it wait for its connection.
+    let children: Vec<String> = children.map(|span| span.name).filter(|name| name != "db.pool.wait").collect();
     assert_eq!(children, ["POST /reservations", "INSERT orders", "COMMIT"]);
     assert_eq!((placed.kind, receiver.log("order.placed").span_id), (SpanKind::Server as i32, placed.span_id.clone()));
 }
