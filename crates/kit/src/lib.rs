@@ -18,6 +18,7 @@ mod init;
 mod log;
 mod losses;
 mod metrics;
+mod operation;
 mod outbox;
 mod pool;
 mod process;

@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 use tower::ServiceExt;
 
-use crate::receiver::{Lines, listen, quiet};
+use crate::receiver::{Lines, Receiver, attribute, listen, number, quiet};
 
 const REQUESTS: usize = 200;
 
@@ -86,7 +86,8 @@ async fn what_could_not_be_sent_is_sent_later_and_what_is_refused_is_counted() {
         ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec().into_response()
     };
     let logs = post(|| async { StatusCode::BAD_REQUEST });
-    let router = Router::new().route("/v1/traces", post(traces)).route("/v1/logs", logs);
+    let receiver = Receiver::default();
+    let router = receiver.metrics_router().route("/v1/traces", post(traces)).route("/v1/logs", logs);
     let url = format!("http://{}", listen(router).await);
     let kit = causeway_kit::init_scoped(settings(url, &Lines::default())).unwrap();
     serve_requests(&kit).await;
@@ -100,4 +101,13 @@ async fn what_could_not_be_sent_is_sent_later_and_what_is_refused_is_counted() {
     );
     assert_eq!(fates.count(Signal::Logs, Fate::Rejected), REQUESTS as u64);
     assert!(asked.load(Ordering::Relaxed) >= 2);
+    // The next metrics tell it.
+    kit.flush().await;
+    let told = |name: &str, fate: &str| {
+        let points = receiver.numbers(name);
+        number(points.iter().find(|point| attribute(&point.attributes, "error.type") == fate).unwrap())
+    };
+    assert_eq!(told("otel.sdk.exporter.span.exported", ""), REQUESTS as f64 - 3.0);
+    assert_eq!(told("otel.sdk.exporter.span.exported", "rejected"), 3.0);
+    assert_eq!(told("otel.sdk.exporter.log.exported", "rejected"), REQUESTS as f64);
 }
