@@ -266,7 +266,7 @@ impl Kit {
 }
 
 /// Sets an attribute on the span of the request that is being answered, such as its tenant.
-pub fn set_attribute(key: &'static str, value: impl Into<opentelemetry::Value>) {
+pub fn set_attribute(key: impl Into<opentelemetry::Key>, value: impl Into<opentelemetry::Value>) {
     let attribute = KeyValue::new(key, value);
     Context::map_current(|context| context.span().set_attribute(attribute));
 }
