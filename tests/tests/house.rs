@@ -11,6 +11,7 @@ use syn::visit::Visit;
 /// Which rooms a room may see. The arrows of ARCHITECTURE.md, one line a room, ordered by floor.
 const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-model", 0, &[]),
+    ("causeway-kit", 0, &[]),
     ("causeway-ingest", 1, &["causeway-model"]),
     ("causeway-store", 1, &["causeway-model"]),
     ("causeway-query", 1, &["causeway-model"]),
