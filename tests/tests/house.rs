@@ -15,12 +15,21 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-ingest", 1, &["causeway-model"]),
     ("causeway-store", 1, &["causeway-model"]),
     ("causeway-query", 1, &["causeway-model"]),
+    ("causeway-flags", 1, &["causeway-model"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),
-    ("causeway-api", 2, &["causeway-model", "causeway-ingest", "causeway-query"]),
+    ("causeway-api", 2, &["causeway-model", "causeway-ingest", "causeway-query", "causeway-flags"]),
     (
         "causeway",
         3,
-        &["causeway-model", "causeway-ingest", "causeway-store", "causeway-query", "causeway-engine", "causeway-api"],
+        &[
+            "causeway-model",
+            "causeway-ingest",
+            "causeway-store",
+            "causeway-query",
+            "causeway-flags",
+            "causeway-engine",
+            "causeway-api",
+        ],
     ),
     // It measures from outside; decoding alone is one of its two limits.
     ("causeway-bench", 3, &["causeway-model", "causeway-ingest"]),

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use causeway_flags::FlagStore;
 use causeway_model::{Appender, Clock};
 use causeway_query::Answerer;
+use tokio::sync::Semaphore;
 
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
-use crate::{Pages, observe, operator, otlp, pages, sql};
+use crate::{Pages, changes, flags, observe, ofrep, operator, otlp, pages, sql};
 
 /// Limits of what clients may do.
 #[derive(Debug, Clone)]
@@ -47,6 +49,9 @@ pub struct Desk {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) requests: RequestStats,
     pub(crate) pages: Pages,
+    pub(crate) flags: Arc<FlagStore>,
+    /// Whoever keeps changes.
+    pub(crate) change_turn: Semaphore,
 }
 
 impl std::fmt::Debug for Desk {
@@ -56,22 +61,24 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// A desk that keeps through `appender`, asks `answerer`, and shows `vitals` to operators.
+    /// A desk that keeps through `appender`, asks `answerer`, shows `vitals` to operators and evaluates `flags`.
     pub fn new(
         appender: Arc<dyn Appender>,
         answerer: Arc<dyn Answerer>,
         vitals: Arc<dyn Vitals>,
         clock: Arc<dyn Clock>,
         limits: &DeskLimits,
+        flags: Arc<FlagStore>,
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
-        let pages = limits.pages.clone();
-        Arc::new(Self { intake, answerer, vitals, clock, requests: RequestStats::default(), pages })
+        let (requests, change_turn, pages) = (RequestStats::default(), Semaphore::new(1), limits.pages.clone());
+        Arc::new(Self { intake, answerer, vitals, clock, requests, pages, flags, change_turn })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, and the operator's pages.
+    /// Everything: OTLP over HTTP and gRPC, SQL, changes, flags, and the operator's pages.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
+        let routes = routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes());
         self.finish(routes.fallback(operator::not_found))
     }
 

@@ -17,6 +17,9 @@ use crate::{Desk, sql};
 /// How long a browser may remember that a page is allowed. 2 h: no browser remembers longer.
 const PREFLIGHT_SECONDS: &str = "7200";
 
+/// What an allowed page may read beside the body.
+const EXPOSED_HEADERS: &str = "etag, retry-after";
+
 /// Who may, beside the pages that the server's own address serves.
 #[derive(Debug, Clone, Default)]
 pub struct Pages {
@@ -31,8 +34,9 @@ pub struct Pages {
 enum Reach {
     /// Health and numbers, which monitors fetch under any name; and gRPC, which no page can speak.
     Open,
-    /// Telemetry in. Browsers ask before a page sends it across origins, as its content types are none of a form's: it is
-    /// the answer to that question that holds them off.
+    /// What applications do: telemetry in, flags evaluated. Browsers ask before a page sends it across origins, as its content
+    /// types are none of a form's: it is the answer to that question that holds them off. Pages of this machine may, as only
+    /// its own programs can serve them.
     Sending,
     /// All the rest.
     Asking,
@@ -42,7 +46,7 @@ fn reach_of(path: &str) -> Reach {
     match path {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
         path if path.starts_with("/opentelemetry.") => Reach::Open,
-        path if path.starts_with("/v1/") => Reach::Sending,
+        path if path.starts_with("/v1/") || path.starts_with("/ofrep/") => Reach::Sending,
         _ => Reach::Asking,
     }
 }
@@ -63,7 +67,10 @@ impl Pages {
         }
         let origin = origin_of(request.headers())?;
         let own = host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, own)| host.as_str() == own));
-        if own || self.origin_is_allowed(origin) || (reach == Reach::Sending && request.method() != Method::OPTIONS) {
+        if own
+            || self.origin_is_allowed(origin, reach)
+            || (reach == Reach::Sending && request.method() != Method::OPTIONS)
+        {
             return None;
         }
         Some(format!("pages of {origin:?} may not use this server; name the origin in allowed_origins"))
@@ -78,9 +85,18 @@ impl Pages {
             || self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
     }
 
-    fn origin_is_allowed(&self, origin: &str) -> bool {
+    fn origin_is_allowed(&self, origin: &str, reach: Reach) -> bool {
         self.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            || (reach == Reach::Sending && is_of_this_machine(origin))
     }
+}
+
+fn is_of_this_machine(origin: &str) -> bool {
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    authority.and_then(|authority| authority.parse::<Authority>().ok()).is_some_and(|authority| {
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
 }
 
 fn origin_of(headers: &HeaderMap) -> Option<&str> {
@@ -103,7 +119,8 @@ pub async fn check(State(desk): State<Arc<Desk>>, request: Request, next: Next) 
     if let Some(why) = desk.pages.refusal(&request) {
         return sql::refused(StatusCode::FORBIDDEN, "forbidden", &why);
     }
-    let allowed = origin_of(request.headers()).filter(|origin| desk.pages.origin_is_allowed(origin));
+    let reach = reach_of(request.uri().path());
+    let allowed = origin_of(request.headers()).filter(|origin| desk.pages.origin_is_allowed(origin, reach));
     let Some(origin) = allowed.and_then(|origin| HeaderValue::from_str(origin).ok()) else {
         return next.run(request).await;
     };
@@ -114,6 +131,7 @@ pub async fn check(State(desk): State<Arc<Desk>>, request: Request, next: Next) 
         next.run(request).await
     };
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     response
 }
@@ -122,7 +140,7 @@ pub async fn check(State(desk): State<Arc<Desk>>, request: Request, next: Next) 
 fn preflight(asked: &HeaderMap) -> Response {
     let mut response = (StatusCode::NO_CONTENT, Body::empty()).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_SECONDS));
     if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());

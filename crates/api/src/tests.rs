@@ -8,3 +8,4 @@ mod http;
 mod lines;
 mod pages;
 mod questions;
+mod switches;

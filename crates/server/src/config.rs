@@ -46,6 +46,9 @@ pub struct SettingsSource {
     /// Whether its own logs, request spans and metrics go into its own store [default: true]
     #[arg(long, env = "CAUSEWAY_SELF_TELEMETRY", value_name = "BOOL")]
     pub self_telemetry: Option<bool>,
+    /// The file of flags, in flagd's format [default: flags.json in the data directory]
+    #[arg(long, env = "CAUSEWAY_FLAGS", value_name = "FILE")]
+    pub flags: Option<PathBuf>,
     /// Logs are removed when they are older, such as 30d [default: never]
     #[arg(long, env = "CAUSEWAY_LOGS_AGE_MAX", value_name = "AGE")]
     pub logs_age_max: Option<Age>,
@@ -113,6 +116,8 @@ pub struct Settings {
     pub log_level: String,
     /// Whether it observes itself.
     pub self_telemetry: bool,
+    /// The file of flags.
+    pub flags: PathBuf,
     /// Memory of request bodies.
     pub in_flight_bytes_max: usize,
     /// Memory of all questions together; the engine's default when unset.
@@ -150,8 +155,10 @@ impl Settings {
         let address = |given: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {
             given.or(file).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
         };
+        let flags = given.flags.or(file.flags).unwrap_or_else(|| store.directory.join("flags.json"));
         Self {
             store,
+            flags,
             listen: address(given.listen, file.listen, 4300),
             otlp_grpc: address(given.otlp_grpc, file.otlp_grpc, 4317),
             otlp_http: address(given.otlp_http, file.otlp_http, 4318),
@@ -341,7 +348,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 19);
+        assert_eq!(keys, 20);
     }
 
     #[test]
