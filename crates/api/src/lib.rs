@@ -9,7 +9,7 @@ mod errors;
 pub mod flags;
 mod json;
 mod observe;
-pub mod ofrep;
+mod ofrep;
 mod operator;
 mod otlp;
 mod pages;

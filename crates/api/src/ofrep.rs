@@ -20,6 +20,7 @@ use crate::json::{self, blocking};
 
 /// Bytes of an evaluation request. 256 KiB: a context is a few dozen attributes.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
+
 /// Routes of OFREP.
 pub fn routes() -> Router<Arc<Desk>> {
     Router::new().route("/ofrep/v1/evaluate/flags/{key}", post(one)).route("/ofrep/v1/evaluate/flags", post(all))

@@ -16,6 +16,8 @@ use crate::{Desk, sql};
 
 /// How long a browser may remember that a page is allowed. 2 h: no browser remembers longer.
 const PREFLIGHT_SECONDS: &str = "7200";
+/// Headers of an answer that an allowed page may read: OFREP's clients need the tag to ask again cheaply.
+const EXPOSED_HEADERS: &str = "etag, retry-after";
 
 /// What an allowed page may read beside the body.
 const EXPOSED_HEADERS: &str = "etag, retry-after";
@@ -133,6 +135,7 @@ pub async fn check(State(desk): State<Arc<Desk>>, request: Request, next: Next) 
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     response
 }
 
