@@ -345,3 +345,21 @@ fn rfc3339(time: SystemTime) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_by_the_calendar() {
+        let table = [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (951_782_400_000_000_000, "2000-02-29T00:00:00.000000000Z"),
+            (1_709_251_199_999_999_999, "2024-02-29T23:59:59.999999999Z"),
+            (4_107_542_400_000_000_001, "2100-03-01T00:00:00.000000001Z"),
+        ];
+        for (nanos, text) in table {
+            assert_eq!(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)), text);
+        }
+    }
+}

@@ -67,7 +67,11 @@ async fn a_receiver_that_never_answers_holds_up_neither_requests_nor_the_end() {
     let kit = causeway_kit::init_scoped(settings(url, &lines)).unwrap();
     serve_requests(&kit).await;
     kit.shutdown(Duration::from_millis(50)).await;
-    assert_eq!(lines.event("telemetry.lost")["level"], "WARN");
+    let told = lines.event("telemetry.lost");
+    assert_eq!(
+        (&told["level"], &told["lost_spans"], &told["lost_logs"]),
+        (&"WARN".into(), &REQUESTS.into(), &REQUESTS.into())
+    );
     drop(listener);
 }
 
