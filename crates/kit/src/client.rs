@@ -305,7 +305,7 @@ impl RequestBuilder {
             let result = shared.try_once(&self, tries, deadline).await;
             tries += 1;
             let Some(wish) = self.worth_another(&result) else { return result };
-            let pause = wish.unwrap_or_else(|| shared.settings.backoff.pause(tries, shared.kit.rng().unit()));
+            let pause = shared.settings.backoff.pause(tries, shared.kit.rng().unit()).max(wish.unwrap_or_default());
             let in_time = shared.now().saturating_add(pause) < deadline;
             if tries >= shared.settings.tries_max || !in_time {
                 return result;
@@ -318,7 +318,7 @@ impl RequestBuilder {
         }
     }
 
-    /// Whether to try again, and how long to wait if the other side says so.
+    /// Whether to try again, and how long to wait at least if the other side says so.
     fn worth_another(&self, result: &Result<Response, ClientError>) -> Option<Option<Duration>> {
         match result {
             Ok(response) if self.repeatable && matches!(response.status.as_u16(), 429 | 502 | 503 | 504) => {

@@ -306,7 +306,8 @@ impl Sender {
                 self.failures = self.failures.saturating_add(1);
                 let longest = BACKOFF_MIN.saturating_mul(1 << self.failures.min(6)).min(BACKOFF_MAX);
                 // Jitter: many services lost the same receiver at the same moment.
-                return wish.unwrap_or_else(|| longest.mul_f64(0.5 + self.rng.unit() / 2.0)).min(BACKOFF_MAX);
+                let pause = longest.mul_f64(0.5 + self.rng.unit() / 2.0);
+                return wish.unwrap_or(pause).clamp(BACKOFF_MIN, BACKOFF_MAX);
             }
             self.queues.settled(&parcel);
             self.failures = 0;

@@ -82,7 +82,7 @@ async fn what_could_not_be_sent_is_sent_later_and_what_is_refused_is_counted() {
     // First: not now. Then: all but three.
     let traces = move |body: Bytes| async move {
         if counter.fetch_add(1, Ordering::Relaxed) == 0 {
-            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response();
+            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "3600")]).into_response();
         }
         let request = ExportTraceServiceRequest::decode(body).unwrap();
         assert_eq!(request.resource_spans[0].scope_spans[0].spans.len(), REQUESTS);

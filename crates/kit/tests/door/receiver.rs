@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoin
 use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::sync::watch;
 
 /// Keeps what services send.
 #[derive(Clone, Default)]
@@ -29,6 +30,7 @@ pub struct Receiver {
 
 #[derive(Default)]
 struct Kept {
+    arrivals: watch::Sender<()>,
     traces: Vec<ExportTraceServiceRequest>,
     logs: Vec<ExportLogsServiceRequest>,
     metrics: Vec<ExportMetricsServiceRequest>,
@@ -46,7 +48,9 @@ impl Receiver {
     pub async fn start() -> Self {
         let mut receiver = Self::default();
         let keep_traces = |State(kept): State<Arc<Mutex<Kept>>>, body: Bytes| async move {
-            kept.lock().traces.push(ExportTraceServiceRequest::decode(body).unwrap());
+            let mut kept = kept.lock();
+            kept.traces.push(ExportTraceServiceRequest::decode(body).unwrap());
+            kept.arrivals.send_replace(());
         };
         let keep_logs = |State(kept): State<Arc<Mutex<Kept>>>, body: Bytes| async move {
             kept.lock().logs.push(ExportLogsServiceRequest::decode(body).unwrap());
@@ -63,6 +67,14 @@ impl Receiver {
             kept.lock().metrics.push(ExportMetricsServiceRequest::decode(body).unwrap());
         };
         Router::new().route("/v1/metrics", post(keep)).with_state(Arc::clone(&self.kept))
+    }
+
+    /// Waits until spans have arrived that fulfil this.
+    pub async fn until(&self, fulfilled: impl Fn(&[Span]) -> bool) {
+        let mut arrivals = self.kept.lock().arrivals.subscribe();
+        while !fulfilled(&self.spans()) {
+            arrivals.changed().await.unwrap();
+        }
     }
 
     /// Settings of a service that sends here, and only when told.
