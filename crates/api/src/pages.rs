@@ -19,9 +19,6 @@ const PREFLIGHT_SECONDS: &str = "7200";
 /// Headers of an answer that an allowed page may read: OFREP's clients need the tag to ask again cheaply.
 const EXPOSED_HEADERS: &str = "etag, retry-after";
 
-/// What an allowed page may read beside the body.
-const EXPOSED_HEADERS: &str = "etag, retry-after";
-
 /// Who may, beside the pages that the server's own address serves.
 #[derive(Debug, Clone, Default)]
 pub struct Pages {
@@ -36,10 +33,11 @@ pub struct Pages {
 enum Reach {
     /// Health and numbers, which monitors fetch under any name; and gRPC, which no page can speak.
     Open,
-    /// What applications do: telemetry in, flags evaluated. Browsers ask before a page sends it across origins, as its content
-    /// types are none of a form's: it is the answer to that question that holds them off. Pages of this machine may, as only
-    /// its own programs can serve them.
+    /// Telemetry in. Browsers ask before a page sends it across origins, as its content types are none of a form's: it is
+    /// the answer to that question that holds them off. Pages of this machine may, as only its own programs can serve them.
     Sending,
+    /// Flags evaluated, by pages of this machine too.
+    Evaluating,
     /// All the rest.
     Asking,
 }
@@ -48,7 +46,8 @@ fn reach_of(path: &str) -> Reach {
     match path {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
         path if path.starts_with("/opentelemetry.") => Reach::Open,
-        path if path.starts_with("/v1/") || path.starts_with("/ofrep/") => Reach::Sending,
+        path if path.starts_with("/v1/") => Reach::Sending,
+        path if path.starts_with("/ofrep/") => Reach::Evaluating,
         _ => Reach::Asking,
     }
 }
@@ -63,7 +62,7 @@ impl Pages {
         let host = host_of(request);
         let by_loopback =
             request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
-        if reach == Reach::Asking && by_loopback && !host.as_ref().is_none_or(|host| self.host_is_allowed(host)) {
+        if reach != Reach::Sending && by_loopback && !host.as_ref().is_none_or(|host| self.host_is_allowed(host)) {
             let name = host.as_ref().map_or("", |host| host.host());
             return Some(format!("the name {name:?} is not one of this server's; name it in allowed_hosts"));
         }
@@ -89,7 +88,7 @@ impl Pages {
 
     fn origin_is_allowed(&self, origin: &str, reach: Reach) -> bool {
         self.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
-            || (reach == Reach::Sending && is_of_this_machine(origin))
+            || (reach != Reach::Asking && is_of_this_machine(origin))
     }
 }
 
@@ -135,7 +134,6 @@ pub async fn check(State(desk): State<Arc<Desk>>, request: Request, next: Next) 
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
-    response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     response
 }
 
@@ -143,7 +141,7 @@ pub async fn check(State(desk): State<Arc<Desk>>, request: Request, next: Next) 
 fn preflight(asked: &HeaderMap) -> Response {
     let mut response = (StatusCode::NO_CONTENT, Body::empty()).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_SECONDS));
     if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());

@@ -151,7 +151,13 @@ async fn an_allowed_page_may_evaluate_and_read_the_tag_but_not_edit() {
         "{}",
         answer.head
     );
-    assert_eq!(asks_first(path, "POST", "https://evil.example").await.status, 403);
+    for own in ["http://localhost:3000", "http://127.0.0.1", "https://app.localhost:1", "http://[::1]:80"] {
+        assert_eq!(asks_first(path, "POST", own).await.status, 204, "{own}");
+        assert_eq!(asks_first("/api/v1/flags/x", "PATCH", own).await.status, 403, "{own}");
+    }
+    for other in ["https://evil.example", "http://localhost.evil.example", "ftp://localhost:9"] {
+        assert_eq!(asks_first(path, "POST", other).await.status, 403, "{other}");
+    }
     assert_eq!(call(&house.address, "POST", path, &[JSON, ("origin", "null")], b"{}").await.status, 403);
     // A body that a page could send without asking first is refused.
     for (method, path) in [("POST", "/api/v1/changes"), ("PUT", "/api/v1/flags/x"), ("PATCH", "/api/v1/flags/x")] {
