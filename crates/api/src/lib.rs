@@ -1,9 +1,10 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL over HTTP, and what an operator asks of a
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, and what an operator asks of a
 //! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
 //! neither store nor DataFusion.
 
 mod body;
 mod desk;
+mod diagnose;
 mod errors;
 mod observe;
 mod operator;

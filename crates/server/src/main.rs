@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod diagnose;
 mod house;
 mod serve;
 mod sql;
@@ -42,6 +43,11 @@ fn main() -> ExitCode {
             Err(sql::Failure::Query(message)) => fail(1, &message),
             Err(sql::Failure::Connection(message)) => fail(3, &message),
         },
+        Command::Triage(arguments) => diagnosed(runtime.block_on(diagnose::symptom("triage", &arguments))),
+        Command::Where(arguments) => diagnosed(runtime.block_on(diagnose::symptom("where", &arguments))),
+        Command::Suspects(arguments) => diagnosed(runtime.block_on(diagnose::symptom("suspects", &arguments))),
+        Command::Compare(arguments) => diagnosed(runtime.block_on(diagnose::compare(&arguments))),
+        Command::Validate(arguments) => diagnosed(runtime.block_on(diagnose::validate(&arguments))),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut std::io::stdout());
             ExitCode::SUCCESS
@@ -50,6 +56,14 @@ fn main() -> ExitCode {
             println!("causeway {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
+    }
+}
+
+fn diagnosed(outcome: Result<(), sql::Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sql::Failure::Query(message)) => fail(1, &message),
+        Err(sql::Failure::Connection(message)) => fail(3, &message),
     }
 }
 

@@ -140,7 +140,7 @@ async fn ask_server(arguments: &SqlArguments, format: Format) -> Result<Reply, F
 }
 
 /// The message in `{"error": {"message"}}`.
-fn message_of(json: &str) -> Option<String> {
+pub fn message_of(json: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(json).ok()?;
     Some(value.get("error").unwrap_or(&value).get("message")?.as_str()?.to_owned())
 }
@@ -182,7 +182,7 @@ fn reply_of(body: reqwest::Body) -> Reply {
 }
 
 /// Shows on a terminal that an answer takes its time.
-async fn with_progress<T>(work: impl Future<Output = T>) -> T {
+pub async fn with_progress<T>(work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     if !std::io::stderr().is_terminal() {
         return work.await;
@@ -222,7 +222,7 @@ async fn print(
 }
 
 /// Whether anyone still reads: `causeway sql … | head` is not an error.
-fn written(result: std::io::Result<()>) -> Result<bool, Failure> {
+pub fn written(result: std::io::Result<()>) -> Result<bool, Failure> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),

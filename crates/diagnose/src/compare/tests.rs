@@ -1,0 +1,1 @@
+//! Does compare find what was put in?
