@@ -132,8 +132,8 @@ async fn a_deploy_with_many_queries_is_found_in_its_region() {
         let found = triage(&*ground.engine, &symptom()).await.unwrap();
         assert_onset(&found);
         let region = &town.regions[1];
-        let told = found.findings.iter().any(|finding| finding.statement.contains(region.as_str()));
-        assert!(told, "{:#?}", found.findings);
+        let named = found.findings.iter().any(|finding| finding.statement.contains(region.as_str()));
+        assert!(named, "{:#?}", found.findings);
         let steps = locate(&*ground.engine, &symptom()).await.unwrap().steps;
         assert!(steps.iter().any(|step| step.patterns.contains(&Pattern::NPlusOne)), "{steps:#?}");
         let found = suspects(&*ground.engine, &symptom()).await.unwrap();

@@ -26,6 +26,11 @@ const WEIGHT_OVERLAP: f64 = 0.35;
 const OVERLAP_UNKNOWN: f64 = 0.5;
 /// A change this long before the onset is half as likely as one right before it. 10 minutes: deploys and caches take that long to show.
 const HALF_LIFE_S: f64 = 600.0;
+/// Clocks of machines differ by this much, and a request meets a change only while it runs: a change that seems to come this little after
+/// the onset may have come before it.
+const CLOCKS_NS: i64 = 5_000_000_000;
+/// How near such a change counts.
+const NEARNESS_SIMULTANEOUS: f64 = 0.75;
 /// How far a deploy or a configuration answers for what its service waits for: it does not make another system slow, but may have
 /// changed how it is called.
 const EXPOSURE: f64 = 0.6;
@@ -131,10 +136,16 @@ impl Case<'_> {
         let query =
             format!("SELECT time, kind, entity, before, after FROM changes WHERE entity = {}", quoted(&change.entity));
         let offset_s = (change.time.0 - time) as f64 / 1e9;
-        if change.time.0 > latest {
+        if change.time.0 > latest.saturating_add(CLOCKS_NS) {
             let statement = format!("it came {offset_s:.0} s after the onset");
             suspect.against.push(finding(statement, offset_s, 1, query));
             return 0.0;
+        }
+        if change.time.0 > latest {
+            let statement =
+                format!("it came {offset_s:.1} s after the onset, within what clocks and exporters differ by");
+            suspect.supporting.push(finding(statement, NEARNESS_SIMULTANEOUS, 1, query));
+            return NEARNESS_SIMULTANEOUS;
         }
         let lag_s = (earliest - change.time.0).max(0) as f64 / 1e9;
         let nearness = (-lag_s / HALF_LIFE_S).exp2();
