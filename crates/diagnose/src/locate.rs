@@ -158,14 +158,15 @@ struct Tally<'a> {
 pub(crate) fn steps(traces: &Traces, scene: &Scene) -> Vec<Step> {
     let mut tallies: BTreeMap<Key<'_>, Tally<'_>> = BTreeMap::new();
     let (mut before, mut after): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
-    for trace in &traces.traces {
+    let weights = standard(traces);
+    for (trace, weight) in traces.traces.iter().zip(weights) {
         let duration = trace.nodes[trace.entry].duration() as f64;
         match trace.class {
-            Class::Normal => before.push(duration),
+            Class::Normal => before.push(duration * weight),
             Class::Affected => after.push(duration),
             Class::Spared => continue,
         }
-        tally(traces, trace, &mut tallies);
+        tally(traces, trace, weight, &mut tallies);
     }
     let counts = (before.len() as f64, after.len() as f64);
     let delta_ms = (mean(&after) - mean(&before)) / 1e6;
@@ -179,16 +180,59 @@ pub(crate) fn steps(traces: &Traces, scene: &Scene) -> Vec<Step> {
     steps
 }
 
-pub(crate) fn key_of<'a>(traces: &'a Traces, node: &Node) -> Key<'a> {
-    let target = node.target.or(node.system).filter(|_| node.is_call()).map(|it| traces.text(it));
-    (traces.text(node.service), traces.text(node.name), node.kind, target)
+/// Calls are told apart by where they go: clients name their spans `GET`, whoever they call.
+fn key_of<'a>(traces: &'a Traces, trace: &Trace, at: usize) -> Key<'a> {
+    let node = &trace.nodes[at];
+    let callee = || trace.callee(at);
+    let target = if node.is_call() { callee().or(node.target).or(node.system) } else { None };
+    (traces.text(node.service), traces.text(node.name), node.kind, target.map(|it| traces.text(it)))
 }
 
-fn tally<'a>(traces: &'a Traces, trace: &Trace, tallies: &mut BTreeMap<Key<'a>, Tally<'a>>) {
+/// A weight for each trace, so that normal ones have the affected ones' mix of requests (direct standardisation, Kitagawa 1955): behind a
+/// gateway one name stands for many kinds of requests, and what differs between them is not what broke. A request's kind is the first
+/// thing that it asks of another service.
+fn standard(traces: &Traces) -> Vec<f64> {
+    let kind = |trace: &Trace| {
+        let service = trace.nodes[trace.entry].service;
+        let first = trace.below().into_iter().find(|at| trace.nodes[*at].service != service);
+        first.map(|at| (trace.nodes[at].service, trace.nodes[at].name))
+    };
+    let mut mix: BTreeMap<Option<(u32, u32)>, (f64, f64)> = BTreeMap::new();
+    for trace in &traces.traces {
+        let counts = mix.entry(kind(trace)).or_default();
+        match trace.class {
+            Class::Normal => counts.0 += 1.0,
+            Class::Affected => counts.1 += 1.0,
+            Class::Spared => {}
+        }
+    }
+    let affected: f64 = mix.values().map(|(_, affected)| affected).sum();
+    let both = mix.values().filter(|(normal, affected)| *normal > 0.0 && *affected > 0.0);
+    let (normal_both, affected_both) = both.fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+    if affected_both < affected / 2.0 {
+        // Mostly kinds that normal traces lack: there is nothing to standardise by.
+        return vec![1.0; traces.traces.len()];
+    }
+    let normal: f64 = mix.values().map(|(normal, _)| normal).sum();
+    let weight = |trace: &Trace| {
+        let (own_normal, own_affected) = mix.get(&kind(trace)).copied().unwrap_or_default();
+        let of_kind = own_affected / affected_both / (own_normal / normal_both);
+        if trace.class != Class::Normal {
+            1.0
+        } else if own_affected == 0.0 {
+            0.0
+        } else {
+            of_kind * normal / normal_both
+        }
+    };
+    traces.traces.iter().map(weight).collect()
+}
+
+fn tally<'a>(traces: &'a Traces, trace: &Trace, weight: f64, tallies: &mut BTreeMap<Key<'a>, Tally<'a>>) {
     let mut own: BTreeMap<Key<'a>, (i64, bool, bool)> = BTreeMap::new();
     for at in trace.below() {
         let node = &trace.nodes[at];
-        let key = key_of(traces, node);
+        let key = key_of(traces, trace, at);
         let seen = own.entry(key).or_default();
         seen.0 += node.critical_ns;
         seen.1 |= trace.is_error_origin(at);
@@ -196,14 +240,14 @@ fn tally<'a>(traces: &'a Traces, trace: &Trace, tallies: &mut BTreeMap<Key<'a>, 
         let tally = tallies.entry(key).or_default();
         tally.system |= node.system.is_some();
         let sums = tally.sums(trace.class);
-        sums.self_ns += node.self_ns as f64;
-        sums.critical_ns += node.critical_ns as f64;
-        sums.calls += 1.0;
-        sums.duration_ns += node.duration() as f64;
+        sums.self_ns += node.self_ns as f64 * weight;
+        sums.critical_ns += node.critical_ns as f64 * weight;
+        sums.calls += weight;
+        sums.duration_ns += node.duration() as f64 * weight;
         sums.timeouts +=
             f64::from(u8::from(node.is_call() && (node.overrun_ns > TICK_NS || (node.failed && node.says_timeout))));
-        let callee = node.children.iter().map(|child| trace.nodes[*child].service).find(|it| *it != node.service);
-        sums.answered += f64::from(u8::from(callee.is_some()));
+        let callee = trace.callee(at);
+        sums.answered += f64::from(u8::from(callee.is_some())) * weight;
         if let Some(callee) = callee {
             *tally.callees.entry(traces.text(callee)).or_default() += 1;
         }
@@ -215,8 +259,8 @@ fn tally<'a>(traces: &'a Traces, trace: &Trace, tallies: &mut BTreeMap<Key<'a>, 
             tally.worst.push((critical, trace.id));
         }
         let sums = tally.sums(trace.class);
-        sums.origins += f64::from(u8::from(origin));
-        sums.passed_on += f64::from(u8::from(passed_on));
+        sums.origins += f64::from(u8::from(origin)) * weight;
+        sums.passed_on += f64::from(u8::from(passed_on)) * weight;
     }
 }
 
@@ -234,7 +278,7 @@ fn siblings<'a>(traces: &'a Traces, trace: &Trace, parent: usize, tallies: &mut 
     let mut last: BTreeMap<Key<'a>, (&Node, f64)> = BTreeMap::new();
     for child in calls {
         let node = &trace.nodes[child];
-        let key = key_of(traces, node);
+        let key = key_of(traces, trace, child);
         let wait = (node.start - until).max(0) as f64;
         until = until.max(node.end);
         let before = last.get(&key).copied();
@@ -263,7 +307,7 @@ fn step(key: Key<'_>, mut tally: Tally<'_>, (normal, affected): (f64, f64), delt
     };
     let ms = |pair: Pair| Pair { before: pair.before / 1e6, after: pair.after / 1e6 };
     let critical_ms = ms(of(|sums| sums.critical_ns));
-    let call = |sums: &Sums| sums.duration_ns / sums.calls.max(1.0) / 1e6;
+    let call = |sums: &Sums| if sums.calls > 0.0 { sums.duration_ns / sums.calls / 1e6 } else { 0.0 };
     let delta = critical_ms.after - critical_ms.before;
     let calls = tally.before.calls + tally.after.calls;
     let answered = tally.before.answered + tally.after.answered;

@@ -21,6 +21,8 @@ const THRESHOLDS: [f64; 5] = [0.5, 0.75, 0.9, 0.95, 0.99];
 const LATENCY_RATIO_MIN: f64 = 1.3;
 /// And by this much, in microseconds.
 const LATENCY_RISE_MIN_US: f64 = 1_000.0;
+/// Below the entry points this much: what nobody who uses the system notices is no symptom (Miller 1968: a tenth of a second).
+const LATENCY_RISE_INNER_MIN_US: f64 = 100_000.0;
 /// Errors got worse when their rate rose by this factor and this share.
 const ERROR_RATIO_MIN: f64 = 2.0;
 /// As above.
@@ -198,21 +200,22 @@ fn worst(operations: &[Operation], symptom: &Symptom, grid: &Grid) -> Option<(us
             .iter()
             .enumerate()
             .filter(|(_, operation)| operation.root == roots)
-            .filter_map(|(at, operation)| Some((at, candidate(&operation.events, symptom, grid)?)))
+            .filter_map(|(at, operation)| Some((at, candidate(operation, symptom, grid)?)))
             .max_by(|(_, a), (_, b)| a.excess.total_cmp(&b.excess))
     };
     of(true).or_else(|| of(false))
 }
 
-fn candidate(events: &[Event], symptom: &Symptom, grid: &Grid) -> Option<Candidate> {
-    let errors = || candidate_of(events, symptom, grid, Signal::Errors, 0);
+fn candidate(operation: &Operation, symptom: &Symptom, grid: &Grid) -> Option<Candidate> {
+    let events = &operation.events;
+    let errors = || candidate_of(operation, symptom, grid, Signal::Errors, 0);
     let latency = || {
         let mut durations: Vec<u32> = events.iter().map(|event| event.duration_us).collect();
         durations.sort_unstable();
         let mut thresholds: Vec<u32> =
             THRESHOLDS.iter().filter_map(|share| quantile(&durations, *share)).map(|us| us as u32).collect();
         thresholds.dedup();
-        let tried = thresholds.into_iter().filter_map(|us| candidate_of(events, symptom, grid, Signal::Latency, us));
+        let tried = thresholds.into_iter().filter_map(|us| candidate_of(operation, symptom, grid, Signal::Latency, us));
         // The smallest p-value tells apart best; of equals, the larger excess.
         let strength = |candidate: &Candidate| candidate.stretch.map_or(0.0, |stretch| -stretch.p_value);
         tried.max_by(|a, b| strength(a).total_cmp(&strength(b)).then(a.excess.total_cmp(&b.excess)))
@@ -226,12 +229,13 @@ fn candidate(events: &[Event], symptom: &Symptom, grid: &Grid) -> Option<Candida
 }
 
 fn candidate_of(
-    events: &[Event],
+    operation: &Operation,
     symptom: &Symptom,
     grid: &Grid,
     signal: Signal,
     threshold_us: u32,
 ) -> Option<Candidate> {
+    let events = &operation.events;
     let hit = |event: &Event| if signal == Signal::Errors { event.failed } else { event.duration_us > threshold_us };
     let (stretch, inside, outside): (Option<Stretch>, Vec<Event>, Vec<Event>) = match symptom.baseline {
         Some(baseline) => (None, within(events, symptom.window()).to_vec(), within(events, baseline).to_vec()),
@@ -253,13 +257,15 @@ fn candidate_of(
     let (rate, usual) = (hits / trials, other_hits / other);
     let worse = match signal {
         Signal::Errors => rate - usual >= ERROR_RISE_MIN && rate >= usual * ERROR_RATIO_MIN,
-        _ => slower(&inside, &outside),
+        // Whoever names an operation cares for it.
+        _ if operation.root || symptom.service.is_some() => slower(&inside, &outside, LATENCY_RISE_MIN_US),
+        _ => slower(&inside, &outside, LATENCY_RISE_INNER_MIN_US),
     };
     let weight = if signal == Signal::Errors { ERROR_WEIGHT } else { 1.0 };
     worse.then_some(Candidate { signal, threshold_us, stretch, excess: (rate - usual) * trials * weight })
 }
 
-fn slower(inside: &[Event], outside: &[Event]) -> bool {
+fn slower(inside: &[Event], outside: &[Event], rise_min_us: f64) -> bool {
     let sorted = |events: &[Event]| {
         let mut durations: Vec<u32> = events.iter().map(|event| event.duration_us).collect();
         durations.sort_unstable();
@@ -268,7 +274,7 @@ fn slower(inside: &[Event], outside: &[Event]) -> bool {
     let (inside, outside) = (sorted(inside), sorted(outside));
     [0.5, 0.95].into_iter().any(|share| {
         let (now, usual) = (quantile(&inside, share).unwrap_or(0.0), quantile(&outside, share).unwrap_or(0.0));
-        now >= usual * LATENCY_RATIO_MIN && now - usual >= LATENCY_RISE_MIN_US
+        now >= usual * LATENCY_RATIO_MIN && now - usual >= rise_min_us
     })
 }
 

@@ -418,6 +418,12 @@ impl Trace {
         }
     }
 
+    /// The service that answers a call, where it sends spans.
+    pub fn callee(&self, at: usize) -> Option<u32> {
+        let node = &self.nodes[at];
+        node.children.iter().map(|child| self.nodes[*child].service).find(|it| *it != node.service)
+    }
+
     /// Whether a failure begins at this span: it failed, and none below it did.
     pub fn is_error_origin(&self, at: usize) -> bool {
         self.nodes[at].failed && !self.nodes[at].children.iter().any(|child| self.nodes[*child].failed)

@@ -21,6 +21,9 @@ const BEAM: usize = 20;
 /// A combination is listed when its G exceeds that of its strongest part by this: about chi-squared's 99.9 % point, the price of one more
 /// condition.
 const GAIN_MIN: f64 = 10.83;
+/// How much of what remains of a part, without the combination, may stand out: a third of the way (in log odds) from the other rows to the
+/// combination. Where more does, the part describes what stands out and the combination only its core, and is listed below it.
+const REMAINDER_MAX: f64 = 1.0 / 3.0;
 /// Attributes in a combination.
 const ATTRIBUTES_MAX: usize = 3;
 
@@ -90,9 +93,9 @@ impl Cells {
             let (selection, baseline) = (total.selection as f64, total.baseline as f64);
             g_signed(count.selection as f64, selection, count.baseline as f64, baseline)
         };
-        let mut known: HashMap<Vec<Part>, f64> = HashMap::new();
+        let mut known: HashMap<Vec<Part>, Count> = HashMap::new();
         let mut grown: Vec<(Vec<Part>, Count)> = self.extensions(&[]);
-        known.extend(grown.iter().map(|(parts, count)| (parts.clone(), g(count))));
+        known.extend(grown.iter().cloned());
         let mut found = Vec::new();
         for _ in 2..=ATTRIBUTES_MAX {
             grown.sort_by(|(a, x), (b, y)| g(y).total_cmp(&g(x)).then_with(|| a.cmp(b)));
@@ -103,15 +106,20 @@ impl Cells {
                     if known.contains_key(&longer) {
                         continue;
                     }
-                    let strength = g(&count);
-                    let strongest = shorter(&longer).filter_map(|part| known.get(&part)).copied().fold(0.0, f64::max);
-                    known.insert(longer.clone(), strength);
-                    if strength >= strongest + GAIN_MIN {
-                        next.push((longer, count));
+                    let known_parts = shorter(&longer).filter_map(|part| known.get(&part));
+                    let strongest = known_parts.max_by(|a, b| g(a).total_cmp(&g(b))).copied().unwrap_or_default();
+                    known.insert(longer.clone(), count);
+                    if g(&count) < g(&strongest) + GAIN_MIN {
+                        continue;
                     }
+                    let mut told = difference(asked, self.named(&longer), count, total);
+                    if remainder(&count, &strongest, &total) > REMAINDER_MAX {
+                        told.strength = told.strength.min(g(&strongest) * (1.0 - f64::EPSILON * 4.0));
+                    }
+                    found.push(told);
+                    next.push((longer, count));
                 }
             }
-            found.extend(next.iter().map(|(parts, count)| difference(asked, self.named(parts), *count, total)));
             grown = next;
         }
         found
@@ -146,6 +154,16 @@ impl Cells {
         };
         counts.into_iter().map(longer).collect()
     }
+}
+
+/// How far what remains of `part` without `whole` stands out: 0 as the rows outside of `part`, 1 as `whole`, in log odds.
+fn remainder(whole: &Count, part: &Count, total: &Count) -> f64 {
+    // Haldane's half keeps empty cells finite.
+    let odds = |selection: u64, baseline: u64| ((selection as f64 + 0.5) / (baseline as f64 + 0.5)).ln();
+    let inside = odds(whole.selection, whole.baseline);
+    let rest = odds(part.selection.saturating_sub(whole.selection), part.baseline.saturating_sub(whole.baseline));
+    let outside = odds(total.selection.saturating_sub(part.selection), total.baseline.saturating_sub(part.baseline));
+    if inside > outside { (rest - outside) / (inside - outside) } else { 0.0 }
 }
 
 /// The combination less one part, for each part, down to single values.

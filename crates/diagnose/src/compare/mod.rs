@@ -119,6 +119,9 @@ pub struct Difference {
     pub effect: f64,
     /// The G statistic; negative where the selection has it less often.
     pub g: f64,
+    /// What it is ranked by: G, or less where the rest of a part of it stands out as well.
+    #[serde(skip)]
+    pub strength: f64,
     /// Expected share of false findings among those at least as strong.
     pub q_value: f64,
     /// In words.
@@ -274,6 +277,7 @@ fn difference(asked: &Comparison, attributes: Vec<Attribute>, count: Count, tota
         baseline_share,
         effect: selection_share - baseline_share,
         g,
+        strength: g.abs(),
         q_value: chi_squared_tail(g.abs()),
         statement: format!(
             "{}: {} of the selection, {} of the baseline",
@@ -301,7 +305,7 @@ fn judge(findings: &mut Vec<Difference>, tests: usize) {
     }
     findings.retain(|it| it.q_value <= Q_MAX);
     let order = |it: &Difference| {
-        (it.g < 0.0, std::cmp::Reverse(ordered(it.g.abs())), it.attributes.len(), it.attributes.clone())
+        (it.g < 0.0, std::cmp::Reverse(ordered(it.strength)), it.attributes.len(), it.attributes.clone())
     };
     findings.sort_by_cached_key(order);
 }

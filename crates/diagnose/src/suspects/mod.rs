@@ -8,6 +8,7 @@
 mod evidence;
 mod place;
 mod rank;
+mod signals;
 
 use causeway_model::Result;
 use causeway_query::Answerer;
@@ -145,7 +146,14 @@ pub struct Suspected {
 pub async fn suspects(answerer: &dyn Answerer, symptom: &Symptom) -> Result<Suspected> {
     let inquiry = Inquiry::new(answerer);
     let scene = scene::look(&inquiry, symptom).await?;
-    if !matches!(scene.broke, Broke::Yes(_)) {
+    // An asker who names the time when all was well knows that something is not: then logs and metrics are heard as well.
+    let told = symptom.baseline.is_some();
+    let signals = if told || matches!(scene.broke, Broke::Yes(_)) {
+        signals::load(&inquiry, &scene).await?
+    } else {
+        signals::Signals::default()
+    };
+    if !matches!(scene.broke, Broke::Yes(_)) && signals.is_quiet() {
         let how = inquiry.how(scene.window);
         return Ok(Suspected {
             verdict: Verdict::NothingBroken,
@@ -155,10 +163,11 @@ pub async fn suspects(answerer: &dyn Answerer, symptom: &Symptom) -> Result<Susp
         });
     }
     let dimensions = [VERSION].iter().chain(INSTANCES).map(|key| (*key).to_owned()).collect();
-    let traces = Traces::load(&inquiry, &scene, dimensions).await?;
+    let broke = matches!(scene.broke, Broke::Yes(_));
+    let traces = if broke { Traces::load(&inquiry, &scene, dimensions).await? } else { Traces::default() };
     let steps = locate::steps(&traces, &scene);
     let changes = changes::load(&inquiry, suspected_time(&scene)).await?;
-    let mut suspects = rank::rank(&inquiry, &scene, &traces, &steps, changes).await?;
+    let mut suspects = rank::rank(&inquiry, &scene, &traces, &steps, &signals, changes).await?;
     suspects.truncate(SUSPECTS_MAX);
     for (suspect, rank) in suspects.iter_mut().zip(1..) {
         suspect.rank = rank;

@@ -6,15 +6,16 @@ use causeway_model::Result;
 
 use super::evidence::{self, Overlap};
 use super::place::{Dependency, Places};
+use super::signals::Signals;
 use super::{Kind, Mitigation, Refutation, Suspect};
 use crate::ask::{Inquiry, quoted};
 use crate::changes::{Change, TELEMETRY};
 use crate::conventions::{FLAG_KEY, INSTANCES, VERSION};
 use crate::entries;
 use crate::locate::{Step, step_query};
-use crate::scene::Scene;
+use crate::scene::{Broke, Scene};
 use crate::traces::{Class, Traces};
-use crate::types::{Finding, duration};
+use crate::types::{Finding, Signal, duration};
 
 /// Weights of a change's score: what its place alone is worth, its nearness in time, its overlap with the affected requests. They sum up to 1.
 const WEIGHT_PLACE: f64 = 0.3;
@@ -42,6 +43,12 @@ const UNCHANGED_DEPENDENCY: f64 = 0.8;
 const UNCHANGED_SERVICE: f64 = 0.7;
 /// As above; one instance of several that alone is bad says where to look more exactly than its service does.
 const UNCHANGED_INSTANCE: f64 = 0.85;
+/// What a service says in its logs that it did not say before, alone: telling, but what is downstream speaks up as well.
+const LOGS: f64 = 0.5;
+/// As above where requests got slower: what is slow says little.
+const LOGS_OF_LATENCY: f64 = 0.25;
+/// A resource that ran full, alone.
+const SATURATED: f64 = 0.8;
 /// Entities with less of the damage are not suspected.
 const SHARE_MIN: f64 = 0.1;
 /// Requests became more by this factor: load is suspected.
@@ -53,12 +60,13 @@ pub(super) async fn rank(
     scene: &Scene,
     traces: &Traces,
     steps: &[Step],
+    signals: &Signals,
     changes: Vec<Change>,
 ) -> Result<Vec<Suspect>> {
     let places = Places::of(steps, scene);
     let keys: BTreeSet<&str> = changes.iter().filter(|it| it.kind == "flag").map(|it| it.entity.as_str()).collect();
     let flags = evidence::flags(inquiry, scene, &keys).await?;
-    let case = Case { scene, traces, steps, places: &places };
+    let case = Case { scene, traces, steps, places: &places, signals };
     let mut suspects: Vec<Suspect> = Vec::new();
     for mut change in changes {
         if change.kind == "version" && change.source == TELEMETRY {
@@ -72,9 +80,16 @@ pub(super) async fn rank(
     for (name, dependency) in places.dependencies.iter().filter(|(_, it)| it.share >= SHARE_MIN) {
         suspects.push(case.dependency(name, dependency, &suspects));
     }
-    for (service, share) in places.own.iter().filter(|(_, share)| **share >= SHARE_MIN) {
-        suspects.push(case.service(service, *share));
-        suspects.extend(case.instance(service, *share));
+    let services: BTreeSet<&String> = places.own.keys().chain(signals.services()).collect();
+    for service in services {
+        let share = places.own(service);
+        let suspect = case.service(service, share);
+        if share >= SHARE_MIN || suspect.score >= SHARE_MIN {
+            suspects.push(suspect);
+        }
+        if share >= SHARE_MIN {
+            suspects.extend(case.instance(service, share));
+        }
     }
     suspects.extend(case.load());
     suspects.retain(|it| it.score > 0.0 || it.change.is_some());
@@ -88,6 +103,7 @@ struct Case<'a> {
     traces: &'a Traces,
     steps: &'a [Step],
     places: &'a Places,
+    signals: &'a Signals,
 }
 
 fn finding(statement: String, effect: f64, support: u64, query: String) -> Finding {
@@ -254,14 +270,19 @@ impl Case<'_> {
         let support = self.traces.of(Class::Affected).count() as u64;
         let tell =
             |step: &&Step| finding(step.statement.clone(), step.share_of_delta, support, step_query(step, self.scene));
+        let logs = if self.scene.broke == Broke::Yes(Signal::Latency) { LOGS_OF_LATENCY } else { LOGS };
         Suspect {
             rank: 0,
             kind: Kind::Service,
             entity: service.to_owned(),
             title: format!("{service} itself got worse"),
-            score: share.clamp(0.0, 1.0) * UNCHANGED_SERVICE,
+            score: any_of(&[
+                share.clamp(0.0, 1.0) * UNCHANGED_SERVICE,
+                self.signals.logs(service) * logs,
+                self.signals.saturation(service) * SATURATED,
+            ]),
             change: None,
-            supporting: own.iter().take(3).map(tell).collect(),
+            supporting: own.iter().take(3).map(tell).chain(self.signals.findings(service)).collect(),
             against: Vec::new(),
             refute: Refutation {
                 statement: format!("if {service} is as it was before for the same requests, it is not the cause"),
@@ -314,7 +335,7 @@ impl Case<'_> {
     /// More requests than before, where they came before the damage and many steps got slower at once.
     fn load(&self) -> Option<Suspect> {
         let ratio = self.scene.after.requests_per_s / self.scene.before.requests_per_s.max(1e-9);
-        if ratio < LOAD_RATIO_MIN || self.scene.before.requests == 0 {
+        if ratio < LOAD_RATIO_MIN || self.scene.before.requests == 0 || !matches!(self.scene.broke, Broke::Yes(_)) {
             return None;
         }
         // Load hurts in many places at once: what no single place holds is what it can explain.
@@ -432,4 +453,9 @@ fn worst_instance(traces: &Traces, service: &str, dimension: usize) -> Option<(S
     let (bad, usual) = (mean(*sums), mean(others));
     // Twice as slow as its siblings: then what it holds beyond them is its own.
     (bad >= 2.0 * usual).then(|| ((*worst).to_owned(), (bad - usual) / bad, bad, usual))
+}
+
+/// Evidence of independent kinds adds up as chances that at least one is right do (noisy or, Pearl 1988).
+fn any_of(chances: &[f64]) -> f64 {
+    1.0 - chances.iter().map(|chance| 1.0 - chance.clamp(0.0, 1.0)).product::<f64>()
 }
