@@ -1,5 +1,7 @@
 //! Does the loop find what broke? A small system with names from a seed, broken in known ways, through a real store and engine.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 mod support;
 #[path = "support/town.rs"]
 mod town;
@@ -9,8 +11,8 @@ use causeway_diagnose::locate::{Pattern, locate};
 use causeway_diagnose::suspects::{Kind, Mitigation, Suspected, Verdict, suspects};
 use causeway_diagnose::triage::{Triage, triage};
 use causeway_diagnose::validate::{Claim, Outcome, validate};
-use causeway_diagnose::{Signal, Symptom, Time};
-use support::Ground;
+use causeway_diagnose::{Signal, Symptom, Time, Window};
+use support::{Ground, LogRow, Sample, text};
 use town::{Fault, LENGTH_S, ONSET_S, SECOND, START, Town};
 
 const SEEDS: std::ops::Range<u64> = 1..4;
@@ -216,4 +218,37 @@ async fn compare_tells_the_slow_from_the_rest() {
     assert!(strongest.q_value < 1e-6 && strongest.selection_share > 0.99 && operation.starts_with("POST"));
     assert!(found.how.exact, "{:?}", found.how.notes);
     assert!(found.numbers.iter().all(|it| it.key != "duration_ns"), "it was chosen by that: {:?}", found.numbers);
+}
+
+#[tokio::test]
+async fn logs_and_full_resources_are_heard_when_requests_say_nothing() {
+    let mut town = Town::new(8, Fault::None);
+    let ground = broken(&mut town).await;
+    let known = Window { start: at(0), end: at(600) };
+    let asked = Symptom { start: at(ONSET_S), baseline: Some(known), ..symptom() };
+    let line = |second: i64, severity: i32, body: String| LogRow {
+        resource: vec![text("service.name", town.till.clone())],
+        time: at(second).0,
+        severity,
+        body,
+        ..LogRow::default()
+    };
+    ground.logs((0..LENGTH_S).map(|second| line(second, 9, format!("paid {second}"))).collect()).await;
+    let quiet = suspects(&*ground.engine, &asked).await.unwrap();
+    assert_eq!(quiet.verdict, Verdict::NothingBroken, "{}", told(&quiet));
+    ground
+        .logs((ONSET_S..LENGTH_S).map(|second| line(second, 17, format!("card {second} was refused"))).collect())
+        .await;
+    let found = suspects(&*ground.engine, &asked).await.unwrap();
+    assert_eq!(first(&found), (Kind::Service, town.till.as_str()), "{}", told(&found));
+    let full = |second: i64| Sample {
+        resource: vec![text("service.name", town.stock.clone())],
+        name: "container.cpu.limit_utilization".to_owned(),
+        time: at(second).0,
+        value: if second >= ONSET_S { 0.97 } else { 0.2 },
+        ..Sample::default()
+    };
+    ground.samples((0..LENGTH_S / 60).map(|minute| full(minute * 60)).collect()).await;
+    let found = suspects(&*ground.engine, &asked).await.unwrap();
+    assert_eq!(first(&found), (Kind::Service, town.stock.as_str()), "{}", told(&found));
 }

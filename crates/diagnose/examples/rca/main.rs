@@ -2,6 +2,8 @@
 //!
 //! `rca DIRECTORY [rs] [nezha] [petshop] [-v]`: the data is not part of the project; without it there is nothing to do.
 
+#![allow(clippy::unwrap_used, reason = "a measurement ends where something is not as it must be")]
+
 #[path = "../../tests/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use what this leaves")]
 mod support;
@@ -52,6 +54,7 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// Adds a case: the rank of the true cause, where it is listed.
     pub fn add(&mut self, rank: Option<usize>, cpu_s: f64) {
         self.ranks.push(rank);
         self.cpu_s += cpu_s;
@@ -61,6 +64,7 @@ impl Scores {
         self.ranks.iter().flatten().filter(|rank| **rank <= k).count()
     }
 
+    /// Prints the shares of the data's README.
     pub fn print(&self, name: &str) {
         let all = self.ranks.len().max(1) as f64;
         let share = |k: usize| format!("{} ({:.3})", self.top(k), self.top(k) as f64 / all);

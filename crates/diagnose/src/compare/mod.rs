@@ -8,8 +8,6 @@
 mod combine;
 mod count;
 mod numbers;
-#[cfg(test)]
-mod tests;
 
 use causeway_model::{Error, Result};
 use causeway_query::Answerer;

@@ -183,8 +183,12 @@ fn suspected_time(scene: &Scene) -> Window {
 }
 
 fn verdict(scene: &Scene, suspects: &[Suspect]) -> (Verdict, String) {
+    let symptom = match scene.broke {
+        Broke::Yes(_) => scene.statement.as_str(),
+        _ => "requests are neither slower nor failing more often, but logs or resources are not as before",
+    };
     match suspects.first().filter(|first| first.score >= CONVINCING_MIN) {
-        Some(first) => (Verdict::Cause, format!("{}; {}", first.title, scene.statement)),
-        None => (Verdict::NoConvincingCause, format!("no convincing cause; {}", scene.statement)),
+        Some(first) => (Verdict::Cause, format!("{}; {symptom}", first.title)),
+        None => (Verdict::NoConvincingCause, format!("no convincing cause; {symptom}")),
     }
 }

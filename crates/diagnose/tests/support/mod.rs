@@ -160,7 +160,7 @@ impl Ground {
                 Vec::new()
             } else {
                 let mut decoder = ReaderBuilder::new(schema).build_decoder().unwrap();
-                decoder.serialize(&[row.clone()]).unwrap();
+                decoder.serialize(std::slice::from_ref(&row)).unwrap();
                 decoder.flush().unwrap().unwrap().columns().to_vec()
             };
             let mut attributes = AttributeSetsBuilder::new();

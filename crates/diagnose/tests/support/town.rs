@@ -47,6 +47,8 @@ pub struct Town {
     pub innocent_deploy: Option<i64>,
     /// A flag on `till` that is turned at a time.
     pub flag_turned: Option<i64>,
+    /// Nanoseconds between requests, on average.
+    pub gap_ns: f64,
     /// When the fault ends.
     pub mended: i64,
 }
@@ -76,6 +78,7 @@ impl Town {
             skew: 0,
             innocent_deploy: None,
             flag_turned: None,
+            gap_ns: 250e6,
             mended: START + LENGTH_S * SECOND,
         }
     }
@@ -87,7 +90,7 @@ impl Town {
         while time < START + LENGTH_S * SECOND {
             self.request(time, &mut spans);
             let busy = self.fault == Fault::Busy && time >= START + ONSET_S * SECOND;
-            let mean = if busy { 125_000_000.0 } else { 250_000_000.0 };
+            let mean = if busy { self.gap_ns / 2.0 } else { self.gap_ns };
             time += (-(1.0 - self.rng.unit()).ln() * mean) as i64;
         }
         spans

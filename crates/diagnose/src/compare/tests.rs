@@ -1,1 +1,0 @@
-//! Does compare find what was put in?
