@@ -17,10 +17,15 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-query", 1, &["causeway-model"]),
     ("causeway-flags", 1, &["causeway-model"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),
-    ("causeway-api", 2, &["causeway-model", "causeway-ingest", "causeway-query", "causeway-flags"]),
+    ("causeway-diagnose", 2, &["causeway-model", "causeway-query"]),
+    (
+        "causeway-api",
+        3,
+        &["causeway-model", "causeway-ingest", "causeway-query", "causeway-flags", "causeway-diagnose"],
+    ),
     (
         "causeway",
-        3,
+        4,
         &[
             "causeway-model",
             "causeway-ingest",
@@ -28,12 +33,13 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-query",
             "causeway-flags",
             "causeway-engine",
+            "causeway-diagnose",
             "causeway-api",
         ],
     ),
     // It measures from outside; decoding alone is one of its two limits.
-    ("causeway-bench", 3, &["causeway-model", "causeway-ingest"]),
-    ("causeway-tests", 4, &[]),
+    ("causeway-bench", 4, &["causeway-model", "causeway-ingest"]),
+    ("causeway-tests", 5, &[]),
 ];
 
 /// The only room that may see DataFusion.

@@ -1,10 +1,11 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL over HTTP, changes, flags (OFREP), and what an operator asks of a
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, changes, flags (OFREP), and what an operator asks of a
 //! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
 //! neither store nor DataFusion.
 
 mod body;
 mod changes;
 mod desk;
+mod diagnose;
 mod errors;
 pub mod flags;
 mod json;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod diagnose;
 mod doubles;
 mod grpc;
 mod http;

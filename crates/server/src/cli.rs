@@ -6,6 +6,7 @@ use causeway_model::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Settings, SettingsSource};
+use crate::diagnose::{CompareArguments, SymptomArguments, ValidateArguments};
 
 /// Takes telemetry in over OTLP, keeps it in Parquet, answers SQL.
 #[derive(Debug, Parser)]
@@ -27,6 +28,16 @@ pub enum Command {
                             store could not be opened; 4 the answer is partial."
     )]
     Sql(SqlArguments),
+    /// What is wrong, since when, for whom, and what changed
+    Triage(SymptomArguments),
+    /// What do these spans or logs have in common that others don't
+    Compare(CompareArguments),
+    /// Where does the time go, where do errors begin
+    Where(SymptomArguments),
+    /// Why: changes and broken parts, for and against
+    Suspects(SymptomArguments),
+    /// Is it over since something was done about it
+    Validate(ValidateArguments),
     /// Tell of a change, or list them
     #[command(subcommand)]
     Change(crate::change::ChangeCommand),

@@ -4,6 +4,7 @@ mod change;
 mod cli;
 mod client;
 mod config;
+mod diagnose;
 mod flag;
 mod house;
 mod serve;
@@ -45,8 +46,13 @@ fn main() -> ExitCode {
             }
         }
         Command::Sql(arguments) => ended(runtime.block_on(sql::run(&arguments))),
-        Command::Change(command) => ended(runtime.block_on(change::run(&command)).map(|()| sql::Outcome::Complete)),
-        Command::Flag(command) => ended(runtime.block_on(flag::run(&command)).map(|()| sql::Outcome::Complete)),
+        Command::Change(command) => done(runtime.block_on(change::run(&command))),
+        Command::Flag(command) => done(runtime.block_on(flag::run(&command))),
+        Command::Triage(arguments) => done(runtime.block_on(diagnose::symptom("triage", &arguments))),
+        Command::Where(arguments) => done(runtime.block_on(diagnose::symptom("where", &arguments))),
+        Command::Suspects(arguments) => done(runtime.block_on(diagnose::symptom("suspects", &arguments))),
+        Command::Compare(arguments) => done(runtime.block_on(diagnose::compare(&arguments))),
+        Command::Validate(arguments) => done(runtime.block_on(diagnose::validate(&arguments))),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut std::io::stdout());
             ExitCode::SUCCESS
@@ -56,6 +62,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn done(result: Result<(), sql::Failure>) -> ExitCode {
+    ended(result.map(|()| sql::Outcome::Complete))
 }
 
 fn ended(result: Result<sql::Outcome, sql::Failure>) -> ExitCode {

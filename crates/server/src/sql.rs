@@ -186,7 +186,7 @@ fn reply_of(body: reqwest::Body) -> Reply {
 }
 
 /// Shows on a terminal that an answer takes its time.
-async fn with_progress<T>(work: impl Future<Output = T>) -> T {
+pub async fn with_progress<T>(work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     if !std::io::stderr().is_terminal() {
         return work.await;
@@ -226,7 +226,7 @@ async fn print(
 }
 
 /// Whether anyone still reads: `causeway sql … | head` is not an error.
-fn written(result: std::io::Result<()>) -> Result<bool, Failure> {
+pub fn written(result: std::io::Result<()>) -> Result<bool, Failure> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),

@@ -1,0 +1,3 @@
+//! Not yet.
+use std::path::Path;
+pub async fn run(_: &Path, _: bool) {}

@@ -1,0 +1,25 @@
+//! What broke, since when, for whom, where, and why? The debugging loop: one file a method. It asks through `Answerer` in
+//! SQL, counts what comes back, and knows nothing of any particular system: dimensions come from the data, with OpenTelemetry's
+//! semantic conventions as hints.
+//!
+//! [`triage`] (since when, for whom) -> [`compare`] (what the bad have in common) -> [`locate`] (where the time goes, where
+//! errors begin) -> [`suspects`] (why) -> [`validate`] (is it over). `docs/diagnosis.md` gives each method's source.
+
+mod ask;
+mod changes;
+pub mod compare;
+mod conventions;
+mod entries;
+mod keys;
+pub mod locate;
+pub mod onset;
+mod scene;
+mod statistics;
+pub mod suspects;
+mod traces;
+pub mod triage;
+mod types;
+pub mod validate;
+
+pub use changes::{Change, NearChange};
+pub use types::{Finding, How, Onset, Queried, Red, Signal, Symptom, Time, Window};

@@ -1,0 +1,436 @@
+//! What happened inside the requests? A sample of affected and of normal traces as trees, clocks made to agree, with the time that each span
+//! spent itself and on the critical path.
+//!
+//! Clocks: a child of another service that lies outside of its parent is moved into its middle (or to its begin, where it is longer),
+//! with all below it, as Jaeger does ("clock skew adjuster"); then each child is cut to its parent. Critical path: from the end of
+//! a span back to its begin, always into the child that ended last (Zhang et al., CRISP, USENIX ATC 2022).
+
+use std::collections::BTreeMap;
+
+use arrow::array::Array;
+use causeway_model::Result;
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::ask::{Inquiry, all_of, at, quoted};
+use crate::conventions::{FLAG_KEY, FLAG_VARIANTS, SYSTEMS, TARGETS, says_timeout};
+use crate::entries;
+use crate::scene::{Broke, Scene};
+use crate::types::{Signal, Window};
+
+/// Traces of each class that are looked at. 300: shares are then known to within 6 %.
+pub(crate) const TRACES_MAX: usize = 300;
+/// Spans of all of them. 400,000: 600 traces of some 700 spans.
+const SPANS_MAX: usize = 400_000;
+/// Spans of one trace that begin before their request by more than this are not looked for: clocks that differ by more are broken.
+const SKEW_NS: i64 = 60_000_000_000;
+/// Kinds of spans (OTLP).
+pub(crate) const CLIENT: i32 = 3;
+/// As above.
+pub(crate) const PRODUCER: i32 = 4;
+const SERVER: i32 = 2;
+const CONSUMER: i32 = 5;
+
+/// Which requests a trace stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Class {
+    /// From before the onset, not affected.
+    Normal,
+    /// From after the onset, affected.
+    Affected,
+    /// From after the onset, yet not affected.
+    Spared,
+}
+
+/// One span.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub id: [u8; 8],
+    pub parent_id: Option<[u8; 8]>,
+    pub service: u32,
+    pub name: u32,
+    pub kind: i32,
+    /// Where a client span goes, as far as its attributes tell.
+    pub target: Option<u32>,
+    /// What kind of thing it goes to.
+    pub system: Option<u32>,
+    pub start: i64,
+    pub end: i64,
+    pub failed: bool,
+    pub says_timeout: bool,
+    /// Flag and variant evaluated on it.
+    pub flag: Option<(u32, u32)>,
+    /// Values of the resource's dimensions, in the order of [`Traces::dimensions`].
+    pub resource: Vec<Option<u32>>,
+    /// Positions in the trace.
+    pub parent: Option<usize>,
+    pub children: Vec<usize>,
+    /// Nanoseconds in which none of its children ran.
+    pub self_ns: i64,
+    /// Nanoseconds of it on the critical path.
+    pub critical_ns: i64,
+    /// Whether it lies under the request.
+    pub inside: bool,
+    /// Nanoseconds that a child in another process goes on after this call ended.
+    pub overrun_ns: i64,
+}
+
+impl Node {
+    pub fn duration(&self) -> i64 {
+        (self.end - self.start).max(0)
+    }
+
+    /// Whether it calls someone else.
+    pub fn is_call(&self) -> bool {
+        matches!(self.kind, CLIENT | PRODUCER)
+    }
+}
+
+/// One request's trace.
+#[derive(Debug, Clone)]
+pub(crate) struct Trace {
+    pub id: [u8; 16],
+    pub class: Class,
+    /// Position of the request's span.
+    pub entry: usize,
+    pub nodes: Vec<Node>,
+}
+
+/// A sample of traces.
+#[derive(Debug, Default)]
+pub(crate) struct Traces {
+    pub traces: Vec<Trace>,
+    texts: Vec<String>,
+    places: HashMap<String, u32>,
+    /// Resource attributes that were read with the spans.
+    pub dimensions: Vec<String>,
+}
+
+/// A request that may be sampled.
+struct Request {
+    rank: u64,
+    trace: [u8; 16],
+    span: [u8; 8],
+}
+
+impl Traces {
+    pub fn text(&self, number: u32) -> &str {
+        self.texts.get(number as usize).map_or("", String::as_str)
+    }
+
+    fn intern(&mut self, text: &str) -> u32 {
+        if let Some(place) = self.places.get(text) {
+            return *place;
+        }
+        let place = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.texts.push(text.to_owned());
+        self.places.insert(text.to_owned(), place);
+        place
+    }
+
+    /// The traces of a class.
+    pub fn of(&self, class: Class) -> impl Iterator<Item = &Trace> {
+        self.traces.iter().filter(move |trace| trace.class == class)
+    }
+
+    /// Samples requests of the scene and loads their traces.
+    pub async fn load(inquiry: &Inquiry<'_>, scene: &Scene, dimensions: Vec<String>) -> Result<Self> {
+        let mut traces = Self { dimensions, ..Self::default() };
+        let sampled = sample(inquiry, scene).await?;
+        if sampled.is_empty() {
+            return Ok(traces);
+        }
+        let mut loaded = traces.spans(inquiry, scene, &sampled).await?;
+        for (class, request) in sampled {
+            let Some(nodes) = loaded.get_mut(&request.trace) else { continue };
+            let Some(entry) = nodes.iter().position(|node| node.id == request.span) else { continue };
+            let mut trace = Trace { id: request.trace, class, entry, nodes: nodes.clone() };
+            trace.link();
+            trace.align();
+            trace.measure();
+            traces.traces.push(trace);
+        }
+        Ok(traces)
+    }
+
+    /// The question for all spans of the sampled traces.
+    fn question(&self, scene: &Scene, sampled: &[(Class, Request)]) -> String {
+        let mut ids: Vec<String> = sampled.iter().map(|(_, request)| quoted(&hex(&request.trace))).collect();
+        ids.sort();
+        ids.dedup();
+        let mut columns: Vec<String> = [
+            "trace_id",
+            "span_id",
+            "parent_span_id",
+            "time",
+            "duration_ns",
+            "name",
+            "kind",
+            "status_code",
+            "service_name",
+            "status_message",
+        ]
+        .map(str::to_owned)
+        .into();
+        let keys = ["error.type", "exception.type", FLAG_KEY].iter().chain(FLAG_VARIANTS).chain(TARGETS).chain(SYSTEMS);
+        columns.extend(keys.map(|key| format!("attr({})", quoted(key))));
+        columns.extend(self.dimensions.iter().map(|key| format!("resource({})", quoted(key))));
+        let start = scene.baseline.start.0.min(scene.affected.start.0).saturating_sub(SKEW_NS);
+        let end = scene.baseline.end.0.max(scene.affected.end.0).saturating_add(SKEW_NS);
+        format!(
+            "SELECT {} FROM spans WHERE {} AND trace_id IN ({})",
+            columns.join(", "),
+            Window::new(start, end).condition(),
+            ids.join(", ")
+        )
+    }
+
+    async fn spans(
+        &mut self,
+        inquiry: &Inquiry<'_>,
+        scene: &Scene,
+        sampled: &[(Class, Request)],
+    ) -> Result<BTreeMap<[u8; 16], Vec<Node>>> {
+        let mut loaded: BTreeMap<[u8; 16], Vec<Node>> = BTreeMap::new();
+        let (variants, targets) = (13, 13 + FLAG_VARIANTS.len());
+        let systems = targets + TARGETS.len();
+        let resources = systems + SYSTEMS.len();
+        let (mut kept, mut left_out) = (0, 0);
+        let question = self.question(scene, sampled);
+        let dimensions = self.dimensions.len();
+        inquiry
+            .each(question, |rows| {
+                let (ids, spans, parents) = (rows.ids(0)?, rows.ids(1)?, rows.ids(2)?);
+                let (times, durations) = (rows.integers(3)?, rows.integers(4)?);
+                let (kinds, statuses) = (rows.integers(6)?, rows.integers(7)?);
+                let text = (0..resources + dimensions)
+                    .map(|column| if column == 5 || column >= 8 { rows.text(column).map(Some) } else { Ok(None) })
+                    .collect::<Result<Vec<_>>>()?;
+                for row in 0..rows.len() {
+                    if kept >= SPANS_MAX {
+                        left_out += 1;
+                        continue;
+                    }
+                    kept += 1;
+                    let read = |column: usize| text.get(column).and_then(Option::as_ref).and_then(|it| at(it, row));
+                    let first = |from: usize, count: usize| (from..from + count).find_map(&read);
+                    let flag = read(12)
+                        .map(|key| (self.intern(key), self.intern(first(variants, FLAG_VARIANTS.len()).unwrap_or(""))));
+                    let node = Node {
+                        id: spans.value(row).try_into().unwrap_or_default(),
+                        parent_id: (!parents.is_null(row)).then(|| parents.value(row).try_into().unwrap_or_default()),
+                        service: self.intern(read(8).unwrap_or("")),
+                        name: self.intern(read(5).unwrap_or("")),
+                        kind: i32::try_from(kinds.value(row)).unwrap_or(0),
+                        target: first(targets, TARGETS.len()).map(|it| self.intern(it)),
+                        system: first(systems, SYSTEMS.len()).map(|it| self.intern(it)),
+                        start: times.value(row),
+                        end: times.value(row).saturating_add(durations.value(row).max(0)),
+                        failed: statuses.value(row) == 2,
+                        says_timeout: (9..12).filter_map(&read).any(says_timeout),
+                        flag,
+                        resource: (resources..resources + dimensions)
+                            .map(|it| read(it).map(|it| self.intern(it)))
+                            .collect(),
+                        parent: None,
+                        children: Vec::new(),
+                        self_ns: 0,
+                        critical_ns: 0,
+                        inside: false,
+                        overrun_ns: 0,
+                    };
+                    loaded.entry(ids.value(row).try_into().unwrap_or_default()).or_default().push(node);
+                }
+                Ok(())
+            })
+            .await?;
+        if left_out > 0 {
+            inquiry.note(format!("{left_out} spans beyond {SPANS_MAX} were left out of the sampled traces"));
+        }
+        for nodes in loaded.values_mut() {
+            nodes.sort_by_key(|node| (node.start, node.id));
+        }
+        Ok(loaded)
+    }
+}
+
+/// Picks the requests whose trace id hashes lowest: the same ones each time, without favour.
+async fn sample(inquiry: &Inquiry<'_>, scene: &Scene) -> Result<Vec<(Class, Request)>> {
+    let mut requests: BTreeMap<Class, Vec<Request>> = BTreeMap::new();
+    let (baseline, affected) = (scene.baseline.condition(), scene.affected.condition());
+    let sql = format!(
+        "SELECT trace_id, span_id, time, coalesce({}, false) AS affected FROM spans WHERE (({baseline}) OR ({affected})) AND {}",
+        scene.affected_condition(),
+        all_of(&[entries::condition(&scene.symptom)]),
+    );
+    inquiry
+        .each(sql, |rows| {
+            let (traces, spans, times, affected) = (rows.ids(0)?, rows.ids(1)?, rows.integers(2)?, rows.booleans(3)?);
+            for row in 0..rows.len() {
+                let time = times.value(row);
+                let class = match (scene.affected.contains(time), affected.value(row)) {
+                    (true, true) => Class::Affected,
+                    (true, false) => Class::Spared,
+                    (false, false) => Class::Normal,
+                    // Bad before it began: neither normal nor part of the symptom.
+                    (false, true) => continue,
+                };
+                let trace = traces.value(row);
+                let request = Request {
+                    rank: xxh3_64(trace),
+                    trace: trace.try_into().unwrap_or_default(),
+                    span: spans.value(row).try_into().unwrap_or_default(),
+                };
+                requests.entry(class).or_default().push(request);
+            }
+            Ok(())
+        })
+        .await?;
+    if scene.broke == Broke::Nothing || matches!(scene.broke, Broke::Yes(Signal::Traffic)) {
+        // Without a change in time the slow are compared with the rest of the same time.
+        let spared = requests.remove(&Class::Spared).unwrap_or_default();
+        requests.entry(Class::Normal).or_default().extend(spared);
+    }
+    let mut sampled = Vec::new();
+    for (class, mut list) in requests {
+        if list.len() > TRACES_MAX {
+            inquiry.note(format!("{TRACES_MAX} of {} {} traces were looked at", list.len(), class.name()));
+        }
+        list.sort_unstable_by_key(|request| (request.rank, request.span));
+        list.truncate(TRACES_MAX);
+        sampled.extend(list.into_iter().map(|request| (class, request)));
+    }
+    Ok(sampled)
+}
+
+impl Class {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Affected => "affected",
+            Self::Spared => "spared",
+        }
+    }
+}
+
+impl Trace {
+    /// Finds each span's parent and what lies under the request. Cycles and lost parents are left where they are, outside.
+    fn link(&mut self) {
+        let places: HashMap<[u8; 8], usize> = self.nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect();
+        for at in 0..self.nodes.len() {
+            let parent =
+                self.nodes[at].parent_id.and_then(|id| places.get(&id)).copied().filter(|parent| *parent != at);
+            self.nodes[at].parent = parent;
+            if let Some(parent) = parent.filter(|_| at != self.entry) {
+                self.nodes[parent].children.push(at);
+            }
+        }
+        for at in self.below() {
+            self.nodes[at].inside = true;
+        }
+    }
+
+    /// The request's span and all below it, parents first.
+    pub fn below(&self) -> Vec<usize> {
+        let mut order = vec![self.entry];
+        let mut seen = vec![false; self.nodes.len()];
+        seen[self.entry] = true;
+        let mut next = 0;
+        while let Some(at) = order.get(next).copied() {
+            next += 1;
+            for child in &self.nodes[at].children {
+                if !std::mem::replace(&mut seen[*child], true) {
+                    order.push(*child);
+                }
+            }
+        }
+        order
+    }
+
+    /// Makes clocks agree, notes who goes on after its caller has left, and cuts children to their parents.
+    fn align(&mut self) {
+        let mut shifts = vec![0_i64; self.nodes.len()];
+        for at in self.below() {
+            let shift = shifts[at];
+            let node = &mut self.nodes[at];
+            (node.start, node.end) = (node.start.saturating_add(shift), node.end.saturating_add(shift));
+            let (start, end, service) = (node.start, node.end, node.service);
+            for child in node.children.clone() {
+                let other = &self.nodes[child];
+                let (begin, finish) = (other.start.saturating_add(shift), other.end.saturating_add(shift));
+                let skew = if other.service == service {
+                    0
+                } else if finish - begin > end - start {
+                    (start - begin).max(0)
+                } else if begin < start || finish > end {
+                    start + ((end - start) - (finish - begin)) / 2 - begin
+                } else {
+                    0
+                };
+                shifts[child] = shift.saturating_add(skew);
+            }
+        }
+        for at in self.below() {
+            let (start, end, call) = (self.nodes[at].start, self.nodes[at].end, self.nodes[at].is_call());
+            for child in self.nodes[at].children.clone() {
+                let other = &mut self.nodes[child];
+                let overrun = if call && other.kind == SERVER { (other.end - end).max(0) } else { 0 };
+                other.start = other.start.clamp(start, end.max(start));
+                other.end = other.end.clamp(other.start, end.max(other.start));
+                self.nodes[at].overrun_ns = self.nodes[at].overrun_ns.max(overrun);
+            }
+        }
+    }
+
+    /// Self times and the critical path.
+    fn measure(&mut self) {
+        let order = self.below();
+        for at in &order {
+            let mut intervals: Vec<(i64, i64)> = self.nodes[*at]
+                .children
+                .iter()
+                .map(|child| (self.nodes[*child].start, self.nodes[*child].end))
+                .collect();
+            intervals.sort_unstable();
+            let (mut covered, mut until) = (0, self.nodes[*at].start);
+            for (start, end) in intervals {
+                covered += (end - start.max(until)).max(0);
+                until = until.max(end);
+            }
+            self.nodes[*at].self_ns = self.nodes[*at].duration() - covered;
+        }
+        let mut on_path = vec![(self.entry, self.nodes[self.entry].end)];
+        while let Some((at, until)) = on_path.pop() {
+            let mut children: Vec<usize> =
+                self.nodes[at].children.iter().copied().filter(|it| self.nodes[*it].kind != CONSUMER).collect();
+            children.sort_unstable_by_key(|child| std::cmp::Reverse((self.nodes[*child].end, *child)));
+            let mut time = until;
+            let mut own = 0;
+            for child in children {
+                let (start, end) = (self.nodes[child].start, self.nodes[child].end);
+                if end <= time && end > start {
+                    own += time - end;
+                    on_path.push((child, end));
+                    time = start;
+                }
+            }
+            self.nodes[at].critical_ns = own + (time - self.nodes[at].start).max(0);
+        }
+    }
+
+    /// The service that answers a call, where it sends spans.
+    pub fn callee(&self, at: usize) -> Option<u32> {
+        let node = &self.nodes[at];
+        node.children.iter().map(|child| self.nodes[*child].service).find(|it| *it != node.service)
+    }
+
+    /// Whether a failure begins at this span: it failed, and none below it did.
+    pub fn is_error_origin(&self, at: usize) -> bool {
+        self.nodes[at].failed && !self.nodes[at].children.iter().any(|child| self.nodes[*child].failed)
+    }
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

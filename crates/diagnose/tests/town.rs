@@ -1,0 +1,254 @@
+//! Does the loop find what broke? A small system with names from a seed, broken in known ways, through a real store and engine.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod support;
+#[path = "support/town.rs"]
+mod town;
+
+use causeway_diagnose::compare::{Comparison, Population, compare};
+use causeway_diagnose::locate::{Pattern, locate};
+use causeway_diagnose::suspects::{Kind, Mitigation, Suspected, Verdict, suspects};
+use causeway_diagnose::triage::{Triage, triage};
+use causeway_diagnose::validate::{Claim, Outcome, validate};
+use causeway_diagnose::{Signal, Symptom, Time, Window};
+use support::{Ground, LogRow, Sample, text};
+use town::{Fault, LENGTH_S, ONSET_S, SECOND, START, Town};
+
+const SEEDS: std::ops::Range<u64> = 1..4;
+
+fn at(seconds: i64) -> Time {
+    Time(START + seconds * SECOND)
+}
+
+fn symptom() -> Symptom {
+    Symptom {
+        signal: Signal::Auto,
+        service: None,
+        operation: None,
+        filter: None,
+        start: at(600),
+        end: at(LENGTH_S),
+        baseline: None,
+    }
+}
+
+async fn broken(town: &mut Town) -> Ground {
+    let ground = Ground::new().await;
+    ground.spans(town.spans()).await;
+    ground.store.flush().await.unwrap();
+    ground
+}
+
+fn first(found: &Suspected) -> (Kind, &str) {
+    let suspect = found.suspects.first().unwrap_or_else(|| panic!("{}", told(found)));
+    (suspect.kind, suspect.entity.as_str())
+}
+
+/// The ranking without the queries, for messages.
+fn told(found: &Suspected) -> String {
+    let line = |it: &causeway_diagnose::suspects::Suspect| {
+        format!(
+            "\n  {:.3} {:?} {} {:?} {:?}",
+            it.score,
+            it.kind,
+            it.title,
+            it.supporting.iter().map(|it| &it.statement).collect::<Vec<_>>(),
+            it.against.iter().map(|it| &it.statement).collect::<Vec<_>>()
+        )
+    };
+    format!("{}{}", found.statement, found.suspects.iter().map(line).collect::<String>())
+}
+
+fn assert_onset(found: &Triage) {
+    let onset = found.onset.unwrap_or_else(|| panic!("{}", found.symptom.statement));
+    let off_s = (onset.time.0 - at(ONSET_S).0) / SECOND;
+    assert!(off_s.abs() <= 5, "{off_s} s: {}", found.symptom.statement);
+    assert!(onset.earliest <= onset.time && onset.time <= onset.latest);
+    assert!((onset.latest.0 - onset.earliest.0) <= 60 * SECOND, "{onset:?}");
+}
+
+#[tokio::test]
+async fn a_slow_provider_is_found_and_the_callers_are_not_accused() {
+    for seed in SEEDS {
+        let mut town = Town::new(seed, Fault::ProviderSlow);
+        let ground = broken(&mut town).await;
+        let found = triage(&*ground.engine, &symptom()).await.unwrap();
+        assert_onset(&found);
+        assert!(found.ongoing);
+        assert_eq!(found.symptom.service.as_deref(), Some(town.front.as_str()));
+        let steps = locate(&*ground.engine, &symptom()).await.unwrap().steps;
+        let worst = &steps[0];
+        assert!(worst.dependency && worst.target.as_deref() == Some(town.provider.as_str()), "{worst:#?}");
+        assert!(worst.share_of_delta > 0.9 && worst.patterns.contains(&Pattern::Retry), "{worst:#?}");
+        let found = suspects(&*ground.engine, &symptom()).await.unwrap();
+        assert_eq!(
+            (found.verdict, first(&found)),
+            (Verdict::Cause, (Kind::Dependency, town.provider.as_str())),
+            "{}",
+            told(&found)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failing_provider_is_the_cause_and_an_innocent_deploy_is_not() {
+    for seed in SEEDS {
+        let mut town = Town::new(seed, Fault::ProviderFails);
+        let ground = broken(&mut town).await;
+        let stock = town.stock.clone();
+        ground.change(at(ONSET_S - 20).0, "version", &stock, "1.8", "1.9").await;
+        ground.change(at(ONSET_S - 60).0, "config", &town.desk, "a", "b").await;
+        let found = triage(&*ground.engine, &symptom()).await.unwrap();
+        assert_eq!(found.symptom.signal, Signal::Errors);
+        assert_onset(&found);
+        assert!(found.changes.iter().filter(|change| change.near).count() >= 2);
+        let found = suspects(&*ground.engine, &symptom()).await.unwrap();
+        assert_eq!(first(&found), (Kind::Dependency, town.provider.as_str()), "{}", told(&found));
+        let accused = found.suspects.iter().find(|it| it.entity == stock).unwrap();
+        assert!(accused.score < 0.1 && !accused.against.is_empty(), "{accused:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_turned_flag_is_the_cause_and_can_be_turned_back() {
+    for seed in SEEDS {
+        let mut town = Town::new(seed, Fault::ProviderSlow);
+        town.flag_turned = Some(at(ONSET_S - 120).0);
+        let ground = broken(&mut town).await;
+        ground.change(at(ONSET_S - 120).0, "flag", &town.flag.clone(), "on", "off").await;
+        ground.change(at(ONSET_S - 30).0, "version", &town.stock.clone(), "1.8", "1.8.1").await;
+        let found = suspects(&*ground.engine, &symptom()).await.unwrap();
+        assert_eq!(first(&found), (Kind::Change, town.flag.as_str()), "{}", told(&found));
+        let undo = Mitigation::Flag { flag: town.flag.clone(), variant: Some("on".to_owned()), state: None };
+        assert_eq!(found.suspects[0].mitigation, Some(undo));
+        assert_eq!(first(&found).1, town.flag);
+    }
+}
+
+#[tokio::test]
+async fn a_deploy_with_many_queries_is_found_in_its_region() {
+    for seed in SEEDS {
+        let mut town = Town::new(seed, Fault::ManyQueries);
+        let ground = broken(&mut town).await;
+        let found = triage(&*ground.engine, &symptom()).await.unwrap();
+        assert_onset(&found);
+        let region = &town.regions[1];
+        let named = found.findings.iter().any(|finding| finding.statement.contains(region.as_str()));
+        assert!(named, "{:#?}", found.findings);
+        let steps = locate(&*ground.engine, &symptom()).await.unwrap().steps;
+        assert!(steps.iter().any(|step| step.patterns.contains(&Pattern::NPlusOne)), "{steps:#?}");
+        let found = suspects(&*ground.engine, &symptom()).await.unwrap();
+        assert_eq!(first(&found), (Kind::Change, town.stock.as_str()), "{}", told(&found));
+        assert!(matches!(&found.suspects[0].mitigation, Some(Mitigation::Rollback { to, .. }) if to == "1.8"));
+    }
+}
+
+#[tokio::test]
+async fn one_bad_instance_is_named() {
+    for seed in SEEDS {
+        let mut town = Town::new(seed, Fault::BadInstance);
+        let ground = broken(&mut town).await;
+        let found = suspects(&*ground.engine, &symptom()).await.unwrap();
+        assert_eq!(first(&found), (Kind::Instance, format!("{}-2", town.stock).as_str()), "{}", told(&found));
+    }
+}
+
+#[tokio::test]
+async fn more_requests_alone_are_no_breakage_and_quiet_is_quiet() {
+    for seed in SEEDS {
+        for fault in [Fault::None, Fault::Busy] {
+            let mut town = Town::new(seed, fault);
+            let ground = broken(&mut town).await;
+            ground.change(at(ONSET_S - 20).0, "version", &town.stock.clone(), "1.8", "1.9").await;
+            let found = suspects(&*ground.engine, &symptom()).await.unwrap();
+            assert_eq!((found.verdict, found.suspects.len()), (Verdict::NothingBroken, 0), "{}", found.statement);
+            let found = triage(&*ground.engine, &symptom()).await.unwrap();
+            assert_eq!(found.onset.is_some(), fault == Fault::Busy, "{}", found.symptom.statement);
+        }
+    }
+}
+
+#[tokio::test]
+async fn clocks_five_seconds_apart_change_nothing() {
+    let mut town = Town::new(9, Fault::ProviderSlow);
+    town.skew = 5 * SECOND;
+    let ground = broken(&mut town).await;
+    let steps = locate(&*ground.engine, &symptom()).await.unwrap().steps;
+    assert_eq!(steps[0].target.as_deref(), Some(town.provider.as_str()));
+    assert!(steps[0].share_of_delta > 0.9, "{:#?}", steps[0]);
+}
+
+#[tokio::test]
+async fn a_mitigation_is_judged_by_what_came_after() {
+    let mut town = Town::new(5, Fault::ProviderSlow);
+    town.mended = at(1_050).0;
+    let ground = broken(&mut town).await;
+    let judged = |mitigated: i64, end: i64| {
+        let claim = Claim { symptom: Symptom { end: at(end), ..symptom() }, mitigated_at: at(mitigated) };
+        let engine = ground.engine.clone();
+        async move { validate(&*engine, &claim).await.unwrap().verdict }
+    };
+    assert_eq!(judged(1_050, LENGTH_S).await, Outcome::Fixed);
+    assert_eq!(judged(980, 1_040).await, Outcome::NoEffect);
+    assert_eq!(judged(1_050, 1_055).await, Outcome::TooEarly);
+}
+
+#[tokio::test]
+async fn compare_tells_the_slow_from_the_rest() {
+    let mut town = Town::new(3, Fault::ManyQueries);
+    let ground = broken(&mut town).await;
+    let window = |filter: &str| Population { filter: Some(filter.to_owned()), start: at(ONSET_S), end: at(LENGTH_S) };
+    let operation = town.operation.clone();
+    let asked = Comparison {
+        table: "spans".to_owned(),
+        selection: window(&format!("service_name = '{}' AND name = 'reserve' AND duration_ns > 1e8", town.stock)),
+        baseline: window(&format!("service_name = '{}' AND name = 'reserve' AND duration_ns <= 1e8", town.stock)),
+        limit: None,
+    };
+    let found = compare(&*ground.engine, &asked).await.unwrap();
+    let strongest = &found.findings[0];
+    let names: Vec<&str> = strongest.attributes.iter().chain(&strongest.synonyms).map(|it| it.key.as_str()).collect();
+    // Version and region stand on the same rows here, so that one finding says both.
+    assert!(names.contains(&"cloud.region") && names.contains(&"service.version"), "{strongest:#?}");
+    assert_eq!(
+        strongest.attributes[0].value.as_str(),
+        if strongest.attributes[0].key == "cloud.region" { town.regions[1].as_str() } else { "1.9" }
+    );
+    assert!(strongest.q_value < 1e-6 && strongest.selection_share > 0.99 && operation.starts_with("POST"));
+    assert!(found.how.exact, "{:?}", found.how.notes);
+    assert!(found.numbers.iter().all(|it| it.key != "duration_ns"), "it was chosen by that: {:?}", found.numbers);
+}
+
+#[tokio::test]
+async fn logs_and_full_resources_are_heard_when_requests_say_nothing() {
+    let mut town = Town::new(8, Fault::None);
+    let ground = broken(&mut town).await;
+    let known = Window { start: at(0), end: at(600) };
+    let asked = Symptom { start: at(ONSET_S), baseline: Some(known), ..symptom() };
+    let line = |second: i64, severity: i32, body: String| LogRow {
+        resource: vec![text("service.name", town.till.clone())],
+        time: at(second).0,
+        severity,
+        body,
+        ..LogRow::default()
+    };
+    ground.logs((0..LENGTH_S).map(|second| line(second, 9, format!("paid {second}"))).collect()).await;
+    let quiet = suspects(&*ground.engine, &asked).await.unwrap();
+    assert_eq!(quiet.verdict, Verdict::NothingBroken, "{}", told(&quiet));
+    ground
+        .logs((ONSET_S..LENGTH_S).map(|second| line(second, 17, format!("card {second} was refused"))).collect())
+        .await;
+    let found = suspects(&*ground.engine, &asked).await.unwrap();
+    assert_eq!(first(&found), (Kind::Service, town.till.as_str()), "{}", told(&found));
+    let full = |second: i64| Sample {
+        resource: vec![text("service.name", town.stock.clone())],
+        name: "container.cpu.limit_utilization".to_owned(),
+        time: at(second).0,
+        value: if second >= ONSET_S { 0.97 } else { 0.2 },
+        ..Sample::default()
+    };
+    ground.samples((0..LENGTH_S / 60).map(|minute| full(minute * 60)).collect()).await;
+    let found = suspects(&*ground.engine, &asked).await.unwrap();
+    assert_eq!(first(&found), (Kind::Service, town.stock.as_str()), "{}", told(&found));
+}
