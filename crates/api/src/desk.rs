@@ -10,7 +10,7 @@ use causeway_query::Answerer;
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
-use crate::{observe, operator, otlp, sql};
+use crate::{observe, operator, otlp, sql, ui};
 
 /// Limits of what clients may send.
 #[derive(Debug, Clone)]
@@ -64,9 +64,10 @@ impl Desk {
         Arc::new(Self { intake, answerer, vitals, clock, requests: RequestStats::default() })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, and the operator's pages.
+    /// Everything: OTLP over HTTP and gRPC, SQL, the operator's pages and the screens.
     pub fn all(self: &Arc<Self>) -> Router {
-        let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
+        let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes());
+        let routes = routes.merge(operator::routes()).merge(ui::routes());
         self.finish(routes.fallback(operator::not_found))
     }
 

@@ -115,6 +115,12 @@ fn route_of(path: &str) -> &'static str {
         "/healthz",
         "/readyz",
         "/metrics",
+        "/traces",
+        "/logs",
+        "/compare",
+        "/investigate",
+        "/flags",
+        "/sql",
     ];
     ROUTES.iter().find(|route| **route == path).copied().unwrap_or("other")
 }

@@ -1,0 +1,1 @@
+export function Investigation() { return null }

@@ -1,0 +1,1 @@
+export function Sql() { return null }
