@@ -44,7 +44,7 @@ export function share(value: number | null | undefined): string {
 
 export function rate(perSecond: number | null | undefined): string {
   if (perSecond === null || perSecond === undefined || !Number.isFinite(perSecond)) return '–'
-  return `${short(perSecond)}/s`
+  return perSecond > 0 && perSecond < 0.01 ? '<0.01/s' : `${short(perSecond)}/s`
 }
 
 export function bytes(value: number): string {

@@ -9,7 +9,7 @@ test('text stays inside its literal', () => {
 })
 
 test('conditions hold for missing values too', () => {
-  expect(filterSql({ field: 'service_name', op: '!=', value: 'web' })).toBe("service_name IS DISTINCT FROM 'web'")
+  expect(filterSql({ field: 'service_name', op: '!=', value: 'web' })).toBe("(service_name IS DISTINCT FROM 'web')")
   expect(filterSql({ field: 'attr:region', op: '=', value: null })).toBe("attr('region') IS NULL")
   expect(filterSql({ field: 'severity_number', op: '=', value: '17' })).toBe('severity_number = 17')
 })
@@ -19,7 +19,7 @@ test('the search box reads words, phrases, expressions and pairs', () => {
   expect(searchSql('timeout payment')).toBe("has_token(body, 'timeout') AND has_token(body, 'payment')")
   expect(searchSql('"50% off" 10.0.0.1')).toBe("body LIKE '%50\\% off%' AND body LIKE '%10.0.0.1%'")
   expect(searchSql('/time(d)? out\\/in/i')).toBe("body ~* 'time(d)? out\\/in'")
-  expect(searchSql('service=cart event!=x')).toBe("service_name = 'cart' AND attr('event') IS DISTINCT FROM 'x'")
+  expect(searchSql('service=cart event!=x')).toBe("service_name = 'cart' AND (attr('event') IS DISTINCT FROM 'x')")
   expect(searchSql('-debug')).toBe("NOT coalesce(has_token(body, 'debug'), FALSE)")
 })
 

@@ -27,9 +27,10 @@ export const fieldLabel = (field: string) => field.replace(/^(attr|resource|scop
 
 export function filterSql({ field, op, value }: Filter): string {
   const left = fieldSql(field)
+  // In parentheses, since the parser would take a following AND into what it is distinct from.
   if (value === null) return `${left} IS ${op === '=' ? '' : 'NOT '}NULL`
   const right = NUMBERS.has(field) && /^\d+$/.test(value) ? value : literal(value)
-  return op === '=' ? `${left} = ${right}` : `${left} IS DISTINCT FROM ${right}`
+  return op === '=' ? `${left} = ${right}` : `(${left} IS DISTINCT FROM ${right})`
 }
 
 /** Filters travel in the URL as `f=["field","=","value"]`. */

@@ -126,7 +126,7 @@ function options(props: ChartProps, width: number, tip: HTMLElement): uPlot.Opti
   return {
     width,
     height: props.height ?? 150,
-    padding: [10, 6, 0, 0],
+    padding: [10, 22, 0, 0],
     legend: { show: false },
     cursor: { points: { show: false }, drag: { x: true, y: false, setScale: false } },
     scales: {
@@ -135,7 +135,7 @@ function options(props: ChartProps, width: number, tip: HTMLElement): uPlot.Opti
     },
     axes: [
       { ...axis, size: 24, space: 80, values: (_plot, splits) => splits.map((split) => axisTime(split * 1000, props.range)) },
-      { ...axis, size: 54, space: 32, values: (_plot, splits) => splits.map((split) => props.format(split)) },
+      { ...axis, size: 46, space: 32, values: (_plot, splits) => splits.map((split) => props.format(split)) },
     ],
     series: [
       {},

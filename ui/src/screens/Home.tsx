@@ -1,1 +1,173 @@
-export function Home() { return null }
+// How is everything? Services with their rates, errors and durations, worst first; what is wrong; what changed.
+import { useEffect, useMemo, useState } from 'react'
+import { count, duration, plural, rate, share } from '../format'
+import { Spark, buckets, changeText } from '../parts/Chart'
+import { useChanges } from '../parts/changes'
+import { Failed, Panel, Skeleton, knownBy } from '../parts/Panel'
+import { Link } from '../shell/Shell'
+import { ENTRY, all, timeSql } from '../sql'
+import { type Range, bucketSeconds, clock, exact, rfc3339 } from '../time'
+import { go, setParams, urlTo, usePlace } from '../url'
+import { refresh, useEvery, useRange, useRows } from '../use'
+import { Empty } from './Empty'
+import { OWN } from './own'
+import { type Service, type Wrong, recentStart, whatIsWrong } from './wrong'
+
+const SPARK_BUCKETS = 40
+const REFRESH_MS = 10_000
+
+export function Home() {
+  const ledger = useRows<{ stored: number | null }>(`SELECT sum(stored) AS stored FROM ledger WHERE sender <> 'causeway-self'`)
+  const [started, setStarted] = useState(false)
+  const stored = ledger.rows?.[0]?.stored ?? 0
+  useEffect(() => {
+    if (stored > 0) setStarted(true)
+  }, [stored])
+  if (ledger.error && !started) return <Failed error={ledger.error} />
+  if (!ledger.rows && !started) return <Skeleton rows={10} height={24} />
+  return started ? <Services /> : <Empty arrived={() => { refresh(); setStarted(true) }} />
+}
+
+function Services() {
+  const { params } = usePlace()
+  const range = useRange()
+  const own = params.get('own') === '1'
+  useEvery(REFRESH_MS, refresh, range.relative)
+  const recent = recentStart(range)
+  const entry = all(ENTRY, !own && OWN)
+  const [isRecent, isBefore] = [`time >= '${rfc3339(recent)}'`, `time < '${rfc3339(recent)}'`]
+  const totals = useRows<Service>(
+    `SELECT service_name AS service, count(*) AS requests, count(*) FILTER (WHERE status_code = 2) AS errors,
+  approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ns) AS p95_ns,
+  count(*) FILTER (WHERE ${isRecent}) AS recent_requests, count(*) FILTER (WHERE ${isRecent} AND status_code = 2) AS recent_errors,
+  approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY CASE WHEN ${isRecent} THEN duration_ns END) AS recent_p95_ns,
+  approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY CASE WHEN ${isBefore} THEN duration_ns END) AS before_p95_ns
+FROM spans WHERE ${all(timeSql(range), entry)} GROUP BY 1`,
+    { partial: true },
+  )
+  const wrong = useMemo(() => whatIsWrong(totals.rows ?? [], range), [totals.rows, range])
+  return (
+    <div className="home">
+      <div className="stack">
+        <WhatIsWrong wrong={wrong} range={range} totals={totals} />
+        <ServiceTable services={totals} wrong={wrong} range={range} entry={entry} own={own} />
+      </div>
+      <WhatChanged range={range} />
+    </div>
+  )
+}
+
+type Totals = ReturnType<typeof useRows<Service>>
+
+function WhatIsWrong({ wrong, range, totals }: { wrong: Wrong[]; range: Range; totals: Totals }) {
+  const recent = recentStart(range)
+  const window = `last ${duration((range.end - recent) * 1e6)} against the ${duration((recent - range.start) * 1e6)} before`
+  return (
+    <Panel title="What is wrong" actions={<span className="dim">{window}</span>} known={knownBy(totals.data)} busy={totals.busy} flush>
+      {totals.error ? <Failed error={totals.error} /> : !totals.rows ? <div className="notice"><Skeleton rows={2} /></div> : wrong.length === 0 ? (
+        <p className="notice">{totals.rows.length === 0 ? 'No request was seen in this window.' : 'Nothing that stands out: rates, errors and durations are as they were.'}</p>
+      ) : (
+        <ul className="wrong">
+          {wrong.slice(0, 6).map((item) => (
+            <li key={`${item.service}${item.signal}`}>
+              <span className={item.signal === 'traffic' ? 'tag warn' : 'tag error'}>{item.signal}</span>
+              <span className="grow"><b>{item.service ?? '(no service)'}</b> {item.statement}</span>
+              <Link className="button small" to={urlTo('/investigate', { service: item.service, signal: item.signal })}>Investigate</Link>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Panel>
+  )
+}
+
+interface Bucket {
+  service: string | null
+  bucket: string
+  requests: number
+  errors: number
+  p95_ns: number | null
+}
+
+function ServiceTable({ services, wrong, range, entry, own }: { services: Totals; wrong: Wrong[]; range: Range; entry: string; own: boolean }) {
+  const seconds = bucketSeconds(range, SPARK_BUCKETS)
+  const { rows, data } = useRows<Bucket>(
+    `SELECT service_name AS service, date_bin(INTERVAL '${seconds} seconds', time) AS bucket, count(*) AS requests,
+  count(*) FILTER (WHERE status_code = 2) AS errors, approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ns) AS p95_ns
+FROM spans WHERE ${all(timeSql(range), entry)} GROUP BY 1, 2`,
+    { partial: true },
+  )
+  const times = useMemo(() => buckets(range, seconds), [range, seconds])
+  const lines = useMemo(() => sparkLines(rows ?? [], times), [rows, times])
+  const score = (service: Service) => wrong.filter((item) => item.service === service.service).reduce((most, { score }) => Math.max(most, score), 0)
+  const sorted = (services.rows ?? []).toSorted((left, right) => score(right) - score(left) || right.errors / right.requests - left.errors / left.requests || right.requests - left.requests)
+  const toggle = <label className="check soft"><input type="checkbox" checked={own} onChange={(event) => setParams({ own: event.target.checked ? '1' : null })} />Causeway’s own</label>
+  return (
+    <Panel title="Services" actions={<><span className="dim">{services.rows ? `${count(services.rows.length)}, worst first` : ''}</span>{toggle}</>} known={knownBy(data)} flush>
+      {!services.rows ? <div className="notice"><Skeleton rows={6} height={26} /></div> : services.rows.length === 0 ? (
+        <p className="notice">No spans in this window. <Link to={urlTo('/logs')}>Logs</Link> may be there.</p>
+      ) : (
+        <table className="table">
+          <thead><tr><th>Service</th><th className="num fit">Requests</th><th>&nbsp;</th><th className="num fit">Errors</th><th>&nbsp;</th><th className="num fit">p95</th><th>&nbsp;</th><th className="fit"><span className="visually-hidden">Go to</span></th></tr></thead>
+          <tbody>{sorted.map((service) => <ServiceRow key={service.service ?? ''} service={service} wrong={wrong.filter((item) => item.service === service.service)} range={range} lines={lines.get(service.service)} />)}</tbody>
+        </table>
+      )}
+    </Panel>
+  )
+}
+
+interface SparkLines {
+  requests: number[]
+  errors: number[]
+  p95: (number | null)[]
+}
+
+function sparkLines(rows: Bucket[], times: number[]): Map<string | null, SparkLines> {
+  const position = new Map(times.map((time, index) => [time, index]))
+  const lines = new Map<string | null, SparkLines>()
+  for (const row of rows) {
+    const line = lines.get(row.service) ?? { requests: times.map(() => 0), errors: times.map(() => 0), p95: times.map(() => null) }
+    lines.set(row.service, line)
+    const index = position.get(exact(row.bucket).ms)
+    if (index === undefined) continue
+    line.requests[index] = row.requests
+    line.errors[index] = row.errors
+    line.p95[index] = row.p95_ns
+  }
+  return lines
+}
+
+function ServiceRow({ service, wrong, range, lines }: { service: Service; wrong: Wrong[]; range: Range; lines: SparkLines | undefined }) {
+  const url = urlTo('/traces', { service: service.service })
+  const bad = (signal: Wrong['signal']) => wrong.some((item) => item.signal === signal)
+  const name = service.service ?? '(no service)'
+  return (
+    <tr className="link" onClick={(event) => (event.target as Element).closest('a') || go(url)}>
+      <td><Link className="cover" to={url}>{name}</Link></td>
+      <td className="num fit">{rate((service.requests * 1000) / (range.end - range.start))}</td>
+      <td><Spark values={lines?.requests ?? []} bad={bad('traffic')} label={`Requests of ${name} over time`} /></td>
+      <td className={bad('errors') ? 'num fit error' : service.errors ? 'num fit' : 'num fit dim'}>{share(service.errors / service.requests)}</td>
+      <td><Spark values={lines?.errors ?? []} bad={bad('errors')} label={`Errors of ${name} over time`} /></td>
+      <td className={bad('latency') ? 'num fit error' : 'num fit'}>{duration(service.recent_p95_ns ?? service.p95_ns)}</td>
+      <td><Spark values={lines?.p95 ?? []} bad={bad('latency')} label={`95th percentile of ${name} over time`} /></td>
+      <td className="fit"><Link className="button quiet small" to={urlTo('/logs', { service: service.service })}>Logs</Link></td>
+    </tr>
+  )
+}
+
+function WhatChanged({ range }: { range: Range }) {
+  const { rows, data, error, busy } = useChanges(range)
+  return (
+    <Panel title="What changed" actions={<span className="dim">{rows ? plural(rows.length, 'change') : ''}</span>} known={knownBy(data)} busy={busy} flush>
+      {error ? <Failed error={error} /> : !rows ? <div className="notice"><Skeleton rows={3} /></div> : rows.length === 0 ? (
+        <p className="notice">No change was seen in this window. Versions that move in the telemetry, edits of flags and <span className="mono">POST /api/v1/changes</span> appear here.</p>
+      ) : (
+        <ol className="changes">
+          {rows.slice(0, 30).map((change, index) => (
+            <li key={index}><span className="mono dim">{clock(Date.parse(change.time))}</span><span className="wrap-any">{changeText(change)}{change.actor && <span className="dim"> by {change.actor}</span>}</span></li>
+          ))}
+        </ol>
+      )}
+    </Panel>
+  )
+}

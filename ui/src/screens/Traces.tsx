@@ -10,6 +10,7 @@ import { ENTRY, all, filterSql, literal, timeSql } from '../sql'
 import { type Range, bucketSeconds, clock, exact, rfc3339 } from '../time'
 import { go, setParams, urlTo, usePlace } from '../url'
 import { useRange, useRows } from '../use'
+import { OWN } from './own'
 
 /** Columns of the map: about one for each 8 pixels. */
 const MAP_BUCKETS = 120
@@ -22,12 +23,13 @@ export interface Search {
   min: string
   errors: boolean
   every: boolean
+  own: boolean
   predicate: string
 }
 
 function searchOf(params: URLSearchParams): Search {
   const get = (name: string) => params.get(name) ?? ''
-  return { service: get('service'), operation: get('operation'), min: get('min'), errors: get('errors') === '1', every: get('spans') === 'all', predicate: get('q') }
+  return { service: get('service'), operation: get('operation'), min: get('min'), errors: get('errors') === '1', every: get('spans') === 'all', own: get('own') === '1', predicate: get('q') }
 }
 
 /** The search as a predicate over spans, without the window. */
@@ -39,6 +41,7 @@ function searchPredicate(search: Search, filters: string[]): string {
     least !== null && `duration_ns >= ${least}`,
     search.errors && 'status_code = 2',
     !search.every && ENTRY,
+    !search.own && !search.service && OWN,
     ...filters,
     search.predicate && `(${search.predicate})`,
   )
@@ -97,6 +100,7 @@ function SearchBar({ search, range }: { search: Search; range: Range }) {
       <Typed label="SQL predicate" value={search.predicate} param="q" placeholder="attr('http.route') = '/cart'" grow searchKey />
       <div className="row">
         <label className="check"><input type="checkbox" checked={search.errors} onChange={(event) => setParams({ errors: event.target.checked ? '1' : null })} />Errors only</label>
+        {!search.service && <label className="check"><input type="checkbox" checked={search.own} onChange={(event) => setParams({ own: event.target.checked ? '1' : null })} />Causeway’s own</label>}
         <div className="segments" role="group" aria-label="Which spans">
           <button type="button" aria-pressed={!search.every} onClick={() => setParams({ spans: null })} title="Spans at which a request enters a service">Requests</button>
           <button type="button" aria-pressed={search.every} onClick={() => setParams({ spans: 'all' })}>All spans</button>

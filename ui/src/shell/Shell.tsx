@@ -85,7 +85,7 @@ export function Shell() {
           </Link>
         ))}
       </nav>
-      <div className="bar">
+      <div className="topbar">
         <h1 className="cut">{path.startsWith('/traces/') ? 'Trace' : (current?.name ?? 'Causeway')}</h1>
         <button className="button quiet" onClick={() => setPalette(true)}>Go to… <kbd>Ctrl K</kbd></button>
         <TimePicker />
