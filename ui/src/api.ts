@@ -29,6 +29,8 @@ export interface Asked {
 export interface How {
   queries: Asked[]
   exact: boolean
+  /** What was sampled or left out. */
+  notes?: string[]
   start: string
   end: string
 }
@@ -70,13 +72,28 @@ export interface Red {
   p99_ms: number | null
 }
 
+/** What triage took the symptom to be. */
+export interface Found {
+  signal: 'latency' | 'errors' | 'traffic' | 'auto'
+  service: string | null
+  operation: string | null
+  filter: string | null
+  statement: string
+}
+
 export interface Radius {
   dimension: string
   values: { value: string; requests: number; affected: number; share: number; before: Red; after: Red; ratio: number }[]
 }
 
+/** A change beside an onset: seconds from the onset to it, negative before. */
+export interface NearChange extends Change {
+  offset_s: number | null
+  near: boolean
+}
+
 export interface Triage {
-  symptom: Symptom & { statement: string }
+  symptom: Found
   onset: { time: string; earliest: string; latest: string; confidence: number } | null
   ongoing: boolean
   baseline: { start: string; end: string }
@@ -84,7 +101,7 @@ export interface Triage {
   after: Red
   series: { time: string; requests: number; errors: number; p50_ms: number | null; p95_ms: number | null }[]
   radius: Radius[]
-  changes: (Change & { offset_s: number; near: boolean })[]
+  changes: NearChange[]
   findings: Finding[]
   how: How
 }
@@ -98,6 +115,8 @@ export interface Population {
 interface KeyValue {
   key: string
   value: string | null
+  /** How SQL reads it. */
+  expression?: string
 }
 
 export interface CompareFinding {
@@ -138,6 +157,7 @@ export interface Step {
   operation: string
   kind: string | number
   dependency: boolean
+  target?: string
   self_ms: BeforeAfter
   critical_ms: BeforeAfter
   delta_ms: number
@@ -203,6 +223,16 @@ export interface Flag {
   version: number
   changed_at: string
   changed_by: string | null
+}
+
+export interface FlagEdit {
+  time: string
+  version: number
+  way: string
+  actor: string | null
+  reason: string | null
+  before: Record<string, Value> | null
+  after: Record<string, Value> | null
 }
 
 export interface FlagPatch {
@@ -300,11 +330,9 @@ export const flags = async (signal?: AbortSignal) => (await request<{ flags: Fla
 
 export const setFlag = (key: string, patch: FlagPatch) => request<Flag>('PATCH', `/api/v1/flags/${encodeURIComponent(key)}`, patch)
 
-/** The audit of a flag: its edits as the program keeps them, newest first or oldest first. */
-export async function flagAudit(key: string, signal?: AbortSignal): Promise<Record<string, Value>[]> {
-  const answer = await request<unknown>('GET', `/api/v1/flags/${encodeURIComponent(key)}/audit`, undefined, signal)
-  const list = Array.isArray(answer) ? answer : Object.values(answer as object).find(Array.isArray)
-  return (list ?? []) as Record<string, Value>[]
+/** The edits of a flag as the program keeps them. */
+export async function flagAudit(key: string, signal?: AbortSignal): Promise<FlagEdit[]> {
+  return (await request<{ edits: FlagEdit[] }>('GET', `/api/v1/flags/${encodeURIComponent(key)}/audit`, undefined, signal)).edits
 }
 
 export interface Ready {

@@ -66,13 +66,11 @@ export function Failed({ error }: { error: Error }) {
   return <p className="notice bad" role="alert">{error.message}</p>
 }
 
-const HEIGHTS = ['sk-1', 'sk-2', 'sk-3'] as const
-
 /** Grey bars of about the height that the answer will have, so that nothing jumps. */
 export function Skeleton({ rows = 4, height = 16 }: { rows?: number; height?: number }) {
   return (
     <div className="stack tight" aria-label="Loading">
-      {Array.from({ length: rows }, (_, row) => <div key={row} className={`skeleton ${HEIGHTS[row % 3]}`} style={{ height }} />)}
+      {Array.from({ length: rows }, (_, row) => <div key={row} className="skeleton" style={{ height }} />)}
     </div>
   )
 }

@@ -92,7 +92,7 @@ export function fieldOfKey(key: string): string {
   return dotted ? `${dotted[1]}:${dotted[2]}` : key
 }
 
-const filtersFrom = (finding: CompareFinding): Filter[] => finding.attributes.map(({ key, value }) => ({ field: fieldOfKey(key), op: '=', value }))
+const filtersFrom = (finding: CompareFinding): Filter[] => finding.attributes.map(({ key, value, expression }) => ({ field: fieldOfKey(expression ?? key), op: '=', value }))
 
 interface TableProps {
   data: Comparison | null
