@@ -9,8 +9,8 @@ export function duration(ns: number | null | undefined): string {
   if (size < 1e9) return `${digits(ns / 1e6)} ms`
   if (size < 60e9) return `${digits(ns / 1e9)} s`
   const seconds = Math.round(ns / 1e9)
-  if (size < 3600e9) return `${Math.floor(seconds / 60)} m ${seconds % 60} s`
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} m`
+  const parts = size < 3600e9 ? [[seconds / 60, 'm'], [seconds % 60, 's']] : size < 172_800e9 ? [[seconds / 3600, 'h'], [(seconds % 3600) / 60, 'm']] : [[seconds / 86_400, 'd'], [(seconds % 86_400) / 3600, 'h']]
+  return parts.map(([value, unit]) => [Math.floor(Number(value)), unit] as const).filter(([value], index) => index === 0 || value > 0).map(([value, unit]) => `${value} ${unit}`).join(' ')
 }
 
 export const milliseconds = (ms: number | null | undefined) => duration(ms === null || ms === undefined ? ms : ms * 1e6)

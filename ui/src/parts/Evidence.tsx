@@ -7,7 +7,7 @@ import { Copy } from './Panel'
 
 /** A query to copy, or to run on the SQL page. */
 export function QueryLinks({ query }: { query: string }) {
-  return <span className="nowrap"><Copy text={query} label="Copy query" /><Link className="button quiet small" to={urlTo('/sql', { q: query })}>SQL</Link></span>
+  return <span className="nowrap faint"><Copy text={query} label="Copy query" /><Link className="button quiet small" to={urlTo('/sql', { q: query })}>SQL</Link></span>
 }
 
 export function Findings({ findings, sign }: { findings: Finding[]; sign?: 'for' | 'against' }) {
@@ -37,7 +37,7 @@ export function RedTable({ columns }: { columns: [string, Red | undefined][] }) 
   return (
     <table className="table">
       <thead><tr><th>&nbsp;</th>{columns.map(([name]) => <th key={name} className="num">{name}</th>)}</tr></thead>
-      <tbody>{rows.map(([name, read]) => <tr key={name}><td className="soft">{name}</td>{columns.map(([column, red]) => <td key={column} className="num">{red ? read(red) : '–'}</td>)}</tr>)}</tbody>
+      <tbody>{rows.map(([name, read]) => <tr key={name}><td className="soft fit">{name}</td>{columns.map(([column, red]) => <td key={column} className="num">{red ? read(red) : '–'}</td>)}</tr>)}</tbody>
     </table>
   )
 }

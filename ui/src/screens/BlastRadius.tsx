@@ -3,14 +3,15 @@ import type { Symptom, Triage } from '../api'
 import { count, digits, share } from '../format'
 import { Panel, Skeleton } from '../parts/Panel'
 import { Link } from '../shell/Shell'
-import { all, filterSql } from '../sql'
+import { all, fieldLabel, filterSql } from '../sql'
 import { urlTo } from '../url'
+import { fieldOfKey } from './Compare'
 
 /** Values of one dimension; the rest is less affected. */
 const VALUES_MAX = 6
 
 /** The dimension as a field of spans. */
-const fieldOf = (dimension: string) => (dimension === 'service' ? 'service_name' : dimension === 'operation' ? 'name' : dimension)
+const fieldOf = (dimension: string) => (dimension === 'service' ? 'service_name' : dimension === 'operation' ? 'name' : fieldOfKey(dimension))
 
 function investigate(symptom: Symptom | null, dimension: string, value: string): string {
   if (dimension === 'service') return urlTo('/investigate', { service: value, signal: symptom?.signal })
@@ -25,7 +26,7 @@ export function BlastRadius({ data, symptom }: { data: Triage | null; symptom: S
         <table className="table">
           {data.radius.map(({ dimension, values }) => (
             <tbody key={dimension}>
-              <tr><th colSpan={2}>{dimension}</th><th className="num fit">affected</th><th className="num fit">×</th></tr>
+              <tr><th colSpan={2}>{fieldLabel(fieldOf(dimension))}</th><th className="num fit">affected</th><th className="num fit">×</th></tr>
               {values.slice(0, VALUES_MAX).map((value) => (
                 <tr key={value.value}>
                   <td><Link className="cover cut" to={investigate(symptom, dimension, value.value)} title="Investigate this alone">{value.value}</Link></td>

@@ -109,7 +109,7 @@ function FindingsTable({ data, busy, list, selection }: TableProps) {
     <Panel title="What sets them apart" actions={<><span className="dim">{summary}</span><span className="legend"><span><span className="swatch accent" />share of the selection</span><span><span className="swatch bar" />share of the baseline</span></span></>} known={knownByHow(data?.how)} busy={busy} flush>
       {!data ? <div className="notice"><Skeleton rows={10} height={22} /></div> : data.findings.length === 0 ? <p className="notice">No attribute differs by more than chance would. The difference may lie in durations, in time, or in what is not recorded.</p> : (
         <table className="table findings">
-          <thead><tr><th>Attribute</th><th>&nbsp;</th><th className="num fit">Selection</th><th className="num fit">Baseline</th><th className="num fit" title="How much more frequent it is, from −1 to 1 or as the program states it">Effect</th><th className="num fit" title="Rows of the selection that have it">Support</th><th className="fit">&nbsp;</th></tr></thead>
+          <thead><tr><th>Attribute</th><th className="bars">&nbsp;</th><th className="num fit">Selection</th><th className="num fit">Baseline</th><th className="num fit" title="How much more frequent it is, from −1 to 1 or as the program states it">Effect</th><th className="num fit" title="Rows of the selection that have it">Support</th><th className="fit">&nbsp;</th></tr></thead>
           <tbody>
             {data.findings.map((finding, index) => (
               <tr key={index}>

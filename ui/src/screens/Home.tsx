@@ -103,7 +103,7 @@ FROM spans WHERE ${all(timeSql(range), entry)} GROUP BY 1, 2`,
   const sorted = (services.rows ?? []).toSorted((left, right) => score(right) - score(left) || right.errors / right.requests - left.errors / left.requests || right.requests - left.requests)
   const toggle = <label className="check soft"><input type="checkbox" checked={own} onChange={(event) => setParams({ own: event.target.checked ? '1' : null })} />Causeway’s own</label>
   return (
-    <Panel title="Services" actions={<><span className="dim">{services.rows ? `${count(services.rows.length)}, worst first` : ''}</span>{toggle}</>} known={knownBy(data)} flush>
+    <Panel title="Services" actions={<><span className="dim">{services.rows ? `${count(services.rows.length)}, worst first; numbers of the last ${duration((range.end - recentStart(range)) * 1e6)}` : ''}</span>{toggle}</>} known={knownBy(data)} flush>
       {!services.rows ? <div className="notice"><Skeleton rows={6} height={26} /></div> : services.rows.length === 0 ? (
         <p className="notice">No spans in this window. <Link to={urlTo('/logs')}>Logs</Link> may be there.</p>
       ) : (
@@ -143,12 +143,12 @@ function ServiceRow({ service, wrong, range, lines }: { service: Service; wrong:
   const name = service.service ?? '(no service)'
   return (
     <tr className="link" onClick={(event) => (event.target as Element).closest('a') || go(url)}>
-      <td><Link className="cover" to={url}>{name}</Link></td>
-      <td className="num fit">{rate((service.requests * 1000) / (range.end - range.start))}</td>
+      <td><Link className="cover cut" to={url}>{name}</Link></td>
+      <td className="num fit">{rate((service.recent_requests * 1000) / (range.end - recentStart(range)))}</td>
       <td><Spark values={lines?.requests ?? []} bad={bad('traffic')} label={`Requests of ${name} over time`} /></td>
-      <td className={bad('errors') ? 'num fit error' : service.errors ? 'num fit' : 'num fit dim'}>{share(service.errors / service.requests)}</td>
+      <td className={bad('errors') ? 'num fit error' : service.recent_errors ? 'num fit' : 'num fit dim'}>{share(service.recent_requests ? service.recent_errors / service.recent_requests : null)}</td>
       <td><Spark values={lines?.errors ?? []} bad={bad('errors')} label={`Errors of ${name} over time`} /></td>
-      <td className={bad('latency') ? 'num fit error' : 'num fit'}>{duration(service.recent_p95_ns ?? service.p95_ns)}</td>
+      <td className={bad('latency') ? 'num fit error' : 'num fit'}>{duration(service.recent_p95_ns)}</td>
       <td><Spark values={lines?.p95 ?? []} bad={bad('latency')} label={`95th percentile of ${name} over time`} /></td>
       <td className="fit"><Link className="button quiet small" to={urlTo('/logs', { service: service.service })}>Logs</Link></td>
     </tr>

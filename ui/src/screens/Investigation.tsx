@@ -5,7 +5,7 @@ import { duration, milliseconds, plural, share, short } from '../format'
 import { Chart, type Series, changeMarks, changeText } from '../parts/Chart'
 import { useChanges } from '../parts/changes'
 import { Findings, RedTable } from '../parts/Evidence'
-import { Failed, Panel, Skeleton, knownByHow } from '../parts/Panel'
+import { Failed, HowKnown, Panel, Skeleton, knownByHow } from '../parts/Panel'
 import { literal, timeSql } from '../sql'
 import { type Range, clock, rfc3339 } from '../time'
 import { setParams, usePlace } from '../url'
@@ -45,11 +45,10 @@ export function Investigation() {
       <SymptomBar range={range} />
       {first.error ? <Failed error={first.error} /> : (
         <>
-          <Headline data={first.data} busy={first.busy} />
+          <Headline data={first.data} busy={first.busy} range={range} mitigated={mitigated} />
           <div className="inquiry">
             <div className="stack">
               <Suspected asking={ranked} mitigated={mitigated} mitigate={mitigate} />
-              <OnsetCharts data={first.data} range={range} mitigated={mitigated} />
               <WhereTable asking={steps} />
             </div>
             <div className="stack">
@@ -94,19 +93,26 @@ function SymptomBar({ range }: { range: Range }) {
   )
 }
 
-function Headline({ data, busy }: { data: Triage | null; busy: boolean }) {
-  if (!data) return <section className="panel verdict busy"><div className="skeleton big-line" /><div className="skeleton small-line" /></section>
-  const { onset, ongoing } = data
-  const state = !onset ? 'good' : ongoing ? 'bad' : 'unsure'
+function Headline({ data, busy, range, mitigated }: { data: Triage | null; busy: boolean; range: Range; mitigated: string | null }) {
+  const onset = data?.onset
+  const state = !data ? '' : !onset ? 'good' : data.ongoing ? 'bad' : 'unsure'
   const spread = onset ? (Date.parse(onset.latest) - Date.parse(onset.earliest)) / 2 : 0
   return (
-    <section className={`panel verdict ${state} ${busy ? 'busy' : ''}`} aria-label="Symptom found">
-      <p className="big">{data.symptom.statement}</p>
-      <p className="soft row wrap">
-        {onset ? <span>Began at <b>{clock(Date.parse(onset.time))}</b>, give or take {duration(spread * 1e6)} ({share(onset.confidence)} sure)</span> : <span>No moment at which it began stands out in this window.</span>}
-        {onset && (ongoing ? <span className="tag error">still going on</span> : <span className="tag">over by the end of the window</span>)}
-      </p>
-      <Findings findings={data.findings} />
+    <section className={`panel verdict headline ${state} ${busy ? 'busy' : ''}`} aria-label="Symptom" aria-busy={busy}>
+      <div className="stack tight">
+        {!data ? <><div className="skeleton big-line" /><div className="skeleton small-line" /></> : (
+          <>
+            <p className="big">{data.symptom.statement}</p>
+            <p className="soft row wrap">
+              {onset ? <span>Began at <b>{clock(Date.parse(onset.time))}</b>, give or take {duration(spread * 1e6)} ({share(onset.confidence)} sure)</span> : <span>No moment at which it began stands out in this window.</span>}
+              {onset && (data.ongoing ? <span className="tag error">still going on</span> : <span className="tag">over by the end of the window</span>)}
+            </p>
+            <Findings findings={data.findings} />
+          </>
+        )}
+        <div className="foot"><HowKnown known={knownByHow(data?.how)} /></div>
+      </div>
+      <OnsetCharts data={data} range={range} mitigated={mitigated} />
     </section>
   )
 }
@@ -114,18 +120,7 @@ function Headline({ data, busy }: { data: Triage | null; busy: boolean }) {
 function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: Range; mitigated: string | null }) {
   const live = useChanges(range)
   const times = useMemo(() => (data?.series ?? []).map(({ time }) => Date.parse(time)), [data])
-  const [durations, requests] = useMemo(() => {
-    const series = data?.series ?? []
-    const durations: Series[] = [
-      { label: 'p95', color: 'accent', kind: 'line', values: series.map(({ p95_ms }) => p95_ms) },
-      { label: 'p50', color: 'bar', kind: 'line', values: series.map(({ p50_ms }) => p50_ms) },
-    ]
-    const requests: Series[] = [
-      { label: 'failed', color: 'error', kind: 'bars', values: series.map(({ errors }) => errors) },
-      { label: 'not failed', color: 'bar', kind: 'bars', values: series.map(({ requests, errors }) => requests - errors) },
-    ]
-    return [durations, requests]
-  }, [data])
+  const [durations, requests] = useMemo(() => seriesOf(data), [data])
   const marks = useMemo(() => {
     const fix = mitigated ? [{ time: Date.parse(mitigated), label: 'mitigated', color: 'ok' }] : []
     return [...(data ? changeMarks(data.changes) : live.marks), ...fix]
@@ -136,15 +131,30 @@ function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: R
   }, [data])
   const bucketMs = (times[1] ?? 0) - (times[0] ?? 0) || 60_000
   return (
-    <Panel title="When it began" known={knownByHow(data?.how)} actions={<span className="legend"><span><span className="swatch accent" />p95</span><span><span className="swatch bar" />p50, requests</span><span><span className="swatch error" />failed; band: when it began</span><span>▾ change</span></span>}>
-      {!data ? <Skeleton rows={1} height={238} /> : (
+    <div className="charts">
+      {!data ? <Skeleton rows={1} height={202} /> : (
         <>
-          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={range} bucketMs={bucketMs} format={milliseconds} height={140} marks={marks} band={band} />
-          <Chart label="Requests and failures over time" times={times} series={requests} range={range} bucketMs={bucketMs} stacked format={short} height={98} marks={marks} band={band} />
+          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={range} bucketMs={bucketMs} format={milliseconds} height={112} marks={marks} band={band} />
+          <Chart label="Requests and failures over time" times={times} series={requests} range={range} bucketMs={bucketMs} stacked format={short} height={84} marks={marks} band={band} />
         </>
       )}
-    </Panel>
+      <div className="legend"><span><span className="swatch accent" />p95</span><span><span className="swatch bar" />p50, requests</span><span><span className="swatch error" />failed; band: when it began</span><span>▾ change</span></div>
+    </div>
   )
+}
+
+function seriesOf(data: Triage | null): [Series[], Series[]] {
+  const series = data?.series ?? []
+  return [
+    [
+      { label: 'p95', color: 'accent', kind: 'line', values: series.map(({ p95_ms }) => p95_ms) },
+      { label: 'p50', color: 'bar', kind: 'line', values: series.map(({ p50_ms }) => p50_ms) },
+    ],
+    [
+      { label: 'failed', color: 'error', kind: 'bars', values: series.map(({ errors }) => errors) },
+      { label: 'not failed', color: 'bar', kind: 'bars', values: series.map(({ requests, errors }) => requests - errors) },
+    ],
+  ]
 }
 
 function BeforeAfter({ data }: { data: Triage | null }) {
