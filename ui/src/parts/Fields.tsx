@@ -47,7 +47,7 @@ export function Pairs({ pairs, family, filter }: PairsProps) {
           <span className="acts">
             {filter && <button className="iconic" title="Only with this value" onClick={() => filter({ field: `${family}:${key}`, op: '=', value })}>=</button>}
             {filter && <button className="iconic" title="Only without this value" onClick={() => filter({ field: `${family}:${key}`, op: '!=', value })}>≠</button>}
-            <Copy text={value ?? ''} label="⧉" title="Copy the value" />
+            <Copy text={value ?? ''} icon title="Copy the value" />
           </span>
         </div>
       ))}

@@ -5,10 +5,13 @@ import { count } from '../format'
 import { Link } from '../shell/Shell'
 import { urlTo } from '../url'
 
-export function Copy({ text, label = 'Copy', title }: { text: string; label?: string; title?: string }) {
+const COPY_ICON = 'M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z'
+
+export function Copy({ text, label = 'Copy', title, icon }: { text: string; label?: string; title?: string; icon?: boolean }) {
   const [done, setDone] = useState(false)
   const copy = () => navigator.clipboard.writeText(text).then(() => setDone(true), () => setDone(false))
-  return <button className="button quiet small" onClick={copy} onBlur={() => setDone(false)} title={title ?? text}>{done ? 'Copied' : label}</button>
+  const idle = icon ? <svg viewBox="0 0 16 16" width="12" height="12" fill="none" stroke="currentColor" strokeWidth="1.4" aria-hidden><path d={COPY_ICON} /></svg> : label
+  return <button className={icon ? 'iconic' : 'button quiet small'} onClick={copy} onBlur={() => setDone(false)} title={title ?? text} aria-label={icon ? title : undefined}>{done ? (icon ? '✓' : 'Copied') : idle}</button>
 }
 
 /** The questions behind what a panel says, with what they cost. */

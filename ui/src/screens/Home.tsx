@@ -32,7 +32,6 @@ function Services() {
   const { params } = usePlace()
   const range = useRange()
   const own = params.get('own') === '1'
-  useEvery(REFRESH_MS, refresh, range.relative)
   const recent = recentStart(range)
   const entry = all(ENTRY, !own && OWN)
   const [isRecent, isBefore] = [`time >= '${rfc3339(recent)}'`, `time < '${rfc3339(recent)}'`]
@@ -45,6 +44,8 @@ function Services() {
 FROM spans WHERE ${all(timeSql(range), entry)} GROUP BY 1`,
     { partial: true },
   )
+  // An answer that takes longer than this is waited for, not asked for again.
+  useEvery(REFRESH_MS, refresh, range.relative && !totals.busy)
   const wrong = useMemo(() => whatIsWrong(totals.rows ?? [], range), [totals.rows, range])
   return (
     <div className="home">

@@ -37,7 +37,7 @@ export function InOrder({ tree, logs, selected, select }: { tree: Tree; logs: Tr
         {rows.getVirtualItems().map(({ index, start }) => {
           const entry = entries[index]!
           const node = tree.nodes[entry.node]
-          const state = entry.log ? (entry.log.severity_number >= 17 ? 'error' : entry.log.severity_number >= 13 ? 'warn' : '') : node?.failed ? 'error' : ''
+          const state = entry.log ? (entry.log.severity_number >= 17 ? 'is-error' : entry.log.severity_number >= 13 ? 'is-warn' : '') : node?.failed ? 'is-error' : ''
           return (
             <div key={index} role="listitem" className={`line-row ${state}`} style={{ transform: `translateY(${start}px)` }}>
               <button className="head order" aria-current={entry.node >= 0 && entry.node === selected} onClick={() => entry.node >= 0 && select(entry.node)}>

@@ -10,6 +10,7 @@ import { all, literal, timeSql } from '../sql'
 import { type Range, clock, exact, rfc3339 } from '../time'
 import { urlTo } from '../url'
 import { useNow, useRows } from '../use'
+import { pageEnd } from './page'
 
 /** Lines of one request: some screens' worth, answered in a fraction of a second. */
 const PAGE = 2000
@@ -40,17 +41,6 @@ const query = (predicate: string, window: string) =>
   `SELECT time, severity_number, severity_text, service_name AS service, body, hex(trace_id) AS trace_id, hex(span_id) AS span_id
 FROM logs WHERE ${all(window, predicate)} ORDER BY time DESC LIMIT ${PAGE}`
 
-/**
- * Lines of one instant may be cut apart by a page's end, so a full page gives back its last instant and the next page begins
- * with it; only where a whole page is one instant does the next begin below it.
- */
-export function pageEnd(page: Line[], size: number): { kept: Line[]; before: string | null } {
-  const last = page.at(-1)?.time
-  if (page.length < size || last === undefined) return { kept: page, before: null }
-  const kept = page.filter(({ time }) => time !== last)
-  return kept.length > 0 ? { kept, before: `time <= ${literal(last)}` } : { kept: page, before: `time < ${literal(last)}` }
-}
-
 function usePages(predicate: string, range: Range) {
   const now = useNow()
   const [loaded, setLoaded] = useState<Loaded>({ lines: [], before: null, last: null, busy: true, error: null })
@@ -77,7 +67,7 @@ function usePages(predicate: string, range: Range) {
   return { ...loaded, more }
 }
 
-const level = (line: Line) => (line.severity_number >= 17 ? 'error' : line.severity_number >= 13 ? 'warn' : '')
+const level = (line: Line) => (line.severity_number >= 17 ? 'is-error' : line.severity_number >= 13 ? 'is-warn' : '')
 
 export function Lines({ predicate, range, text }: { predicate: string; range: Range; text: string }) {
   const { lines, before, last, busy, error, more } = usePages(predicate, range)

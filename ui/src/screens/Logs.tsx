@@ -20,7 +20,7 @@ const HISTOGRAM_BUCKETS = 90
 const LEVELS: { label: string; from: number; color: string }[] = [
   { label: 'debug, trace', from: 0, color: 'bar-2' },
   { label: 'info', from: 9, color: 'bar' },
-  { label: 'warn', from: 13, color: 'warn' },
+  { label: 'warn', from: 13, color: 'warn-mark' },
   { label: 'error, fatal', from: 17, color: 'error' },
 ]
 

@@ -130,7 +130,7 @@ function Details({ trace, tree, index }: { trace: string; tree: Tree; index: num
           <dt>Duration</dt><dd>{duration(node.end - node.start)}{node.critical > 0 && <span className="dim">, {duration(node.critical)} of it alone on the critical path</span>}</dd>
           <dt>Start</dt><dd>{duration(node.start)} into the trace</dd>
           <dt>Status</dt><dd>{node.failed ? <span className="error">{node.origin ? 'failed, the error began here' : 'failed, passed on from below'}{detail?.status_message ? `: ${detail.status_message}` : ''}</span> : 'not failed'}</dd>
-          <dt>Span id</dt><dd className="mono">{node.id} <Copy text={node.id} label="⧉" /></dd>
+          <dt>Span id</dt><dd className="mono">{node.id} <Copy text={node.id} icon title="Copy the span id" /></dd>
         </dl>
         {error && <Failed error={error} />}
         {!detail && !error && <Skeleton rows={6} />}

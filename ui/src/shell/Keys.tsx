@@ -63,9 +63,7 @@ export function useKeys(open: { palette: () => void; sheet: () => void }) {
 export function useDialog() {
   const ref = useRef<HTMLDialogElement>(null)
   useEffect(() => {
-    const dialog = ref.current
-    dialog?.showModal()
-    return () => dialog?.close()
+    if (!ref.current?.open) ref.current?.showModal()
   }, [])
   return ref
 }

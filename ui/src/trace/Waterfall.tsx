@@ -147,6 +147,12 @@ function drawSpan(context: CanvasRenderingContext2D, palette: Colors, { view, wi
   const after = from + size + 6
   if (after + wide < width) context.fillText(text, after, y + ROW / 2)
   else if (from - wide - 6 > left) context.fillText(text, from - wide - 2, y + ROW / 2)
+  else if (wide + 8 < size) {
+    context.font = '10px system-ui, sans-serif'
+    context.fillStyle = node.origin ? palette.paper : palette.ink
+    context.fillText(text, from + 6, y + 11)
+    context.font = '12px system-ui, sans-serif'
+  }
   context.restore()
 }
 
