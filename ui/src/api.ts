@@ -312,7 +312,11 @@ export async function sql(text: string, signal?: AbortSignal, { partial = false,
 /** The rows as objects by column. */
 export function objects<T>(answer: Answer): T[] {
   const names = answer.columns.map((column) => column.name)
-  return answer.rows.map((row) => Object.fromEntries(names.map((name, index) => [name, row[index]])) as T)
+  return answer.rows.map((row) => {
+    const object: Record<string, Value | undefined> = {}
+    for (let index = 0; index < names.length; index += 1) object[names[index]!] = row[index]
+    return object as T
+  })
 }
 
 const diagnose = <T>(verb: string) => (body: unknown, signal?: AbortSignal) => request<T>('POST', `/api/v1/diagnose/${verb}`, body, signal)

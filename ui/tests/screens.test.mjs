@@ -136,7 +136,7 @@ describe('screens', () => {
       if (path.startsWith('/traces/') && !path.includes('view')) {
         await page.getByRole('group', { name: /^Spans/ }).press('Home')
         await page.getByRole('complementary', { name: 'Span' }).getByText(visible).first().waitFor()
-      } else await page.getByText(visible).first().waitFor()
+      } else await page.getByText(visible).locator('visible=true').first().waitFor()
     }
     assert.equal(await page.evaluate(() => window.hurt), undefined)
     assert.equal(await page.locator('img[src="x"]').count(), 0)

@@ -61,7 +61,7 @@ export function layOut(answers: SpanAnswer[]): Tree {
   })
   const roots = connect(nodes, answers)
   for (const node of nodes) {
-    node.children.sort((left, right) => nodes[left]!.start - nodes[right]!.start)
+    if (node.children.length > 1) node.children.sort((left, right) => nodes[left]!.start - nodes[right]!.start)
     node.origin = node.failed && !node.children.some((child) => nodes[child]!.failed)
   }
   roots.sort((left, right) => nodes[left]!.start - nodes[right]!.start)
@@ -139,6 +139,10 @@ function markCriticalPath({ nodes, roots }: Tree) {
   for (let next = open.pop(); next; next = open.pop()) {
     const [index, from, to] = next
     const node = nodes[index]!
+    if (node.children.length === 0) {
+      own(node, from, to)
+      continue
+    }
     let reached = to
     const byEnd = node.children
       .map((child) => ({ child, start: Math.max(from, nodes[child]!.start), end: Math.min(to, nodes[child]!.end) }))
