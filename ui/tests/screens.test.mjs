@@ -131,7 +131,7 @@ describe('screens', () => {
     hostile = await sendHostile(program.url, END)
     const visible = HOSTILE.slice(0, 20)
     const service = encodeURIComponent(HOSTILE)
-    for (const path of [`/?${WINDOW}`, `/traces?${WINDOW}&service=${service}`, `/traces/${hostile}`, `/traces/${hostile}?view=list`, `/logs?${WINDOW}&service=${service}`, `/sql?q=${encodeURIComponent('SELECT * FROM spans ORDER BY time DESC LIMIT 50')}`]) {
+    for (const path of [`/?${WINDOW}`, `/traces?${WINDOW}&service=${service}`, `/traces/${hostile}`, `/traces/${hostile}?view=list`, `/logs?${WINDOW}&service=${service}`, `/sql?q=${encodeURIComponent("SELECT * FROM spans WHERE name LIKE '<img%'")}`]) {
       await open(path)
       if (path.startsWith('/traces/') && !path.includes('view')) {
         await page.getByRole('group', { name: /^Spans/ }).press('Home')
