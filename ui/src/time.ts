@@ -82,6 +82,11 @@ export function clock(ms: number, { beside = Date.now(), millis = false } = {}):
   return at.toDateString() === other.toDateString() ? time : `${date(ms)} ${time}`
 }
 
+/** A statement with its instants said as times of day, as they are said everywhere else. */
+export function said(statement: string): string {
+  return statement.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (instant) => clock(Date.parse(instant)))
+}
+
 export function date(ms: number): string {
   const at = new Date(ms)
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`

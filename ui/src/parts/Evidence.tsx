@@ -2,6 +2,7 @@
 import type { Finding, Red } from '../api'
 import { count, digits, milliseconds, rate, share } from '../format'
 import { Link } from '../shell/Shell'
+import { said } from '../time'
 import { urlTo } from '../url'
 import { Copy } from './Panel'
 
@@ -17,7 +18,7 @@ export function Findings({ findings, sign }: { findings: Finding[]; sign?: 'for'
       {findings.map((finding, index) => (
         <li key={index}>
           <span className={sign === 'for' ? 'error' : sign === 'against' ? 'ok' : 'dim'} title={sign === 'for' ? 'For' : sign === 'against' ? 'Against' : undefined}>{sign === 'for' ? '+' : sign === 'against' ? '−' : '·'}</span>
-          <span>{finding.statement} <span className="dim nowrap">effect {digits(finding.effect)}, {count(finding.support)} rows{finding.q_value === undefined || finding.q_value === null ? '' : `, q ${digits(finding.q_value)}`}</span></span>
+          <span>{said(finding.statement)} <span className="dim nowrap">effect {digits(finding.effect)}, {count(finding.support)} rows{finding.q_value === undefined || finding.q_value === null ? '' : `, q ${digits(finding.q_value)}`}</span></span>
           <QueryLinks query={finding.query} />
         </li>
       ))}

@@ -21,13 +21,14 @@ export interface Known {
   ms: number
   partial: boolean
   coverage?: number
+  note?: string
 }
 
 export const knownBy = (answer: Answer | null): Known[] =>
   answer ? [{ sql: answer.sql, rows: answer.stats.rows_scanned, ms: answer.stats.elapsed_ms, partial: answer.stats.partial, coverage: answer.stats.coverage?.fraction }] : []
 
 export const knownByHow = (how: How | undefined): Known[] =>
-  (how?.queries ?? []).map((query) => ({ sql: query.sql, rows: query.rows_scanned, ms: query.elapsed_ms, partial: query.partial || how?.exact === false }))
+  (how?.queries ?? []).map((query) => ({ sql: query.sql, rows: query.rows_scanned, ms: query.elapsed_ms, partial: query.partial || how?.exact === false, note: how?.notes?.join('; ') }))
 
 /** Rows looked at, time taken, exact or not, and the query to run again. */
 export function HowKnown({ known }: { known: Known[] }) {
@@ -39,7 +40,7 @@ export function HowKnown({ known }: { known: Known[] }) {
   const text = known.map(({ sql }) => sql).join(';\n\n')
   return (
     <span className="how">
-      {count(rows)} rows · {ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms · {partial ? <span className="warn">{partial.coverage === undefined ? 'sampled' : `${Math.round(partial.coverage * 100)}% covered`}</span> : 'exact'}
+      {count(rows)} rows · {ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms · {partial ? <span className="warn" title={partial.note}>{partial.coverage === undefined ? 'sampled' : `${Math.round(partial.coverage * 100)}% covered`}</span> : 'exact'}
       <Copy text={text} label={known.length > 1 ? `Copy ${known.length} queries` : 'Copy query'} />
       <Link className="button quiet small" to={urlTo('/sql', { q: first.sql })} title="Open the query on the SQL page">SQL</Link>
     </span>

@@ -7,8 +7,8 @@ import { SharePair, useFilters } from '../parts/Fields'
 import { Copy, Failed, Panel, Skeleton, knownByHow } from '../parts/Panel'
 import { Link } from '../shell/Shell'
 import { type Filter, all, filterParam, filterSql } from '../sql'
-import { type Range, parseRange, rfc3339 } from '../time'
-import { go, setParams, urlTo, usePlace } from '../url'
+import { type Range, clock, parseRange, rfc3339 } from '../time'
+import { setParams, urlTo, usePlace } from '../url'
 import { useAsk, useNow, useRange } from '../use'
 
 const FINDINGS_MAX = 50
@@ -36,7 +36,7 @@ export function Compare() {
       <Populations table={table} selection={given ?? ''} baseline={params.get('baseline') ?? ''} data={data} />
       {given === null ? <HowTo /> : error ? <Failed error={error} /> : (
         <>
-          <FindingsTable data={data} busy={busy} list={list} selection={body?.selection.filter ?? ''} />
+          <FindingsTable data={data} busy={busy} list={list} selection={body?.selection.filter ?? ''} baseline={body?.baseline.filter ?? ''} />
           {data && data.numbers.length > 0 && <Numbers data={data} />}
         </>
       )}
@@ -74,12 +74,36 @@ function Populations({ table, selection, baseline, data }: { table: string; sele
         {field('baseline', 'Baseline', data?.baseline.count, 'bar', 'the rest of the window')}
         <button className="button primary compare-go" disabled={draft === null || !shown.selection.trim()}>Compare</button>
       </div>
+      <div className="body row wrap"><Baselines selection={selection} /></div>
       {filters.length > 0 && (
         <div className="body row wrap"><span className="dim">Selection narrowed to</span>
           {filters.map((filter) => <span key={filterParam(filter)} className="chip"><span className="cut">{filter.field.replace(/^\w+:/, '')} {filter.op} {filter.value ?? '(none)'}</span><button type="button" aria-label="Remove this condition" onClick={() => drop(filter)}>✕</button></span>)}
         </div>
       )}
     </form>
+  )
+}
+
+const DAY_MS = 86_400_000
+
+/** What a selection is usually compared with: the rest, or the same at another time. */
+function Baselines({ selection }: { selection: string }) {
+  const { params } = usePlace()
+  const range = useRange()
+  const length = range.end - range.start
+  const choices: [string, number][] = [['the rest of the window', 0], ['the same, the window before', length], ['the same, a day before', DAY_MS], ['the same, a week before', 7 * DAY_MS]]
+  const chosen = (shift: number) => (shift === 0 ? !params.has('baseline_from') : params.get('baseline_from') === rfc3339(range.start - shift))
+  const choose = (shift: number) => setParams(shift === 0 ? { baseline: null, baseline_from: null, baseline_to: null } : {
+    from: rfc3339(range.start), to: rfc3339(range.end), baseline: selection, baseline_from: rfc3339(range.start - shift), baseline_to: rfc3339(range.end - shift),
+  })
+  return (
+    <>
+      <span className="dim">Compared with</span>
+      <div className="segments" role="group" aria-label="Baseline">
+        {choices.map(([name, shift]) => <button key={name} type="button" disabled={!selection} aria-pressed={selection !== '' && chosen(shift)} onClick={() => choose(shift)}>{name}</button>)}
+      </div>
+      {params.has('baseline_from') && <span className="dim">{clock(Date.parse(params.get('baseline_from') ?? ''))} – {clock(Date.parse(params.get('baseline_to') ?? ''))}</span>}
+    </>
   )
 }
 
@@ -99,9 +123,10 @@ interface TableProps {
   busy: boolean
   list: (predicate: string) => string
   selection: string
+  baseline: string
 }
 
-function FindingsTable({ data, busy, list, selection }: TableProps) {
+function FindingsTable({ data, busy, list, selection, baseline }: TableProps) {
   const { filters } = useFilters()
   const narrow = (finding: CompareFinding) => setParams({ f: [...filters, ...filtersFrom(finding)].map(filterParam) })
   const summary = data ? `${plural(data.findings.length, 'finding')} among ${plural(data.keys_compared, 'attribute')}` : ''
@@ -123,8 +148,10 @@ function FindingsTable({ data, busy, list, selection }: TableProps) {
                 <td className="num fit" title={`q ${finding.q_value.toExponential(1)}`}>{digits(finding.effect)}</td>
                 <td className="num fit">{count(finding.selection_count)}</td>
                 <td className="fit">
-                  <button className="button quiet small" onClick={() => narrow(finding)} title="Narrow the selection to this">Narrow</button>
-                  <button className="button quiet small" onClick={() => go(list(all(selection, ...filtersFrom(finding).map(filterSql))))}>Show {count(finding.selection_count)}</button>
+                  <button className="button quiet small" disabled={finding.selection_count === 0} onClick={() => narrow(finding)} title="Narrow the selection to this">Narrow</button>
+                  {finding.selection_count > 0
+                    ? <Link className="button quiet small" to={list(all(selection, ...filtersFrom(finding).map(filterSql)))} title="List them">Show {count(finding.selection_count)}</Link>
+                    : <Link className="button quiet small" to={list(all(baseline, ...filtersFrom(finding).map(filterSql)))} title="None is selected; list those of the baseline">Show {count(finding.baseline_count)} of the baseline</Link>}
                   <QueryLinks query={finding.query} />
                 </td>
               </tr>

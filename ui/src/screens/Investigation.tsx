@@ -1,13 +1,13 @@
 // What is the cause? The page fills itself: the onset first, then where, who is suspected and why, and whether the fix held.
 import { useMemo } from 'react'
 import { type Symptom, type Triage, suspects, triage, where } from '../api'
-import { duration, milliseconds, plural, share, short } from '../format'
+import { duration, milliseconds, plural, rate, share, short } from '../format'
 import { Chart, type Series, changeMarks, changeText } from '../parts/Chart'
 import { useChanges } from '../parts/changes'
-import { Findings, RedTable } from '../parts/Evidence'
+import { Findings } from '../parts/Evidence'
 import { Failed, HowKnown, Panel, Skeleton, knownByHow } from '../parts/Panel'
 import { literal, timeSql } from '../sql'
-import { type Range, clock, rfc3339 } from '../time'
+import { type Range, clock, rfc3339, said } from '../time'
 import { setParams, usePlace } from '../url'
 import { useAsk, useRange, useRows } from '../use'
 import { BlastRadius } from './BlastRadius'
@@ -53,7 +53,6 @@ export function Investigation() {
             </div>
             <div className="stack">
               {mitigated && symptom && <Verdict symptom={symptom} mitigated={mitigated} />}
-              <BeforeAfter data={first.data} />
               <NearChanges data={first.data} />
               <BlastRadius data={first.data} symptom={symptom} />
             </div>
@@ -102,11 +101,12 @@ function Headline({ data, busy, range, mitigated }: { data: Triage | null; busy:
       <div className="stack tight">
         {!data ? <><div className="skeleton big-line" /><div className="skeleton small-line" /></> : (
           <>
-            <p className="big">{data.symptom.statement}</p>
+            <p className="big">{said(data.symptom.statement)}</p>
             <p className="soft row wrap">
               {onset ? <span>Began at <b>{clock(Date.parse(onset.time))}</b>, give or take {duration(spread * 1e6)} ({share(onset.confidence)} sure)</span> : <span>No moment at which it began stands out in this window.</span>}
               {onset && (data.ongoing ? <span className="tag error">still going on</span> : <span className="tag">over by the end of the window</span>)}
             </p>
+            <BeforeAfter data={data} />
             <Findings findings={data.findings} />
           </>
         )}
@@ -157,11 +157,19 @@ function seriesOf(data: Triage | null): [Series[], Series[]] {
   ]
 }
 
-function BeforeAfter({ data }: { data: Triage | null }) {
+/** The numbers that got worse, side by side. */
+function BeforeAfter({ data: { before, after, baseline } }: { data: Triage }) {
+  const time = (text: string) => clock(Date.parse(text)).slice(0, -3)
+  const pairs: [string, string, string][] = [
+    ['p95', milliseconds(before.p95_ms), milliseconds(after.p95_ms)],
+    ['p50', milliseconds(before.p50_ms), milliseconds(after.p50_ms)],
+    ['errors', share(before.error_rate), share(after.error_rate)],
+    ['requests', rate(before.requests_per_s), rate(after.requests_per_s)],
+  ]
   return (
-    <Panel title="Before and since" flush>
-      {!data ? <div className="notice"><Skeleton rows={5} height={20} /></div> : <RedTable columns={[[`before, ${clock(Date.parse(data.baseline.start)).slice(0, 5)}–${clock(Date.parse(data.baseline.end)).slice(0, 5)}`, data.before], [`since, ${plural(data.after.requests, 'request')}`, data.after]]} />}
-    </Panel>
+    <div className="numbers" title={`Before: ${time(baseline.start)}–${time(baseline.end)}, ${plural(before.requests, 'request')}. Since: ${plural(after.requests, 'request')}.`}>
+      {pairs.map(([name, was, is]) => <div key={name}><span className="dim">{name}</span><span className="v">{was} <span className="dim">→</span> {is}</span></div>)}
+    </div>
   )
 }
 

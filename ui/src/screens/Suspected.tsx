@@ -1,6 +1,6 @@
 // Who is suspected, and what speaks for and against each? The verdict, the evidence, and the way to undo it.
 import type { Mitigation, Suspect, Suspects } from '../api'
-import { clock } from '../time'
+import { clock, said } from '../time'
 import { digits } from '../format'
 import { Findings, QueryLinks } from '../parts/Evidence'
 import { FlagSwitch } from '../parts/FlagSwitch'
@@ -25,7 +25,7 @@ export function Suspected({ asking: { data, error, busy }, mitigated, mitigate }
     <Panel title="Suspects" actions={verdict && <span className={verdict.tag}>{verdict.label}</span>} known={knownByHow(data?.how)} busy={busy} flush className="suspects">
       {error ? <Failed error={error} /> : !data ? <div className="notice"><Skeleton rows={6} height={22} /></div> : (
         <>
-          <p className="statement">{data.statement}</p>
+          <p className="statement">{said(data.statement)}</p>
           {data.suspects.map((suspect) => <One key={`${suspect.rank}${suspect.entity}`} suspect={suspect} first={suspect.rank === 1 && data.verdict === 'cause'} mitigated={mitigated} mitigate={mitigate} />)}
         </>
       )}
@@ -45,7 +45,7 @@ function One({ suspect, first, mitigated, mitigate }: OneProps) {
     <>
       <Findings findings={suspect.for} sign="for" />
       <Findings findings={suspect.against} sign="against" />
-      <p className="evidence row top"><span className="dim grow">It would be cleared if: {suspect.refute.statement}</span><QueryLinks query={suspect.refute.query} /></p>
+      <p className="refute row top"><span className="dim grow">What would clear it: {said(suspect.refute.statement)}</span><QueryLinks query={suspect.refute.query} /></p>
     </>
   )
   const { change } = suspect
@@ -54,7 +54,7 @@ function One({ suspect, first, mitigated, mitigate }: OneProps) {
       <div className="row top">
         <span className={first ? 'rank first' : 'rank'}>{suspect.rank}</span>
         <div className="grow">
-          <div className="row wrap"><span className="title">{suspect.title}</span><span className="tag">{suspect.kind}</span>{change && <span className="dim">{clock(Date.parse(change.time))}{change.actor && ` by ${change.actor}`}</span>}</div>
+          <div className="row wrap"><span className="title">{said(suspect.title)}</span><span className="tag">{suspect.kind}</span>{change && <span className="dim">{clock(Date.parse(change.time))}{change.actor && ` by ${change.actor}`}</span>}</div>
           {first ? evidence : <details><summary className="dim">{suspect.for.length} for, {suspect.against.length} against</summary>{evidence}</details>}
           {first && suspect.mitigation && !mitigated && <div className="mitigation"><Undo mitigation={suspect.mitigation} title={suspect.title} mitigate={mitigate} /></div>}
         </div>

@@ -67,7 +67,7 @@ export function Traces() {
     <div className="stack">
       <SearchBar search={search} range={range} />
       <Chips />
-      <DurationMap predicate={predicate} range={range} selection={selection} service={search.service} every={search.every} />
+      <DurationMap predicate={predicate} range={range} selection={selection} service={search.service} operation={search.operation} every={search.every} />
       <Found predicate={selection ? all(predicate, selectionSql(selection)) : predicate} range={range} selected={selection !== null} />
     </div>
   )
@@ -163,7 +163,16 @@ function AttributeField() {
   )
 }
 
-function DurationMap({ predicate, range, selection, service, every }: { predicate: string; range: Range; selection: Selection | null; service: string; every: boolean }) {
+interface MapProps {
+  predicate: string
+  range: Range
+  selection: Selection | null
+  service: string
+  operation: string
+  every: boolean
+}
+
+function DurationMap({ predicate, range, selection, service, operation, every }: MapProps) {
   const seconds = bucketSeconds(range, MAP_BUCKETS)
   const { data, rows, error, busy } = useRows<{ bucket: string; level: number; n: number; errors: number }>(
     `SELECT date_bin(INTERVAL '${seconds} seconds', time) AS bucket, CAST(floor(log10(greatest(duration_ns, 1)) * ${ROWS_PER_DECADE}) AS INT) AS level,
@@ -178,7 +187,8 @@ FROM spans WHERE ${all(timeSql(range), 'duration_ns IS NOT NULL', predicate)} GR
   const selected = inside.rows?.[0]?.n
   const select = (chosen: Selection | null) => setParams({ sel: chosen ? [chosen.start, chosen.end, chosen.low, chosen.high].map(Math.round).join(',') : null })
   const what = every ? 'span' : 'request'
-  let actions: ReactNode = <span className="dim">{total > 0 ? `${plural(total, what)} · drag to select` : ''}</span>
+  const investigate = <Link className="button small" to={urlTo('/investigate', { service, operation })}>Investigate</Link>
+  let actions: ReactNode = <><span className="dim">{total > 0 ? `${plural(total, what)} · drag to select` : ''}</span>{service && investigate}</>
   if (selection) {
     const [chosen, rest] = [selectionSql(selection), `NOT (${selectionSql(selection)})`]
     actions = (

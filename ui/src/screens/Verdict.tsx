@@ -4,7 +4,7 @@ import { type Symptom, type Validation, validate } from '../api'
 import { duration } from '../format'
 import { Findings, RedTable } from '../parts/Evidence'
 import { Panel, knownByHow } from '../parts/Panel'
-import { clock } from '../time'
+import { clock, said } from '../time'
 import { setParams } from '../url'
 import { useAsk, useEvery } from '../use'
 
@@ -37,7 +37,7 @@ export function Verdict({ symptom, mitigated }: { symptom: Symptom; mitigated: s
     <Panel title="Did it help?" actions={<><span className="dim">since {clock(Date.parse(mitigated))}</span><button className="button quiet small" onClick={() => setParams({ mitigated: null })}>Forget</button></>} known={knownByHow(shown?.how)} busy={busy && !shown} flush>
       <div className={`verdict ${words?.state ?? ''}`} role="status">
         <p className="big">{words?.title ?? 'Asking…'}</p>
-        <p className="soft">{shown?.statement}</p>
+        <p className="soft">{shown && said(shown.statement)}</p>
         {error && !shown && <p className="error">{error.message}</p>}
         {waiting ? <p className="dim">Looks again every {duration(POLL_MS * 1e6)}, now {clock(now)}.</p> : !decided && <p className="dim">No longer looked at by itself. <button className="button small" onClick={() => setNow(Date.now())}>Look again</button></p>}
         {shown && <Findings findings={shown.findings} />}

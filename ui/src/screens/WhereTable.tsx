@@ -4,6 +4,7 @@ import { digits, milliseconds, plural, share } from '../format'
 import { Findings } from '../parts/Evidence'
 import { Failed, Panel, Skeleton, knownByHow } from '../parts/Panel'
 import { Link } from '../shell/Shell'
+import { said } from '../time'
 import { urlTo } from '../url'
 import type { Asking } from '../use'
 
@@ -19,7 +20,7 @@ export function WhereTable({ asking: { data, error, busy } }: { asking: Asking<W
     <Panel title="Where" actions={<span className="dim">{data ? `${plural(data.slow_traces, 'affected trace')} against ${plural(data.normal_traces, 'normal one')}` : ''}</span>} known={knownByHow(data?.how)} busy={busy} flush>
       {error ? <Failed error={error} /> : !data ? <div className="notice"><Skeleton rows={6} height={24} /></div> : steps.length === 0 ? <p className="notice">No step differs: the traces of this window tell of no place.</p> : (
         <>
-          {data.findings.length > 0 && <div className="body"><Findings findings={data.findings} /></div>}
+          {data.findings.length > 0 && <div className="body inset"><Findings findings={data.findings} /></div>}
           <div className="scroll">
             <table className="table">
               <thead><tr><th>Step</th><th className="num fit" title="Time of this step alone on the critical path, normal → affected">Critical path</th><th className="num fit" colSpan={2}>Share of the rise</th><th className="num fit" title="Calls in each trace, normal → affected">Calls</th><th className="num fit" title="Share of traces in which the error begins here, normal → affected">Errors begin</th><th className="fit">Traces</th></tr></thead>
@@ -36,7 +37,7 @@ function StepRow({ step, widest }: { step: Step; widest: number }) {
   const number = (value: number | null) => (value === null ? '–' : digits(value))
   return (
     <tr>
-      <td className="words" title={step.statement}>
+      <td className="words" title={said(step.statement)}>
         <span><b>{step.service}</b> {step.operation}</span> {step.dependency && <span className="tag">dependency{step.target ? ` ${step.target}` : ''}</span>} {step.patterns.map((pattern) => <span key={pattern} className="tag warn">{PATTERNS[pattern] ?? pattern} </span>)}
       </td>
       <td className="num fit">{milliseconds(step.critical_ms.before)} → <b>{milliseconds(step.critical_ms.after)}</b></td>

@@ -11,6 +11,7 @@ import { Traces } from '../screens/Traces'
 import { switchTheme, useTheme } from '../theme'
 import { go, urlTo, usePlace } from '../url'
 import { refresh } from '../use'
+import { Guard } from './Guard'
 import { Health } from './Health'
 import { KeySheet, useKeys } from './Keys'
 import { Palette } from './Palette'
@@ -93,7 +94,7 @@ export function Shell() {
         <button className="button quiet" onClick={switchTheme} title="Dark or light (d)" aria-label={`Switch to ${theme.shown === 'dark' ? 'light' : 'dark'} theme`}>{theme.shown === 'dark' ? '☀' : '☾'}</button>
         <button className="button quiet" onClick={() => setSheet(true)} title="Keys (?)" aria-label="Keys">?</button>
       </div>
-      <main className={FIXED(path) ? 'main fixed' : 'main'} id="main" tabIndex={-1} key={path}><Content path={path} /></main>
+      <main className={FIXED(path) ? 'main fixed' : 'main'} id="main" tabIndex={-1} key={path}><Guard><Content path={path} /></Guard></main>
       <Health />
       {palette && <Palette close={() => setPalette(false)} />}
       {sheet && <KeySheet close={() => setSheet(false)} />}
