@@ -40,6 +40,6 @@ describe.each([['light', ':root'], ['dark', ":root[data-theme='dark']"]])('in th
     expect(contrast(theme[ink]!, theme[ground]!)).toBeGreaterThanOrEqual(4.5)
   })
   test.each(DRAWN)('%s stands out where it is drawn', (color) => {
-    expect(contrast(theme[color]!, theme.paper!)).toBeGreaterThanOrEqual(2.8)
+    expect(contrast(theme[color]!, theme.paper!)).toBeGreaterThanOrEqual(3)
   })
 })

@@ -77,7 +77,7 @@ fn file(path: &str, asked: &HeaderMap, caching: &'static str) -> Option<Response
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, content_type(path));
     set(header::CACHE_CONTROL, caching);
-    set(header::VARY, "accept-encoding");
+    set(header::VARY, "accept, accept-encoding");
     set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     // URLs hold queries and ids, which are nobody else's business.

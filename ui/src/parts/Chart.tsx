@@ -38,7 +38,6 @@ interface ChartProps {
   range: Range
   /** Bars stand on each other. */
   stacked?: boolean
-  bucketMs: number
   format: (value: number) => string
   height?: number
   marks?: Mark[]

@@ -21,12 +21,12 @@ export function Compare() {
   const table = params.get('table') === 'logs' ? 'logs' : 'spans'
   const given = params.get('selection')
   const narrowed = filters.map(filterSql)
-  // The same window for both, unless the baseline has one of its own.
+  // The same window for both, unless the baseline has one of its own; a row in both populations counts as selected.
   const other: Range = params.has('baseline_from') ? parseRange(params.get('baseline_from'), params.get('baseline_to'), now) : range
   const body = given === null ? null : {
     table,
     selection: { filter: all(given, ...narrowed), start: rfc3339(range.start), end: rfc3339(range.end) },
-    baseline: { filter: params.get('baseline') || `NOT (${given})`, start: rfc3339(other.start), end: rfc3339(other.end) },
+    baseline: { filter: params.get('baseline') || 'TRUE', start: rfc3339(other.start), end: rfc3339(other.end) },
     limit: FINDINGS_MAX,
   }
   const { data, error, busy } = useAsk(body && JSON.stringify(body), (signal) => compare(body!, signal))

@@ -129,13 +129,12 @@ function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: R
     const onset = data?.onset
     return onset ? { from: Date.parse(onset.earliest), to: Date.parse(onset.latest), at: Date.parse(onset.time), label: `onset ${clock(Date.parse(onset.time))}` } : null
   }, [data])
-  const bucketMs = (times[1] ?? 0) - (times[0] ?? 0) || 60_000
   return (
     <div className="charts">
       {!data ? <Skeleton rows={1} height={202} /> : (
         <>
-          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={range} bucketMs={bucketMs} format={milliseconds} height={112} marks={marks} band={band} />
-          <Chart label="Requests and failures over time" times={times} series={requests} range={range} bucketMs={bucketMs} stacked format={short} height={84} marks={marks} band={band} />
+          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={range} format={milliseconds} height={112} marks={marks} band={band} />
+          <Chart label="Requests and failures over time" times={times} series={requests} range={range} stacked format={short} height={84} marks={marks} band={band} />
         </>
       )}
       <div className="legend"><span><span className="swatch accent" />p95</span><span><span className="swatch bar" />p50, requests</span><span><span className="swatch error" />failed; band: when it began</span><span>▾ change</span></div>

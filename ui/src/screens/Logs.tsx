@@ -101,7 +101,7 @@ FROM logs WHERE ${all(timeSql(range), predicate)} GROUP BY 1, 2`,
   )
   return (
     <Panel title={plural(total, 'log')} actions={actions} known={knownBy(data)} busy={busy}>
-      {error ? <Failed error={error} /> : <Chart label="Logs over time by severity. Dragging sets the window." times={times} series={series} range={range} stacked bucketMs={seconds * 1000} format={short} height={104} marks={marks} />}
+      {error ? <Failed error={error} /> : <Chart label="Logs over time by severity. Dragging sets the window." times={times} series={series} range={range} stacked format={short} height={104} marks={marks} />}
     </Panel>
   )
 }

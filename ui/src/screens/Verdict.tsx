@@ -26,9 +26,10 @@ export function Verdict({ symptom, mitigated }: { symptom: Symptom; mitigated: s
   const [shown, setShown] = useState<Validation | null>(null)
   const decided = shown?.verdict === 'fixed'
   const waiting = !decided && now - Date.parse(mitigated) < GIVE_UP_MS
-  useEvery(POLL_MS, () => setNow(Date.now()), waiting)
   const end = Math.max(now, Date.parse(mitigated) + 1000)
   const { data, error, busy } = useAsk(`${JSON.stringify(symptom)}${mitigated}${end}`, (signal) => validate({ symptom: { ...symptom, end: new Date(end).toISOString() }, mitigated_at: mitigated }, signal))
+  // A verdict that takes longer than the pause is waited for, not asked for again.
+  useEvery(POLL_MS, () => setNow(Date.now()), waiting && !busy)
   useEffect(() => {
     if (data) setShown(data)
   }, [data])

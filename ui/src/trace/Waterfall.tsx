@@ -156,7 +156,7 @@ function drawSpan(context: CanvasRenderingContext2D, palette: Colors, { view, wi
   context.restore()
 }
 
-function drawRuler(canvas: HTMLCanvasElement, tree: Tree, view: View, width: number, drag: View | null) {
+function drawRuler(canvas: HTMLCanvasElement, view: View, width: number, drag: View | null) {
   const context = prepare(canvas, width, RULER)
   if (!context) return
   const palette = colors()
@@ -181,7 +181,19 @@ function drawRuler(canvas: HTMLCanvasElement, tree: Tree, view: View, width: num
     context.fillStyle = palette.accent
     context.fillRect(x(drag.from), 0, x(drag.to) - x(drag.from), RULER)
   }
-  void tree
+}
+
+/** Whether a press hits the arrow that closes and opens a span. */
+function onArrow(node: Node, x: number): boolean {
+  const arrow = 8 + Math.min(node.depth, INDENTS_MAX) * INDENT
+  return node.children.length > 0 && x >= arrow - 4 && x <= arrow + 11
+}
+
+/** The row that a key leads to; null where the key is for something else. */
+function rowAfter(key: string, row: number, rows: number, page: number): number | null {
+  const moves: Record<string, number> = { ArrowDown: row + 1, ArrowUp: row - 1, PageDown: row + page, PageUp: row - page, Home: 0, End: rows - 1 }
+  const to = moves[key]
+  return to === undefined ? null : Math.min(Math.max(to, 0), rows - 1)
 }
 
 interface WaterfallProps {
@@ -207,8 +219,8 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
   useEffect(() => setView({ from: 0, to: Math.max(1, tree.duration) }), [tree])
   useEffect(draw, [draw, theme.shown])
   useEffect(() => {
-    if (ruler.current && width > 0) drawRuler(ruler.current, tree, view, width, drag)
-  }, [tree, view, width, drag, theme.shown])
+    if (ruler.current && width > 0) drawRuler(ruler.current, view, width, drag)
+  }, [view, width, drag, theme.shown])
   useEffect(() => {
     const row = rows.indexOf(selected)
     if (row < 0 || !box.current) return
@@ -226,19 +238,13 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
     const bounds = event.currentTarget.getBoundingClientRect()
     const index = rows[Math.floor((event.clientY - bounds.top + (box.current?.scrollTop ?? 0)) / ROW)]
     if (index === undefined) return
-    const node = tree.nodes[index]!
-    const x = event.clientX - bounds.left
-    const arrow = 8 + Math.min(node.depth, INDENTS_MAX) * INDENT
-    if (node.children.length > 0 && x >= arrow - 4 && x <= arrow + 11) fold(index, !closed.has(index))
+    if (onArrow(tree.nodes[index]!, event.clientX - bounds.left)) fold(index, !closed.has(index))
     else select(index)
   }
   const key = (event: KeyboardEvent) => {
-    const row = rows.indexOf(selected)
-    const page = Math.max(1, Math.floor(height / ROW) - 1)
-    const moves: Record<string, number> = { ArrowDown: row + 1, ArrowUp: row - 1, PageDown: row + page, PageUp: row - page, Home: 0, End: rows.length - 1 }
-    const to = moves[event.key]
+    const to = rowAfter(event.key, rows.indexOf(selected), rows.length, Math.max(1, Math.floor(height / ROW) - 1))
     const node = tree.nodes[selected]
-    if (to !== undefined) select(rows[Math.min(Math.max(to, 0), rows.length - 1)] ?? -1)
+    if (to !== null) select(rows[to] ?? -1)
     else if (event.key === 'ArrowLeft' && node) node.children.length > 0 && !closed.has(selected) ? fold(selected, true) : node.parent >= 0 && select(node.parent)
     else if (event.key === 'ArrowRight' && node) fold(selected, false)
     else return
