@@ -3,15 +3,15 @@ import { useEffect, useMemo, useState } from 'react'
 import { count, duration, plural, rate, share } from '../format'
 import { Spark, buckets, changeText } from '../parts/Chart'
 import { useChanges } from '../parts/changes'
-import { Failed, Panel, Skeleton, knownBy } from '../parts/Panel'
+import { Failed, type Known, Panel, Skeleton, knownBy } from '../parts/Panel'
 import { Link } from '../shell/Shell'
 import { ENTRY, all, timeSql } from '../sql'
-import { type Range, bucketSeconds, clock, exact, rfc3339 } from '../time'
+import { type Range, bucketSeconds, clock, rfc3339 } from '../time'
 import { go, setParams, urlTo, usePlace } from '../url'
 import { refresh, useEvery, useRange, useRows } from '../use'
 import { Empty } from './Empty'
 import { OWN } from './own'
-import { type Service, type Wrong, recentStart, whatIsWrong } from './wrong'
+import { type Bucket, type History, type Service, type Wrong, historyOf, recentStart, whatIsWrong } from './wrong'
 
 const SPARK_BUCKETS = 40
 const REFRESH_MS = 10_000
@@ -34,39 +34,56 @@ function Services() {
   const own = params.get('own') === '1'
   const recent = recentStart(range)
   const entry = all(ENTRY, !own && OWN)
-  const [isRecent, isBefore] = [`time >= '${rfc3339(recent)}'`, `time < '${rfc3339(recent)}'`]
+  const isRecent = `time >= '${rfc3339(recent)}'`
   const totals = useRows<Service>(
     `SELECT service_name AS service, count(*) AS requests, count(*) FILTER (WHERE status_code = 2) AS errors,
-  approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ns) AS p95_ns,
   count(*) FILTER (WHERE ${isRecent}) AS recent_requests, count(*) FILTER (WHERE ${isRecent} AND status_code = 2) AS recent_errors,
-  approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY CASE WHEN ${isRecent} THEN duration_ns END) AS recent_p95_ns,
-  approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY CASE WHEN ${isBefore} THEN duration_ns END) AS before_p95_ns
+  approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY CASE WHEN ${isRecent} THEN duration_ns END) AS recent_p95_ns
 FROM spans WHERE ${all(timeSql(range), entry)} GROUP BY 1`,
     { partial: true },
   )
+  const seconds = bucketSeconds(range, SPARK_BUCKETS)
+  const past = useRows<Bucket>(
+    `SELECT service_name AS service, date_bin(INTERVAL '${seconds} seconds', time) AS bucket, count(*) AS requests,
+  count(*) FILTER (WHERE status_code = 2) AS errors, approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ns) AS p95_ns
+FROM spans WHERE ${all(timeSql(range), entry)} GROUP BY 1, 2`,
+    { partial: true },
+  )
   // An answer that takes longer than this is waited for, not asked for again.
-  useEvery(REFRESH_MS, refresh, range.relative && !totals.busy)
-  const wrong = useMemo(() => whatIsWrong(totals.rows ?? [], range), [totals.rows, range])
+  useEvery(REFRESH_MS, refresh, range.relative && !totals.busy && !past.busy)
+  const times = useMemo(() => buckets(range, seconds), [range, seconds])
+  const histories = useMemo(() => historyOf(past.rows ?? [], times), [past.rows, times])
+  const wrong = useMemo(() => (totals.rows && past.rows ? whatIsWrong(totals.rows, histories, times, seconds, range) : null), [totals.rows, past.rows, histories, times, seconds, range])
+  const known = [...knownBy(totals.data), ...knownBy(past.data)]
   return (
     <div className="home">
       <div className="stack">
-        <WhatIsWrong wrong={wrong} range={range} totals={totals} />
-        <ServiceTable services={totals} wrong={wrong} range={range} entry={entry} own={own} />
+        <WhatIsWrong wrong={wrong} range={range} error={totals.error ?? past.error} busy={totals.busy || past.busy} known={known} any={(totals.rows?.length ?? 0) > 0} />
+        <ServiceTable services={totals.rows} wrong={wrong ?? []} range={range} histories={histories} known={known} own={own} />
       </div>
       <WhatChanged range={range} />
     </div>
   )
 }
 
-type Totals = ReturnType<typeof useRows<Service>>
+interface WhatIsWrongProps {
+  /** null while it is not known. */
+  wrong: Wrong[] | null
+  range: Range
+  error: Error | null
+  busy: boolean
+  known: Known[]
+  /** Whether any request was seen. */
+  any: boolean
+}
 
-function WhatIsWrong({ wrong, range, totals }: { wrong: Wrong[]; range: Range; totals: Totals }) {
+function WhatIsWrong({ wrong, range, error, busy, known, any }: WhatIsWrongProps) {
   const recent = recentStart(range)
-  const window = `last ${duration((range.end - recent) * 1e6)} against the ${duration((recent - range.start) * 1e6)} before`
+  const window = `last ${duration((range.end - recent) * 1e6)} against what was usual in the ${duration((recent - range.start) * 1e6)} before`
   return (
-    <Panel title="What is wrong" actions={<span className="dim">{window}</span>} known={knownBy(totals.data)} busy={totals.busy} flush>
-      {totals.error ? <Failed error={totals.error} /> : !totals.rows ? <div className="notice"><Skeleton rows={2} /></div> : wrong.length === 0 ? (
-        <p className="notice">{totals.rows.length === 0 ? 'No request was seen in this window.' : 'Nothing that stands out: rates, errors and durations are as they were.'}</p>
+    <Panel title="What is wrong" actions={<span className="dim">{window}</span>} known={known} busy={busy} flush>
+      {error ? <Failed error={error} /> : !wrong ? <div className="notice"><Skeleton rows={2} /></div> : wrong.length === 0 ? (
+        <p className="notice">{any ? 'Nothing that stands out: rates, errors and durations are as they usually are.' : 'No request was seen in this window.'}</p>
       ) : (
         <ul className="wrong">
           {wrong.slice(0, 6).map((item) => (
@@ -82,63 +99,34 @@ function WhatIsWrong({ wrong, range, totals }: { wrong: Wrong[]; range: Range; t
   )
 }
 
-interface Bucket {
-  service: string | null
-  bucket: string
-  requests: number
-  errors: number
-  p95_ns: number | null
+interface ServiceTableProps {
+  services: Service[] | null
+  wrong: Wrong[]
+  range: Range
+  histories: Map<string | null, History>
+  known: Known[]
+  own: boolean
 }
 
-function ServiceTable({ services, wrong, range, entry, own }: { services: Totals; wrong: Wrong[]; range: Range; entry: string; own: boolean }) {
-  const seconds = bucketSeconds(range, SPARK_BUCKETS)
-  const { rows, data } = useRows<Bucket>(
-    `SELECT service_name AS service, date_bin(INTERVAL '${seconds} seconds', time) AS bucket, count(*) AS requests,
-  count(*) FILTER (WHERE status_code = 2) AS errors, approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ns) AS p95_ns
-FROM spans WHERE ${all(timeSql(range), entry)} GROUP BY 1, 2`,
-    { partial: true },
-  )
-  const times = useMemo(() => buckets(range, seconds), [range, seconds])
-  const lines = useMemo(() => sparkLines(rows ?? [], times), [rows, times])
+function ServiceTable({ services, wrong, range, histories, known, own }: ServiceTableProps) {
   const score = (service: Service) => wrong.filter((item) => item.service === service.service).reduce((most, { score }) => Math.max(most, score), 0)
-  const sorted = (services.rows ?? []).toSorted((left, right) => score(right) - score(left) || right.errors / right.requests - left.errors / left.requests || right.requests - left.requests)
+  const sorted = (services ?? []).toSorted((left, right) => score(right) - score(left) || right.errors / right.requests - left.errors / left.requests || right.requests - left.requests)
   const toggle = <label className="check soft"><input type="checkbox" checked={own} onChange={(event) => setParams({ own: event.target.checked ? '1' : null })} />Causeway’s own</label>
   return (
-    <Panel title="Services" actions={<><span className="dim">{services.rows ? `${count(services.rows.length)}, worst first; numbers of the last ${duration((range.end - recentStart(range)) * 1e6)}` : ''}</span>{toggle}</>} known={knownBy(data)} flush>
-      {!services.rows ? <div className="notice"><Skeleton rows={6} height={26} /></div> : services.rows.length === 0 ? (
+    <Panel title="Services" actions={<><span className="dim">{services ? `${count(services.length)}, worst first; numbers of the last ${duration((range.end - recentStart(range)) * 1e6)}` : ''}</span>{toggle}</>} known={known} flush>
+      {!services ? <div className="notice"><Skeleton rows={6} height={26} /></div> : services.length === 0 ? (
         <p className="notice">No spans in this window. <Link to={urlTo('/logs')}>Logs</Link> may be there.</p>
       ) : (
         <table className="table">
           <thead><tr><th>Service</th><th className="num fit">Requests</th><th>&nbsp;</th><th className="num fit">Errors</th><th>&nbsp;</th><th className="num fit">p95</th><th>&nbsp;</th><th className="fit"><span className="visually-hidden">Go to</span></th></tr></thead>
-          <tbody>{sorted.map((service) => <ServiceRow key={service.service ?? ''} service={service} wrong={wrong.filter((item) => item.service === service.service)} range={range} lines={lines.get(service.service)} />)}</tbody>
+          <tbody>{sorted.map((service) => <ServiceRow key={service.service ?? ''} service={service} wrong={wrong.filter((item) => item.service === service.service)} range={range} lines={histories.get(service.service)} />)}</tbody>
         </table>
       )}
     </Panel>
   )
 }
 
-interface SparkLines {
-  requests: number[]
-  errors: number[]
-  p95: (number | null)[]
-}
-
-function sparkLines(rows: Bucket[], times: number[]): Map<string | null, SparkLines> {
-  const position = new Map(times.map((time, index) => [time, index]))
-  const lines = new Map<string | null, SparkLines>()
-  for (const row of rows) {
-    const line = lines.get(row.service) ?? { requests: times.map(() => 0), errors: times.map(() => 0), p95: times.map(() => null) }
-    lines.set(row.service, line)
-    const index = position.get(exact(row.bucket).ms)
-    if (index === undefined) continue
-    line.requests[index] = row.requests
-    line.errors[index] = row.errors
-    line.p95[index] = row.p95_ns
-  }
-  return lines
-}
-
-function ServiceRow({ service, wrong, range, lines }: { service: Service; wrong: Wrong[]; range: Range; lines: SparkLines | undefined }) {
+function ServiceRow({ service, wrong, range, lines }: { service: Service; wrong: Wrong[]; range: Range; lines: History | undefined }) {
   const url = urlTo('/traces', { service: service.service })
   const bad = (signal: Wrong['signal']) => wrong.some((item) => item.signal === signal)
   const name = service.service ?? '(no service)'

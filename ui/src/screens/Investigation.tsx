@@ -104,6 +104,7 @@ function Headline({ data, busy, range, mitigated }: { data: Triage | null; busy:
             <p className="big">{said(data.symptom.statement)}</p>
             <p className="soft row wrap">
               {onset ? <span>Began at <b>{clock(Date.parse(onset.time))}</b>, give or take {duration(spread * 1e6)} ({share(onset.confidence)} sure)</span> : <span>No moment at which it began stands out in this window.</span>}
+              {onset && Date.parse(onset.time) < range.start && <button className="button small" onClick={() => setParams({ from: rfc3339(Date.parse(onset.earliest) - (range.end - range.start) / 2), to: rfc3339(range.end) })}>Widen the window to it</button>}
               {onset && (data.ongoing ? <span className="tag error">still going on</span> : <span className="tag">over by the end of the window</span>)}
             </p>
             <BeforeAfter data={data} />

@@ -83,7 +83,7 @@ function Result({ answer }: { answer: Answer }) {
           <tbody>
             {first && first.start > 0 && <tr style={{ height: first.start }}><td colSpan={width} /></tr>}
             {items.map(({ index }) => <tr key={index} style={{ height: ROW }}>{answer.rows[index]!.map((value, column) => <Cell key={column} value={value} column={answer.columns[column]!} />)}</tr>)}
-            {last && <tr style={{ height: rows.getTotalSize() - last.end }}><td colSpan={width} /></tr>}
+            {last && last.end < rows.getTotalSize() && <tr style={{ height: rows.getTotalSize() - last.end }}><td colSpan={width} /></tr>}
           </tbody>
         </table>
         {answer.rows.length === 0 && <p className="notice">{count(answer.stats.rows_scanned)} rows looked at, none in the answer.</p>}
