@@ -15,6 +15,8 @@ import { type Bucket, type History, type Service, type Wrong, historyOf, recentS
 
 const SPARK_BUCKETS = 40
 const REFRESH_MS = 10_000
+/** Services in the list of what is wrong; the table below has all. */
+const LISTED_MAX = 6
 
 export function Home() {
   const ledger = useRows<{ stored: number | null }>(`SELECT sum(stored) AS stored FROM ledger WHERE sender <> 'causeway-self'`)
@@ -77,6 +79,13 @@ interface WhatIsWrongProps {
   any: boolean
 }
 
+/** One entry a service, in the order of its worst. */
+function byService(wrong: Wrong[]): [string | null, Wrong[]][] {
+  const found = new Map<string | null, Wrong[]>()
+  for (const item of wrong) found.set(item.service, [...(found.get(item.service) ?? []), item])
+  return [...found]
+}
+
 function WhatIsWrong({ wrong, range, error, busy, known, any }: WhatIsWrongProps) {
   const recent = recentStart(range)
   const window = `last ${duration((range.end - recent) * 1e6)} against what was usual in the ${duration((recent - range.start) * 1e6)} before`
@@ -86,11 +95,11 @@ function WhatIsWrong({ wrong, range, error, busy, known, any }: WhatIsWrongProps
         <p className="notice">{any ? 'Nothing that stands out: rates, errors and durations are as they usually are.' : 'No request was seen in this window.'}</p>
       ) : (
         <ul className="wrong">
-          {wrong.slice(0, 6).map((item) => (
-            <li key={`${item.service}${item.signal}`}>
-              <span className={item.signal === 'traffic' ? 'tag warn' : 'tag error'}>{item.signal}</span>
-              <span className="grow"><b>{item.service ?? '(no service)'}</b> {item.statement}</span>
-              <Link className="button small" to={urlTo('/investigate', { service: item.service, signal: item.signal })}>Investigate</Link>
+          {byService(wrong).slice(0, LISTED_MAX).map(([service, items]) => (
+            <li key={service}>
+              <span className="row tags">{items.map(({ signal }) => <span key={signal} className={signal === 'traffic' ? 'tag warn' : 'tag error'}>{signal}</span>)}</span>
+              <span className="grow wrap-any"><b>{service ?? '(no service)'}</b> {items.map(({ statement }) => statement).join('; ')}</span>
+              <Link className="button small" to={urlTo('/investigate', { service, signal: items[0]?.signal })}>Investigate</Link>
             </li>
           ))}
         </ul>
