@@ -134,7 +134,7 @@ function options(props: ChartProps, width: number, tip: HTMLElement): uPlot.Opti
     },
     axes: [
       { ...axis, size: 24, space: 80, values: (_plot, splits) => splits.map((split) => axisTime(split * 1000, props.range)) },
-      { ...axis, size: 46, space: 32, values: (_plot, splits) => splits.map((split) => props.format(split)) },
+      { ...axis, size: 46, space: 22, values: (_plot, splits) => splits.map((split) => props.format(split)) },
     ],
     series: [
       {},

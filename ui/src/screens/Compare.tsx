@@ -147,7 +147,7 @@ function FindingsTable({ data, busy, list, selection, baseline }: TableProps) {
                 <td className="num fit">{share(finding.baseline_share)}</td>
                 <td className="num fit" title={`q ${finding.q_value.toExponential(1)}`}>{digits(finding.effect)}</td>
                 <td className="num fit">{count(finding.selection_count)}</td>
-                <td className="fit">
+                <td className="fit acts">
                   <button className="button quiet small" disabled={finding.selection_count === 0} onClick={() => narrow(finding)} title="Narrow the selection to this">Narrow</button>
                   {finding.selection_count > 0
                     ? <Link className="button quiet small" to={list(all(selection, ...filtersFrom(finding).map(filterSql)))} title="List them">Show {count(finding.selection_count)}</Link>
