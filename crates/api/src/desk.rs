@@ -66,8 +66,8 @@ impl Desk {
 
     /// Everything: OTLP over HTTP and gRPC, SQL, the operator's pages and the screens.
     pub fn all(self: &Arc<Self>) -> Router {
-        let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes());
-        let routes = routes.merge(operator::routes()).merge(ui::routes());
+        let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
+        let routes = routes.merge(ui::routes());
         self.finish(routes.fallback(operator::not_found))
     }
 

@@ -83,6 +83,7 @@ function Head({ id, tree, logs, list, select, known }: HeadProps) {
           <span className="row"><span className="tag error">{plural(failed, 'failed span')}</span>
             <button className="button small" onClick={() => select(origins[0] ?? -1)} title="To the span where the error began">{origins.length === 1 ? 'Where it began' : `${count(origins.length)} origins, first`}</button></span>
         ) : <span className="tag ok">no failed span</span>}
+        {tree.nodes.length >= SPANS_MAX && <span className="tag warn" title="The query above gives the rest">the first {count(SPANS_MAX)} spans only</span>}
         {lost > 0 && <span className="tag warn" title="The span above these is not in the store; they are shown at the top level with ⤷">{plural(lost, 'span')} without the span above</span>}
         {shares.length > 0 && <span className="soft cut">Critical path: {shares.map((item, index) => <span key={index}>{index > 0 && ', '}{item.service} {item.name} <b>{share(item.ns / tree.duration)}</b></span>)}</span>}
         <span className="grow" />
