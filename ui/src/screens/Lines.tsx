@@ -32,6 +32,8 @@ interface Loaded {
   lines: Line[]
   /** Where the next page begins; null when there is none. */
   before: string | null
+  /** There are older ones, which are not kept here. */
+  cut: boolean
   last: Answer | null
   busy: boolean
   error: Error | null
@@ -43,7 +45,7 @@ FROM logs WHERE ${all(window, predicate)} ORDER BY time DESC LIMIT ${PAGE}`
 
 function usePages(predicate: string, range: Range) {
   const now = useNow()
-  const [loaded, setLoaded] = useState<Loaded>({ lines: [], before: null, last: null, busy: true, error: null })
+  const [loaded, setLoaded] = useState<Loaded>({ lines: [], before: null, cut: false, last: null, busy: true, error: null })
   const controller = useRef<AbortController | null>(null)
   const load = useCallback((window: string, lines: Line[]) => {
     const mine = new AbortController()
@@ -53,7 +55,8 @@ function usePages(predicate: string, range: Range) {
     sql(query(predicate, window), mine.signal).then((answer) => {
       const { kept, before } = pageEnd(objects<Line>(answer), PAGE)
       const all = [...lines, ...kept]
-      setLoaded({ lines: all, before: all.length < LINES_MAX ? before : null, last: answer, busy: false, error: null })
+      const cut = before !== null && all.length >= LINES_MAX
+      setLoaded({ lines: all, before: cut ? null : before, cut, last: answer, busy: false, error: null })
     }).catch((error: Error) => mine.signal.aborted || setLoaded((state) => ({ ...state, busy: false, before: null, error })))
   }, [predicate])
   const start = rfc3339(range.start)
@@ -70,7 +73,7 @@ function usePages(predicate: string, range: Range) {
 const level = (line: Line) => (line.severity_number >= 17 ? 'is-error' : line.severity_number >= 13 ? 'is-warn' : '')
 
 export function Lines({ predicate, range, text }: { predicate: string; range: Range; text: string }) {
-  const { lines, before, last, busy, error, more } = usePages(predicate, range)
+  const { lines, before, cut, last, busy, error, more } = usePages(predicate, range)
   const box = useRef<HTMLDivElement>(null)
   const [open, setOpen] = useState<ReadonlySet<Line>>(new Set())
   const rows = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 30 })
@@ -88,7 +91,7 @@ export function Lines({ predicate, range, text }: { predicate: string; range: Ra
   return (
     <section className={`panel ${busy ? 'busy' : ''}`} aria-label="Lines">
       <header>
-        <span className="dim">{lines.length > 0 ? `${plural(lines.length, 'line')} ${before ? 'so far, older ones follow below' : 'in all'}` : ''}</span>
+        <span className="dim">{lines.length > 0 ? `${plural(lines.length, 'line')} ${before ? 'so far, older ones follow below' : cut ? 'shown; narrow the window for older ones' : 'in all'}` : ''}</span>
         <HowKnown known={knownBy(last)} />
       </header>
       {error ? <Failed error={error} /> : lines.length === 0 ? <div className="notice">{busy ? <Skeleton rows={12} /> : 'No line fits in this window. Widen the window or take a condition away.'}</div> : (
