@@ -7,19 +7,31 @@ BINARIES := $(CARGO_TARGET_DIR)/release
 # Always the whole workspace and the release profile: any other choice resolves other features and builds DataFusion twice.
 CARGO_FLAGS := --release --locked --workspace
 
+# The screens as the program embeds them; made anew when one of their sources is newer.
+SCREENS := ui/dist/index.html
+SCREENS_SOURCES := $(shell find ui/src -type f) ui/index.html ui/vite.config.ts ui/tsconfig.json
+
 .PHONY: run test build bench peers fuzz clean tools-build tools-test
 
 run: build
 	$(BINARIES)/causeway serve --data ./data
 
-build: tools-build
+build: tools-build $(SCREENS)
 	cargo build $(CARGO_FLAGS) --bins
 
-test: tools-build tools-test
+ui/node_modules/.package-lock.json: ui/package.json ui/package-lock.json | tools-build
+	cd ui && npm ci
+
+$(SCREENS): $(SCREENS_SOURCES) ui/node_modules/.package-lock.json
+	cd ui && npm run build
+
+test: tools-build tools-test $(SCREENS)
+	cd ui && npm test
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	cargo build $(CARGO_FLAGS) --bins
 	cargo test $(CARGO_FLAGS) --no-fail-fast
+	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:browser
 
 # Peers are measured in the same run once `make peers` has installed them; full run: about ten minutes with them.
 BENCH_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))bench
@@ -59,10 +71,12 @@ endef
 tools-build:
 	@cargo --version >/dev/null 2>&1 || { echo "Rust 1.94 or newer is missing, please run: sudo apt-get install rustup && rustup default stable"; exit 1; }
 	$(call need,cc --version && make --version,build-essential)
+	$(call need,node --version && npm --version,nodejs npm)
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' || { echo "Node 20.19 or newer is needed for the screens, this is $$(node --version)"; exit 1; }
 
 tools-test:
 	$(call need,git --version,git)
 	$(call need,python3 -c 'import venv$(comma) ensurepip',python3 python3-venv)
-	$(call need,node --version && npm --version,nodejs npm)
+	$(call need,chromium --version,chromium)
 
 comma := ,

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
-use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql};
+use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, ui};
 
 /// Limits of what clients may do.
 #[derive(Debug, Clone)]
@@ -75,11 +75,11 @@ impl Desk {
         Arc::new(Self { intake, answerer, vitals, clock, requests, pages, flags, change_turn })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, and the operator's pages.
+    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, the operator's pages and the screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
         let routes = routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes());
-        self.finish(routes.merge(diagnose::routes()).fallback(operator::not_found))
+        self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
 
     /// OTLP over HTTP alone.

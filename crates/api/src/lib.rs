@@ -18,6 +18,7 @@ pub mod serve;
 pub mod sql;
 #[cfg(test)]
 mod tests;
+mod ui;
 
 pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 pub use desk::{Desk, DeskLimits};

@@ -121,6 +121,12 @@ fn route_of(path: &str) -> &'static str {
         "/healthz",
         "/readyz",
         "/metrics",
+        "/traces",
+        "/logs",
+        "/compare",
+        "/investigate",
+        "/flags",
+        "/sql",
     ];
     // Below these stands a flag's key.
     const KEYED: &[(&str, &str)] =

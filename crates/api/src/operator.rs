@@ -14,14 +14,21 @@ use crate::{Desk, sql};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
+/// How the program is used, for tools and terminals.
+pub const USAGE: &str = include_str!("index.txt");
+
 /// Routes of the operator's pages.
 pub fn routes() -> Router<Arc<Desk>> {
     Router::new()
-        .route("/", get(|| async { ([(header::CONTENT_TYPE, PLAIN)], include_str!("index.txt")) }))
         .route("/healthz", get(|| async { ([(header::CONTENT_TYPE, PLAIN)], "ok\n") }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/openapi.json", get(openapi))
+}
+
+/// Answers a tool that asks what this is.
+pub async fn usage() -> Response {
+    ([(header::CONTENT_TYPE, PLAIN)], USAGE).into_response()
 }
 
 async fn ready(State(desk): State<Arc<Desk>>) -> Response {

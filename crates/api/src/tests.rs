@@ -9,4 +9,5 @@ mod http;
 mod lines;
 mod pages;
 mod questions;
+mod screens;
 mod switches;

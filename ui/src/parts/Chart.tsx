@@ -1,0 +1,210 @@
+// How does a number move over time? uPlot with the house's colours, changes as markers, an onset as a band, and a drag that
+// sets the window.
+import { useEffect, useMemo, useRef } from 'react'
+import uPlot from 'uplot'
+import type { Change } from '../api'
+import { setRange } from '../shell/TimePicker'
+import { token, useTheme } from '../theme'
+import { type Range, clock } from '../time'
+import { useSize } from '../use'
+
+export interface Series {
+  label: string
+  values: (number | null)[]
+  /** Name of a colour token. */
+  color: string
+  kind: 'line' | 'bars'
+}
+
+export interface Mark {
+  /** Unix ms. */
+  time: number
+  label: string
+  /** Name of a colour token. */
+  color: string
+}
+
+export interface Band {
+  from: number
+  to: number
+  at: number
+  label: string
+}
+
+interface ChartProps {
+  /** Unix ms of each bucket's start. */
+  times: number[]
+  series: Series[]
+  range: Range
+  /** Bars stand on each other. */
+  stacked?: boolean
+  format: (value: number) => string
+  height?: number
+  marks?: Mark[]
+  band?: Band | null
+  label: string
+}
+
+export const changeMarks = (changes: Change[] | null | undefined): Mark[] =>
+  (changes ?? []).map((change) => ({ time: Date.parse(change.time), label: changeText(change), color: 'accent' }))
+
+export const changeText = (change: Change) =>
+  `${change.kind} ${change.entity}${change.before !== null && change.before !== undefined ? `: ${change.before} → ${change.after ?? '–'}` : change.after ? `: ${change.after}` : ''}`
+
+/** Sums from below, so that bars drawn back to front stand on each other. */
+function stack(series: Series[]): (number | null)[][] {
+  const sums: number[] = []
+  return series.map(({ values }) => values.map((value, index) => (sums[index] = (sums[index] ?? 0) + (value ?? 0))))
+}
+
+function drawBand(plot: uPlot, band: Band) {
+  const { ctx, bbox } = plot
+  const x = (ms: number) => plot.valToPos(ms / 1000, 'x', true)
+  ctx.save()
+  ctx.fillStyle = token('error-soft')
+  ctx.globalAlpha = 0.75
+  ctx.fillRect(x(band.from), bbox.top, Math.max(2, x(band.to) - x(band.from)), bbox.height)
+  ctx.globalAlpha = 1
+  ctx.fillStyle = token('error')
+  ctx.fillRect(x(band.at) - 0.75 * devicePixelRatio, bbox.top, 1.5 * devicePixelRatio, bbox.height)
+  ctx.restore()
+}
+
+function drawMarks(plot: uPlot, marks: Mark[]) {
+  const { ctx, bbox } = plot
+  ctx.save()
+  ctx.beginPath()
+  ctx.rect(bbox.left, bbox.top - 8 * devicePixelRatio, bbox.width, bbox.height + 8 * devicePixelRatio)
+  ctx.clip()
+  for (const mark of marks) {
+    const x = Math.round(plot.valToPos(mark.time / 1000, 'x', true))
+    const size = 4 * devicePixelRatio
+    ctx.strokeStyle = ctx.fillStyle = token(mark.color)
+    ctx.lineWidth = devicePixelRatio
+    ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio])
+    ctx.beginPath()
+    ctx.moveTo(x, bbox.top)
+    ctx.lineTo(x, bbox.top + bbox.height)
+    ctx.stroke()
+    ctx.setLineDash([])
+    ctx.beginPath()
+    ctx.moveTo(x - size, bbox.top - size)
+    ctx.lineTo(x + size, bbox.top - size)
+    ctx.lineTo(x, bbox.top + size)
+    ctx.fill()
+  }
+  ctx.restore()
+}
+
+/** What the cursor stands on, in words, as text nodes. */
+function showTip(tip: HTMLElement, plot: uPlot, props: ChartProps) {
+  const index = plot.cursor.idx
+  const left = plot.cursor.left ?? -1
+  if (index === null || index === undefined || left < 0) {
+    tip.hidden = true
+    return
+  }
+  const at = props.times[index] ?? 0
+  const near = plot.posToVal(left, 'x') * 1000
+  const reach = (plot.posToVal(left + 5, 'x') - plot.posToVal(left, 'x')) * 1000
+  const lines = [clock(at), ...props.series.map(({ label, values }) => `${label}  ${values[index] === null || values[index] === undefined ? '–' : props.format(values[index])}`)]
+  for (const mark of props.marks ?? []) if (Math.abs(mark.time - near) <= reach) lines.push(`▾ ${mark.label} ${clock(mark.time)}`)
+  if (props.band && near >= props.band.from - reach && near <= props.band.to + reach) lines.push(props.band.label)
+  tip.replaceChildren(...lines.map((line) => Object.assign(document.createElement('div'), { textContent: line })))
+  tip.hidden = false
+  const width = plot.bbox.width / devicePixelRatio
+  const offset = plot.bbox.left / devicePixelRatio
+  tip.style.left = `${left > width / 2 ? left + offset - tip.offsetWidth - 10 : left + offset + 10}px`
+  tip.style.top = '4px'
+}
+
+function options(props: ChartProps, width: number, tip: HTMLElement): uPlot.Options {
+  const axis = { stroke: token('ink-3'), grid: { stroke: token('line'), width: 1 }, ticks: { show: false }, font: '11px system-ui, sans-serif' }
+  const bars = uPlot.paths.bars?.({ size: [0.86, 40], align: 1, gap: 0 })
+  const drawn = props.stacked ? props.series.toReversed() : props.series
+  return {
+    width,
+    height: props.height ?? 150,
+    padding: [10, 22, 0, 0],
+    legend: { show: false },
+    cursor: { points: { show: false }, drag: { x: true, y: false, setScale: false } },
+    scales: {
+      x: { range: () => [props.range.start / 1000, props.range.end / 1000] },
+      y: { range: (_plot, _low, high) => [0, Math.max(high * 1.08, 1e-9)] },
+    },
+    axes: [
+      { ...axis, size: 24, space: 80, values: (_plot, splits) => splits.map((split) => axisTime(split * 1000, props.range)) },
+      { ...axis, size: 46, space: 22, values: (_plot, splits) => splits.map((split) => props.format(split)) },
+    ],
+    series: [
+      {},
+      ...drawn.map((series) => ({
+        label: series.label,
+        stroke: token(series.color),
+        fill: series.kind === 'bars' ? token(series.color) : undefined,
+        width: series.kind === 'bars' ? 0 : 1.5,
+        paths: series.kind === 'bars' ? bars : undefined,
+        points: { show: false },
+        spanGaps: false,
+      })),
+    ],
+    hooks: {
+      drawAxes: [(plot) => props.band && drawBand(plot, props.band)],
+      draw: [(plot) => drawMarks(plot, props.marks ?? [])],
+      setCursor: [(plot) => showTip(tip, plot, props)],
+      setSelect: [(plot) => {
+        const { left, width } = plot.select
+        if (width < 4) return
+        setRange(plot.posToVal(left, 'x') * 1000, plot.posToVal(left + width, 'x') * 1000)
+      }],
+    },
+  }
+}
+
+function axisTime(ms: number, range: Range): string {
+  const text = clock(ms, { beside: ms })
+  const long = range.end - range.start > 86_400_000
+  const at = new Date(ms)
+  return long ? `${at.getMonth() + 1}/${at.getDate()} ${text.slice(0, 5)}` : range.end - range.start > 600_000 ? text.slice(0, 5) : text
+}
+
+export function Chart(props: ChartProps) {
+  const [box, { width }] = useSize<HTMLDivElement>()
+  const tip = useRef<HTMLDivElement>(null)
+  const theme = useTheme()
+  const data = useMemo(() => {
+    const columns = props.stacked ? stack(props.series).toReversed() : props.series.map(({ values }) => values)
+    return [props.times.map((time) => time / 1000), ...columns] as uPlot.AlignedData
+  }, [props.times, props.series, props.stacked])
+  useEffect(() => {
+    if (!box.current || !tip.current || width === 0) return
+    const plot = new uPlot(options(props, width, tip.current), data, box.current)
+    return () => plot.destroy()
+    // The plot is made anew with its data: at some hundred points that costs about a millisecond.
+  }, [box, data, width, theme.shown, props.marks, props.band, props.range.start, props.range.end])
+  return (
+    <div className="chart" role="img" aria-label={props.label} style={{ minHeight: props.height ?? 150 }}>
+      <div ref={box} />
+      <div ref={tip} className="tip" hidden />
+    </div>
+  )
+}
+
+/** A line without axes, as wide as its cell. */
+export function Spark({ values, bad, label }: { values: (number | null)[]; bad?: boolean; label: string }) {
+  const top = Math.max(...values.map((value) => value ?? 0), 1e-9)
+  const points = values.map((value, index) => `${((index / Math.max(1, values.length - 1)) * 100).toFixed(2)},${(25 - ((value ?? 0) / top) * 22).toFixed(2)}`)
+  return (
+    <svg className={bad ? 'spark bad' : 'spark'} viewBox="0 0 100 26" preserveAspectRatio="none" role="img" aria-label={label}>
+      <polygon className="area" points={`0,26 ${points.join(' ')} 100,26`} />
+      <polyline className="line" points={points.join(' ')} />
+    </svg>
+  )
+}
+
+/** The starts of all buckets of a window, as the server's date_bin lays them (from 1970 on). */
+export function buckets(range: Range, seconds: number): number[] {
+  const step = seconds * 1000
+  const first = Math.floor(range.start / step) * step
+  return Array.from({ length: Math.max(1, Math.ceil((range.end - first) / step)) }, (_, index) => first + index * step)
+}

@@ -1,0 +1,76 @@
+// Who is suspected, and what speaks for and against each? The verdict, the evidence, and the way to undo it.
+import type { Mitigation, Suspect, Suspects } from '../api'
+import { clock, said } from '../time'
+import { digits } from '../format'
+import { Findings, QueryLinks } from '../parts/Evidence'
+import { FlagSwitch } from '../parts/FlagSwitch'
+import { Failed, Panel, Skeleton, knownByHow } from '../parts/Panel'
+import type { Asking } from '../use'
+
+const VERDICTS: Record<Suspects['verdict'], { label: string; tag: string }> = {
+  cause: { label: 'cause found', tag: 'tag error' },
+  no_convincing_cause: { label: 'no convincing cause', tag: 'tag warn' },
+  nothing_broken: { label: 'nothing is broken', tag: 'tag ok' },
+}
+
+interface SuspectedProps {
+  asking: Asking<Suspects>
+  mitigated: string | null
+  mitigate: (at: string) => void
+}
+
+export function Suspected({ asking: { data, error, busy }, mitigated, mitigate }: SuspectedProps) {
+  const verdict = data && VERDICTS[data.verdict]
+  return (
+    <Panel title="Suspects" actions={verdict && <span className={verdict.tag}>{verdict.label}</span>} known={knownByHow(data?.how)} busy={busy} flush className="suspects">
+      {error ? <Failed error={error} /> : !data ? <div className="notice"><Skeleton rows={6} height={22} /></div> : (
+        <>
+          <p className="statement">{said(data.statement)}</p>
+          {data.suspects.map((suspect) => <One key={`${suspect.rank}${suspect.entity}`} suspect={suspect} first={suspect.rank === 1 && data.verdict === 'cause'} mitigated={mitigated} mitigate={mitigate} />)}
+        </>
+      )}
+    </Panel>
+  )
+}
+
+interface OneProps {
+  suspect: Suspect
+  first: boolean
+  mitigated: string | null
+  mitigate: (at: string) => void
+}
+
+function One({ suspect, first, mitigated, mitigate }: OneProps) {
+  const evidence = (
+    <>
+      <Findings findings={suspect.for} sign="for" />
+      <Findings findings={suspect.against} sign="against" />
+      <p className="refute row top"><span className="dim grow">What would clear it: {said(suspect.refute.statement)}</span><QueryLinks query={suspect.refute.query} /></p>
+    </>
+  )
+  const { change } = suspect
+  return (
+    <article className="suspect">
+      <div className="row top">
+        <span className={first ? 'rank first' : 'rank'}>{suspect.rank}</span>
+        <div className="grow">
+          <div className="row wrap"><span className="title">{said(suspect.title)}</span><span className="tag">{suspect.kind}</span>{change && <span className="dim">{clock(Date.parse(change.time))}{change.actor && ` by ${change.actor}`}</span>}</div>
+          {first ? evidence : <details><summary className="dim">{suspect.for.length} for, {suspect.against.length} against</summary>{evidence}</details>}
+          {first && suspect.mitigation && !mitigated && <div className="mitigation"><Undo mitigation={suspect.mitigation} title={suspect.title} mitigate={mitigate} /></div>}
+        </div>
+        <span className="row" title={`Score ${digits(suspect.score)} of 1`}><svg className="score" aria-hidden><rect width={`${Math.round(suspect.score * 100)}%`} height="5" /></svg><span className="dim">{suspect.score.toFixed(2)}</span></span>
+      </div>
+    </article>
+  )
+}
+
+function Undo({ mitigation, title, mitigate }: { mitigation: Mitigation; title: string; mitigate: (at: string) => void }) {
+  const done = <button className="button" onClick={() => mitigate(new Date().toISOString())} title="From now on it is checked whether it helped">It is done, check it</button>
+  if (mitigation.kind === 'flag') {
+    const to = mitigation.variant ?? mitigation.state ?? ''
+    const patch = { ...(mitigation.variant !== undefined && { defaultVariant: mitigation.variant }), ...(mitigation.state !== undefined && { state: mitigation.state as 'ENABLED' | 'DISABLED' }) }
+    return <FlagSwitch flag={mitigation.flag} patch={patch} label={`Set ${mitigation.flag} to ${to}`} reason={`mitigation: ${title}`} primary done={(flag) => mitigate(flag.changed_at)} />
+  }
+  if (mitigation.kind === 'rollback') return <div className="row wrap"><span>Roll <b>{mitigation.entity}</b> back to <b>{mitigation.to}</b>.</span>{done}</div>
+  return <div className="row wrap"><span>{mitigation.statement}</span>{done}</div>
+}

@@ -1,0 +1,49 @@
+// What does each screen look like? Pictures of all of them, dark and light, in two sizes, to be looked at by a person.
+// Usage: node tests/screenshots.mjs FOLDER [URL]; without a URL a program is started (CAUSEWAY names it) and filled.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { openBrowser } from './browser.mjs'
+import { startFixture } from './fixture.mjs'
+import { startProgram } from './program.mjs'
+import { sendHostile, sendShop } from './telemetry.mjs'
+
+const [folder = 'screenshots', given] = process.argv.slice(2)
+mkdirSync(folder, { recursive: true })
+
+const end = Date.now()
+const program = given ? null : await startProgram()
+const fixture = program && (await startFixture(program.url, end - 8 * 60_000))
+const url = given ?? fixture.url
+if (program) {
+  await sendShop(program.url, { end, minutes: 40 })
+  await sendHostile(program.url, end)
+}
+const answer = await fetch(`${url}/api/v1/sql`, {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ query: `SELECT hex(trace_id) AS trace, hex(span_id) AS span FROM spans WHERE status_code = 2 AND parent_span_id IS NOT NULL ORDER BY time DESC LIMIT 1` }),
+}).then((reply) => reply.json())
+const [trace, span] = answer.rows[0] ?? ['0'.repeat(32), '']
+const screens = {
+  home: '/',
+  traces: '/traces',
+  trace: `/traces/${trace}?span=${span}`,
+  request: `/traces/${trace}?view=list`,
+  logs: '/logs',
+  compare: `/compare?table=spans&selection=${encodeURIComponent('status_code = 2')}`,
+  investigate: '/investigate',
+  flags: '/flags',
+  sql: `/sql?q=${encodeURIComponent('SELECT * FROM spans LIMIT 200')}`,
+}
+for (const [theme, width, height] of [['light', 1440, 900], ['dark', 1440, 900], ['light', 900, 700], ['dark', 900, 700]]) {
+  const { browser, page, complaints } = await openBrowser({ theme, width, height })
+  for (const [name, path] of Object.entries(screens)) {
+    await page.goto(url + path)
+    await page.waitForLoadState('networkidle')
+    await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) })
+  }
+  for (const complaint of new Set(complaints)) console.log(complaint)
+  await browser.close()
+}
+await fixture?.stop()
+await program?.stop()
