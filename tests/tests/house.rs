@@ -12,15 +12,26 @@ use syn::visit::Visit;
 const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-model", 0, &[]),
     ("causeway-kit", 0, &[]),
+    ("causeway-shop", 1, &["causeway-kit"]),
     ("causeway-ingest", 1, &["causeway-model"]),
     ("causeway-store", 1, &["causeway-model"]),
     ("causeway-query", 1, &["causeway-model"]),
+    ("causeway-flags", 1, &["causeway-model"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),
-    ("causeway-api", 2, &["causeway-model", "causeway-ingest", "causeway-query"]),
+    ("causeway-api", 2, &["causeway-model", "causeway-ingest", "causeway-query", "causeway-flags"]),
     (
         "causeway",
         3,
-        &["causeway-model", "causeway-ingest", "causeway-store", "causeway-query", "causeway-engine", "causeway-api"],
+        &[
+            "causeway-model",
+            "causeway-ingest",
+            "causeway-store",
+            "causeway-query",
+            "causeway-flags",
+            "causeway-engine",
+            "causeway-api",
+            "causeway-shop",
+        ],
     ),
     // It measures from outside; decoding alone is one of its two limits.
     ("causeway-bench", 3, &["causeway-model", "causeway-ingest"]),

@@ -200,7 +200,7 @@ async fn kinds_differ(program: &Program, table: &str, sent: &[Row]) -> Vec<Strin
 }
 
 /// The senders' folder beside the target directory's `release`, so that it outlives a checkout.
-fn prepared(sender: &str) -> Result<PathBuf, String> {
+pub fn prepared(sender: &str) -> Result<PathBuf, String> {
     let tests = std::env::current_exe().unwrap();
     let folder = tests.ancestors().nth(3).unwrap().join("senders");
     let prepare = Path::new(env!("CARGO_MANIFEST_DIR")).join("senders/prepare");
@@ -211,7 +211,7 @@ fn prepared(sender: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn laid_out(sender: &str) -> PathBuf {
+pub fn laid_out(sender: &str) -> PathBuf {
     prepared(sender).unwrap_or_else(|said| panic!("{said}"))
 }
 
@@ -221,7 +221,7 @@ fn skipped(sender: &str, why: &str) {
 }
 
 /// Whether a program is there; says so when it is not.
-fn present(program: &str, sender: &str) -> bool {
+pub fn present(program: &str, sender: &str) -> bool {
     // Go has a word of its own for its version.
     let asked = if program == "go" { "version" } else { "--version" };
     let there = Command::new(program).arg(asked).output().is_ok_and(|output| output.status.success());

@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::Router;
 use causeway_model::{Appender, Clock};
 use causeway_query::Answerer;
+use tokio::sync::Semaphore;
 
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 use crate::observe::{Metric, RequestStats, Vitals};
+use crate::ofrep::Flags;
 use crate::otlp::Intake;
-use crate::{observe, operator, otlp, sql};
+use crate::{changes, flags, observe, ofrep, operator, otlp, sql};
 
 /// Limits of what clients may send.
 #[derive(Debug, Clone)]
@@ -43,6 +45,9 @@ pub struct Desk {
     pub(crate) vitals: Arc<dyn Vitals>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) requests: RequestStats,
+    pub(crate) flags: Flags,
+    /// Whoever keeps changes.
+    pub(crate) change_turn: Semaphore,
 }
 
 impl std::fmt::Debug for Desk {
@@ -52,21 +57,24 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// A desk that keeps through `appender`, asks `answerer`, and shows `vitals` to operators.
+    /// A desk that keeps through `appender`, asks `answerer`, shows `vitals` to operators and evaluates `flags`.
     pub fn new(
         appender: Arc<dyn Appender>,
         answerer: Arc<dyn Answerer>,
         vitals: Arc<dyn Vitals>,
         clock: Arc<dyn Clock>,
         limits: &DeskLimits,
+        flags: Flags,
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
-        Arc::new(Self { intake, answerer, vitals, clock, requests: RequestStats::default() })
+        let (requests, change_turn) = (RequestStats::default(), Semaphore::new(1));
+        Arc::new(Self { intake, answerer, vitals, clock, requests, flags, change_turn })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, and the operator's pages.
+    /// Everything: OTLP over HTTP and gRPC, SQL, changes, flags, and the operator's pages.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
+        let routes = routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes(self));
         self.finish(routes.fallback(operator::not_found))
     }
 

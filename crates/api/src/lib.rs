@@ -1,11 +1,15 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL over HTTP, and what an operator asks of a
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL over HTTP, changes, flags (OFREP), and what an operator asks of a
 //! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
 //! neither store nor DataFusion.
 
 mod body;
+mod changes;
 mod desk;
 mod errors;
+pub mod flags;
+mod json;
 mod observe;
+pub mod ofrep;
 mod operator;
 mod otlp;
 pub mod serve;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::Desk;
 
-/// Target of the event that ends each request but a successful export: a span of its own for each export would
+/// Target of the event that ends each request but a successful export or evaluation: a span of its own for each would
 /// double the telemetry of small senders, and the histogram counts it anyway.
 pub const REQUEST_TARGET: &str = "causeway::request";
 
@@ -111,15 +111,22 @@ fn route_of(path: &str) -> &'static str {
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         "/api/v1/sql",
+        "/api/v1/changes",
+        "/api/v1/flags",
+        "/ofrep/v1/evaluate/flags",
         "/api/v1/openapi.json",
         "/healthz",
         "/readyz",
         "/metrics",
     ];
-    ROUTES.iter().find(|route| **route == path).copied().unwrap_or("other")
+    // Below these stands a flag's key.
+    const KEYED: &[(&str, &str)] =
+        &[("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"), ("/api/v1/flags/", "/api/v1/flags/{key}")];
+    let keyed = || KEYED.iter().find(|(start, _)| path.starts_with(start)).map(|(_, route)| *route);
+    ROUTES.iter().find(|route| **route == path).copied().or_else(keyed).unwrap_or("other")
 }
 
-/// Counts a request, and tells of it unless it is a successful export.
+/// Counts a request, and tells of it unless it is a successful export or evaluation of flags.
 pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let started = desk.clock.monotonic_nano();
     let route = route_of(request.uri().path());
@@ -129,8 +136,9 @@ pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next
     let grpc = route.starts_with("/opentelemetry.");
     let status = if grpc { grpc_status(&response) } else { response.status().as_u16() };
     desk.requests.record(route, status, duration_ns as f64 / 1e9);
-    let kept = (grpc && status == 0) || (route.starts_with("/v1/") && status < 400);
-    if !kept {
+    let many = route.starts_with("/v1/") || route.starts_with("/ofrep/");
+    let quiet = (grpc && status == 0) || (many && status < 400);
+    if !quiet {
         tracing::info!(target: REQUEST_TARGET, route, %method, status, duration_ns, "request");
     }
     response

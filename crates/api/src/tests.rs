@@ -7,3 +7,4 @@ mod grpc;
 mod http;
 mod lines;
 mod questions;
+mod switches;

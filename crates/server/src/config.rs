@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use causeway_api::ofrep::Origins;
 use causeway_model::{Error, Result, Table};
 use causeway_store::StoreOptions;
 use clap::{Args, ValueEnum};
@@ -39,6 +40,12 @@ pub struct SettingsSource {
     /// Whether its own logs, request spans and metrics go into its own store [default: true]
     #[arg(long, env = "CAUSEWAY_SELF_TELEMETRY", value_name = "BOOL")]
     pub self_telemetry: Option<bool>,
+    /// The file of flags, in flagd's format [default: flags.json in the data directory]
+    #[arg(long, env = "CAUSEWAY_FLAGS", value_name = "FILE")]
+    pub flags: Option<PathBuf>,
+    /// Pages that may evaluate flags from a browser: loopback, *, or origins with commas between [default: loopback]
+    #[arg(long, env = "CAUSEWAY_FLAGS_ORIGINS", value_name = "ORIGINS")]
+    pub flags_origins: Option<Origins>,
     /// Logs are removed when they are older, such as 30d [default: never]
     #[arg(long, env = "CAUSEWAY_LOGS_AGE_MAX", value_name = "AGE")]
     pub logs_age_max: Option<Age>,
@@ -104,6 +111,10 @@ pub struct Settings {
     pub log_level: String,
     /// Whether it observes itself.
     pub self_telemetry: bool,
+    /// The file of flags.
+    pub flags: PathBuf,
+    /// Pages that may evaluate flags.
+    pub flags_origins: Origins,
     /// Memory of request bodies.
     pub in_flight_bytes_max: usize,
     /// Memory of all questions together; the engine's default when unset.
@@ -141,8 +152,11 @@ impl Settings {
         let address = |given: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {
             given.or(file).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
         };
+        let flags = given.flags.or(file.flags).unwrap_or_else(|| store.directory.join("flags.json"));
         Self {
             store,
+            flags,
+            flags_origins: given.flags_origins.or(file.flags_origins).unwrap_or(Origins::Loopback),
             listen: address(given.listen, file.listen, 4300),
             otlp_grpc: address(given.otlp_grpc, file.otlp_grpc, 4317),
             otlp_http: address(given.otlp_http, file.otlp_http, 4318),
@@ -296,6 +310,7 @@ mod tests {
             ("memtable_bytes_max = '99999999999TiB'", "not a size"),
             ("log_format = 'xml'", "line 1"),
             ("listen = ", "line 1"),
+            ("flags_origins = 'shop.example'", "is not an origin"),
             ("[retention]\nlogs = '1d'", "line 1"),
             ("data = 'a'\ndata = 'b'", "line 2"),
         ];
@@ -324,7 +339,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 17);
+        assert_eq!(keys, 19);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Which program is it? `causeway`: it serves (telemetry in, answers out) and asks.
 
+mod change;
 mod cli;
+mod client;
 mod config;
+mod flag;
 mod house;
 mod serve;
 mod sql;
@@ -36,12 +39,9 @@ fn main() -> ExitCode {
                 Err(error) => fail(1, &error.message),
             }
         }
-        Command::Sql(arguments) => match runtime.block_on(sql::run(&arguments)) {
-            Ok(sql::Outcome::Complete) => ExitCode::SUCCESS,
-            Ok(sql::Outcome::Partial) => ExitCode::from(4),
-            Err(sql::Failure::Query(message)) => fail(1, &message),
-            Err(sql::Failure::Connection(message)) => fail(3, &message),
-        },
+        Command::Sql(arguments) => ended(runtime.block_on(sql::run(&arguments))),
+        Command::Change(command) => ended(runtime.block_on(change::run(&command)).map(|()| sql::Outcome::Complete)),
+        Command::Flag(command) => ended(runtime.block_on(flag::run(&command)).map(|()| sql::Outcome::Complete)),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut std::io::stdout());
             ExitCode::SUCCESS
@@ -50,6 +50,15 @@ fn main() -> ExitCode {
             println!("causeway {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
+    }
+}
+
+fn ended(result: Result<sql::Outcome, sql::Failure>) -> ExitCode {
+    match result {
+        Ok(sql::Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(sql::Outcome::Partial) => ExitCode::from(4),
+        Err(sql::Failure::Query(message)) => fail(1, &message),
+        Err(sql::Failure::Connection(message)) => fail(3, &message),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::table::Table;
 /// A progress line appears only when an answer takes longer than this.
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
 /// A server that does not take the connection in this time is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,11 +126,7 @@ async fn ask_server(arguments: &SqlArguments, format: Format) -> Result<Reply, F
         .header("accept", format.content_type())
         .header("te", "trailers")
         .json(&question);
-    let unreached = |error: reqwest::Error| {
-        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        Failure::Connection(format!("{}: {why}", arguments.url))
-    };
-    let response = request.send().await.map_err(unreached)?;
+    let response = request.send().await.map_err(|error| unreached(&arguments.url, &error))?;
     if !response.status().is_success() {
         let status = response.status();
         let body = response.text().await.unwrap_or_default();
@@ -139,8 +135,14 @@ async fn ask_server(arguments: &SqlArguments, format: Format) -> Result<Reply, F
     Ok(reply_of(http::Response::from(response).into_body()))
 }
 
+/// There is no server at this address.
+pub fn unreached(url: &str, error: &reqwest::Error) -> Failure {
+    let why = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    Failure::Connection(format!("{url}: {why}"))
+}
+
 /// The message in `{"error": {"message"}}`.
-fn message_of(json: &str) -> Option<String> {
+pub fn message_of(json: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(json).ok()?;
     Some(value.get("error").unwrap_or(&value).get("message")?.as_str()?.to_owned())
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use causeway_flags::FlagStore;
 use causeway_model::{Appender, Delivery, Error, ErrorKind, Receipt, Result, SystemClock};
 use causeway_query::{Answer, Answerer, Question};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -18,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::ofrep::{Flags, Origins};
 use crate::serve::{Connections, Patience};
 use crate::{Desk, DeskLimits, Metric, Vitals};
 
@@ -71,6 +73,7 @@ pub struct House {
     pub address: String,
     pub connections: Connections,
     pub stop: CancellationToken,
+    pub folder: tempfile::TempDir,
 }
 
 pub fn limits() -> DeskLimits {
@@ -90,14 +93,18 @@ pub fn patience() -> Patience {
 pub async fn house_of(ask: AskFn, limits: DeskLimits, patience: Patience, connections_max: usize) -> House {
     let cellar = Arc::new(Cellar::default());
     let clock = Arc::new(SystemClock::new());
-    let desk = Desk::new(cellar.clone(), Arc::new(Study(ask)), cellar.clone(), clock, &limits);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, audit) = (folder.path().join("flags.json"), folder.path().join("flags.audit.jsonl"));
+    let store = Arc::new(FlagStore::open(file, audit, clock.clone()).unwrap());
+    let flags = Flags { store, origins: Origins::Loopback };
+    let desk = Desk::new(cellar.clone(), Arc::new(Study(ask)), cellar.clone(), clock, &limits, flags);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = CancellationToken::new();
     let connections = Connections::new(connections_max, patience, stop.clone());
     let (serving, router) = (connections.clone(), desk.all());
     tokio::spawn(async move { serving.serve(listener, router).await });
-    House { cellar, desk, address, connections, stop }
+    House { cellar, desk, address, connections, stop, folder }
 }
 
 pub async fn house() -> House {
