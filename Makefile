@@ -1,4 +1,4 @@
-# Causeway's commands: run, test, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
+# Causeway's commands: demo, test, run, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
 
 # Outside the checkout, so that a fresh clone does not build DataFusion again.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/causeway/target
@@ -7,7 +7,12 @@ BINARIES := $(CARGO_TARGET_DIR)/release
 # Always the whole workspace and the release profile: any other choice resolves other features and builds DataFusion twice.
 CARGO_FLAGS := --release --locked --workspace
 
-.PHONY: run test build bench peers fuzz clean tools-build tools-test
+.PHONY: demo run test build bench peers fuzz clean tools-build tools-test
+
+# A shop that breaks, its users, and Causeway to find out why; say DEMO_FLAGS="--scenario bad-deploy" for another incident.
+DEMO_FLAGS ?=
+demo: build
+	$(BINARIES)/causeway demo $(DEMO_FLAGS)
 
 run: build
 	$(BINARIES)/causeway serve --data ./data

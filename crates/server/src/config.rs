@@ -119,6 +119,8 @@ pub struct Settings {
     pub in_flight_bytes_max: usize,
     /// Memory of all questions together; the engine's default when unset.
     pub query_memory_bytes_max: Option<usize>,
+    /// Whether it only answers, as over a recording; no key of the configuration.
+    pub read_only: bool,
 }
 
 impl Settings {
@@ -154,6 +156,7 @@ impl Settings {
         };
         let flags = given.flags.or(file.flags).unwrap_or_else(|| store.directory.join("flags.json"));
         Self {
+            read_only: false,
             store,
             flags,
             flags_origins: given.flags_origins.or(file.flags_origins).unwrap_or(Origins::Loopback),

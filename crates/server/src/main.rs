@@ -4,8 +4,10 @@ mod change;
 mod cli;
 mod client;
 mod config;
+mod demo;
 mod flag;
 mod house;
+mod recording;
 mod serve;
 mod sql;
 mod table;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
                 Err(error) => fail(1, &error.message),
             }
         }
+        Command::Demo(arguments) => said(runtime.block_on(demo::run(&arguments))),
+        Command::Open(arguments) => said(runtime.block_on(recording::open(&arguments))),
         Command::Sql(arguments) => ended(runtime.block_on(sql::run(&arguments))),
         Command::Change(command) => ended(runtime.block_on(change::run(&command)).map(|()| sql::Outcome::Complete)),
         Command::Flag(command) => ended(runtime.block_on(flag::run(&command)).map(|()| sql::Outcome::Complete)),
@@ -51,6 +55,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn said(result: Result<(), String>) -> ExitCode {
+    result.map_or_else(|message| fail(1, &message), |()| ExitCode::SUCCESS)
 }
 
 fn ended(result: Result<sql::Outcome, sql::Failure>) -> ExitCode {

@@ -63,7 +63,7 @@ pub enum News {
         /// Its name.
         service: String,
         /// Its process.
-        process_id: Option<u32>,
+        process_id: u32,
     },
     /// All are there, users come.
     Open,
@@ -90,7 +90,7 @@ pub struct Conductor<F: Fn(News)> {
     instances_started: u64,
     ending: JoinSet<()>,
     load: Option<Load>,
-    ended: (mpsc::Sender<String>, mpsc::Receiver<String>),
+    ended: (mpsc::Sender<u32>, mpsc::Receiver<u32>),
     tell: F,
 }
 
@@ -161,7 +161,8 @@ impl<F: Fn(News)> Conductor<F> {
         behaviour: Behaviour,
     ) -> Result<(), Problem> {
         let called = self.instances.iter().filter(|called| called.role.caller() == Some(role));
-        let route = |called: &Instance| Route { role: called.role, region: called.region.clone(), url: called.url.clone() };
+        let route =
+            |called: &Instance| Route { role: called.role, region: called.region.clone(), url: called.url.clone() };
         let start = Start {
             role,
             version: version.to_owned(),
@@ -176,7 +177,7 @@ impl<F: Fn(News)> Conductor<F> {
         self.instances_started += 1;
         let name = self.names.service(role);
         let instance = Instance::start(&self.plan.program, name, &start, self.ended.0.clone()).await?;
-        (self.tell)(News::Ready { service: name.to_owned(), process_id: instance.process_id() });
+        (self.tell)(News::Ready { service: name.to_owned(), process_id: instance.process_id });
         self.instances.push(instance);
         Ok(())
     }
@@ -214,7 +215,7 @@ impl<F: Fn(News)> Conductor<F> {
             tokio::select! {
                 () = pass(next.saturating_sub(now)) => {}
                 () = &mut stop => return Ok(()),
-                Some(name) = self.ended.1.recv() => self.bemoan(&name)?,
+                Some(process_id) = self.ended.1.recv() => self.bemoan(process_id)?,
             }
         }
     }
@@ -224,10 +225,10 @@ impl<F: Fn(News)> Conductor<F> {
     }
 
     /// Where the end of a process was not wanted, all ends.
-    fn bemoan(&mut self, name: &str) -> Result<(), Problem> {
+    fn bemoan(&mut self, process_id: u32) -> Result<(), Problem> {
         while self.ending.try_join_next().is_some() {}
-        let gone = self.instances.iter_mut().find_map(|instance| instance.ended());
-        gone.map_or(Ok(()), |status| Err(format!("{name} ended by itself: {status}").into()))
+        let gone = self.instances.iter().find(|instance| instance.process_id == process_id);
+        gone.map_or(Ok(()), |gone| Err(format!("{} ended by itself", self.names.service(gone.role)).into()))
     }
 
     async fn act(&mut self, action: Action) -> Result<(), Problem> {
@@ -279,9 +280,12 @@ impl<F: Fn(News)> Conductor<F> {
         self.store.change(&change).await
     }
 
-    /// Ends all: the users first, then whoever calls before whoever is called.
+    /// Ends all: the users leave, then whoever calls ends before whoever is called.
     pub async fn end(mut self) {
-        self.load = None;
+        if let Some(load) = self.load.take() {
+            load.leave().await;
+        }
+        self.instances.sort_by_key(|instance| instance.role);
         while let Some(instance) = self.instances.pop() {
             instance.end().await;
         }

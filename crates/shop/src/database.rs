@@ -32,9 +32,10 @@ pub(crate) async fn open(
         .busy_timeout(BUSY_TIMEOUT);
     let options = PoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
     let pool = kit.pool(service, options, connect).await?;
-    let mut transaction = pool.unmeasured().begin_with("BEGIN IMMEDIATE").await?;
+    let mut transaction: sqlx::Transaction<'_, Sqlite> = pool.unmeasured().begin_with("BEGIN IMMEDIATE").await?;
     for statement in setup {
-        sqlx::query(*statement).execute(&mut *transaction).await?;
+        let connection: &mut sqlx::SqliteConnection = &mut transaction;
+        sqlx::query(*statement).execute(connection).await?;
     }
     transaction.commit().await?;
     Ok(pool)

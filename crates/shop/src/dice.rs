@@ -35,11 +35,13 @@ impl Dice {
     /// A number of `choices`, in proportion to their weights.
     pub(crate) fn weighted(&self, weights: &[f64]) -> usize {
         let mut left = self.0.unit() * weights.iter().sum::<f64>();
-        weights.iter().position(|weight| {
-            left -= weight;
-            left < 0.0
-        })
-        .unwrap_or(weights.len().saturating_sub(1))
+        weights
+            .iter()
+            .position(|weight| {
+                left -= weight;
+                left < 0.0
+            })
+            .unwrap_or(weights.len().saturating_sub(1))
     }
 
     /// A wait between independent events.

@@ -24,17 +24,18 @@ pub(crate) struct Instance {
     pub(crate) version: String,
     pub(crate) region: Option<String>,
     pub(crate) url: String,
+    pub(crate) process_id: u32,
     child: Child,
     orders: ChildStdin,
 }
 
 impl Instance {
-    /// Starts `program service NAME` and waits until it listens. When it ends by itself, `ended` is told its name.
+    /// Starts `program service NAME` and waits until it listens. When it ends by itself, `ended` is told its process id.
     pub(crate) async fn start(
         program: &(PathBuf, Vec<String>),
         name: &str,
         start: &Start,
-        ended: mpsc::Sender<String>,
+        ended: mpsc::Sender<u32>,
     ) -> Result<Self, Problem> {
         // A group of its own: Ctrl-C is for the conductor, who then ends all in order.
         let mut child = Command::new(&program.0)
@@ -53,29 +54,19 @@ impl Instance {
         let line = timeout(READY_MAX, said.next_line()).await.map_err(|_| format!("{name} does not start"))??;
         let ready = line.and_then(|line| serde_json::from_str::<Ready>(&line).ok());
         let Ready { port } = ready.ok_or_else(|| format!("{name} ended while it started"))?;
-        let whose = name.to_owned();
+        let process_id = child.id().ok_or_else(|| format!("{name} ended as soon as it listened"))?;
         tokio::spawn(async move {
             while let Ok(Some(_)) = said.next_line().await {}
             // Nobody listens any more where all is ending.
-            let _told = ended.try_send(whose);
+            let _told = ended.try_send(process_id);
         });
         let Start { role, version, region, .. } = start.clone();
-        Ok(Self { role, version, region, url: format!("http://127.0.0.1:{port}"), child, orders })
+        Ok(Self { role, version, region, url: format!("http://127.0.0.1:{port}"), process_id, child, orders })
     }
 
     /// Tells it something.
     pub(crate) async fn order(&mut self, order: &Order) -> Result<(), Problem> {
         Ok(self.orders.write_all(format!("{}\n", serde_json::to_string(order)?).as_bytes()).await?)
-    }
-
-    /// Its process id, while it runs.
-    pub(crate) fn process_id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
-    /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.try_wait().ok().flatten()
     }
 
     /// Lets it finish; then it is gone.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use causeway_kit::{Clock, SystemClock};
 use parking_lot::{Mutex, RwLock};
-use reqwest::{Client, Method};
+use reqwest::Client;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::Problem;
-use crate::dice::{Dice, pass};
+use crate::dice::Dice;
 use crate::naming::Names;
 
 /// Where users are, and how many of ten.
@@ -24,6 +25,8 @@ const APP_WEIGHTS: [f64; 2] = [7.0, 3.0];
 const THINKING: Duration = Duration::from_millis(2500);
 /// Then a user gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long those are waited for who are in the middle of something when the shop closes.
+const LEAVING_MAX: Duration = Duration::from_secs(6);
 /// Checkouts remembered between two pulses; many times what users can do in a second.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -57,6 +60,7 @@ struct Shared {
     http: Client,
     clock: SystemClock,
     heard: Mutex<Heard>,
+    closed: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +72,8 @@ struct Heard {
 impl Load {
     pub(crate) fn new(names: &'static Names, seed: u64, web: String) -> Result<Self, Problem> {
         let http = Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        let shared = Shared { names, seed, web: RwLock::new(web), http, clock: SystemClock::new(), heard: Mutex::default() };
+        let (clock, heard, closed) = (SystemClock::new(), Mutex::default(), watch::Sender::new(false));
+        let shared = Shared { names, seed, web: RwLock::new(web), http, clock, heard, closed };
         Ok(Self { shared: Arc::new(shared), users: JoinSet::new() })
     }
 
@@ -82,6 +87,13 @@ impl Load {
     /// From now on the shop is there.
     pub(crate) fn follow(&self, web: String) {
         *self.shared.web.write() = web;
+    }
+
+    /// Lets users leave after what they are just doing, within limits.
+    pub(crate) async fn leave(mut self) {
+        self.shared.closed.send_replace(true);
+        let leaving = async { while self.users.join_next().await.is_some() {} };
+        let _others_are_sent_away = tokio::time::timeout(LEAVING_MAX, leaving).await;
     }
 
     /// What users noticed since it was last asked for.
@@ -105,28 +117,29 @@ async fn use_shop(shared: Arc<Shared>, number: usize) {
     ];
     let baggage = baggage.map(|(key, value)| format!("{key}={value}")).join(",");
     // They do not all come at once.
-    pass(THINKING.mul_f64(4.0 * dice.below(1000) as f64 / 1000.0)).await;
-    loop {
-        visit(&shared, &baggage, Method::GET, names.of("home").to_owned(), None).await;
-        pass(dice.exponential(THINKING)).await;
-        let product = names.path("product", &format!("{:03}", dice.below(200)));
-        visit(&shared, &baggage, Method::GET, product, None).await;
-        pass(dice.exponential(THINKING)).await;
-        visit(&shared, &baggage, Method::GET, names.of("cart_page").to_owned(), None).await;
-        pass(dice.exponential(THINKING)).await;
-        let items: Vec<String> = (0..1 + dice.below(4)).map(|_| format!("sku-{:03}", dice.below(200))).collect();
-        let order = json!({"items": items, "cents": 500 + dice.below(20_000)});
-        visit(&shared, &baggage, Method::POST, names.of("checkout_page").to_owned(), Some(order)).await;
-        pass(dice.exponential(THINKING)).await;
+    let mut clicks_after = THINKING.mul_f64(4.0 * dice.below(1000) as f64 / 1000.0);
+    let mut closed = shared.closed.subscribe();
+    for page in ["home", "product", "cart_page", "checkout_page"].into_iter().cycle() {
+        if tokio::time::timeout(clicks_after, closed.wait_for(|closed| *closed)).await.is_ok() {
+            return;
+        }
+        let path = names.path(page, &format!("{:03}", dice.below(200)));
+        let order = (page == "checkout_page").then(|| {
+            let items: Vec<String> = (0..1 + dice.below(4)).map(|_| format!("sku-{:03}", dice.below(200))).collect();
+            json!({"items": items, "cents": 500 + dice.below(20_000)})
+        });
+        visit(&shared, &baggage, path, order).await;
+        clicks_after = dice.exponential(THINKING);
     }
 }
 
-async fn visit(shared: &Shared, baggage: &str, method: Method, path: String, order: Option<serde_json::Value>) {
+async fn visit(shared: &Shared, baggage: &str, path: String, order: Option<serde_json::Value>) {
     let url = format!("{}{path}", *shared.web.read());
-    let mut request = shared.http.request(method, url).header("baggage", baggage);
-    if let Some(order) = &order {
-        request = request.json(order);
-    }
+    let request = match &order {
+        Some(order) => shared.http.post(url).json(order),
+        None => shared.http.get(url),
+    };
+    let request = request.header("baggage", baggage);
     let started = shared.clock.monotonic();
     let answer = async { request.send().await?.error_for_status()?.bytes().await };
     let failed = answer.await.is_err();

@@ -49,8 +49,8 @@ const PLAIN: &[(&str, &str)] = &[
 ];
 
 const SYLLABLES: [&str; 24] = [
-    "ba", "do", "ki", "lu", "me", "no", "pa", "ri", "so", "tu", "va", "wo", "xe", "yo", "zi", "fer", "gal", "hin", "jor", "kul",
-    "lam", "mir", "nev", "pol",
+    "ba", "do", "ki", "lu", "me", "no", "pa", "ri", "so", "tu", "va", "wo", "xe", "yo", "zi", "fer", "gal", "hin",
+    "jor", "kul", "lam", "mir", "nev", "pol",
 ];
 
 impl Names {

@@ -28,7 +28,9 @@ impl Store {
         let answer = self.http.request(method, &url).json(body).send().await?;
         match answer.status() {
             status if status.is_success() => Ok(()),
-            StatusCode::NOT_FOUND => Err(format!("{url} is not known there: is it Causeway, and as new as this one?").into()),
+            StatusCode::NOT_FOUND => {
+                Err(format!("{url} is not known there: is it Causeway, and as new as this one?").into())
+            }
             status => Err(format!("{url} answered {status}: {}", answer.text().await.unwrap_or_default()).into()),
         }
     }

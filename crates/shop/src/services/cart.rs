@@ -39,8 +39,7 @@ pub(super) async fn router(kit: &Kit, start: &Start, common: Arc<Common>) -> Res
     let names = common.names;
     let table = names.of("carts_table");
     let setup = [leaked(format!("CREATE TABLE IF NOT EXISTS {table} (owner TEXT PRIMARY KEY, items TEXT NOT NULL)"))];
-    let database =
-        crate::database::open(kit, &start.directory, names.service(start.role), CONNECTIONS, &setup).await?;
+    let database = crate::database::open(kit, &start.directory, names.service(start.role), CONNECTIONS, &setup).await?;
     let cart = Cart {
         common,
         database,

@@ -22,10 +22,7 @@ pub(super) const ITEMS: usize = 200;
 
 pub(super) fn router(common: Arc<Common>) -> Router {
     let names = common.names;
-    Router::new()
-        .route(names.of("summary"), get(summary))
-        .route(names.of("orders"), post(order))
-        .with_state(common)
+    Router::new().route(names.of("summary"), get(summary)).route(names.of("orders"), post(order)).with_state(common)
 }
 
 /// The name of an item.

@@ -38,7 +38,9 @@ pub(super) async fn router(kit: &Kit, start: &Start, common: Arc<Common>) -> Res
     let names = common.names;
     let (movements, reservations) = (names.of("movements_table"), names.of("reservations_table"));
     let setup = [
-        format!("CREATE TABLE IF NOT EXISTS {movements} (id INTEGER PRIMARY KEY, item TEXT NOT NULL, quantity INTEGER NOT NULL)"),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {movements} (id INTEGER PRIMARY KEY, item TEXT NOT NULL, quantity INTEGER NOT NULL)"
+        ),
         format!("CREATE TABLE IF NOT EXISTS {reservations} (id INTEGER PRIMARY KEY, item TEXT NOT NULL)"),
         format!(
             "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {MOVEMENTS}) \
@@ -47,8 +49,7 @@ pub(super) async fn router(kit: &Kit, start: &Start, common: Arc<Common>) -> Res
         ),
     ];
     let setup = setup.map(leaked);
-    let database =
-        crate::database::open(kit, &start.directory, names.service(start.role), CONNECTIONS, &setup).await?;
+    let database = crate::database::open(kit, &start.directory, names.service(start.role), CONNECTIONS, &setup).await?;
     let inventory = Inventory {
         common,
         database,

@@ -155,7 +155,9 @@ impl Peers {
                 }
                 clients.insert((route.role, route.region.clone()), client);
             }
-            Err(error) => tracing::error!(event = "route.refused", error = kit::error(&error), "a route can't be followed"),
+            Err(error) => {
+                tracing::error!(event = "route.refused", error = kit::error(&error), "a route can't be followed")
+            }
         }
     }
 

@@ -45,8 +45,7 @@ pub(super) async fn router(kit: &Kit, start: &Start, common: Arc<Common>) -> Res
     let setup = [leaked(format!(
         "CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, cents INTEGER NOT NULL, score INTEGER NOT NULL)"
     ))];
-    let database =
-        crate::database::open(kit, &start.directory, names.service(start.role), CONNECTIONS, &setup).await?;
+    let database = crate::database::open(kit, &start.directory, names.service(start.role), CONNECTIONS, &setup).await?;
     let outside = start.routes.iter().find(|route| route.role == Role::Fraud).ok_or("nobody scores payments")?;
     // Somebody else's API, behind a name that the shop's own resolver would know.
     let client = || kit.client(names.of("fraud"), &outside.url).server_address(names.of("fraud_host"));
@@ -89,7 +88,8 @@ impl Payment {
         let names = self.common.names;
         let fallback = self.common.flags.boolean(names.of("flag"), true);
         let client = if fallback { &self.quick_score } else { &self.score };
-        let request = client.post(names.of("score")).route(names.of("score")).json(&json!({"owner": user, "cents": cents}));
+        let request =
+            client.post(names.of("score")).route(names.of("score")).json(&json!({"owner": user, "cents": cents}));
         let answer = request.repeatable().send().await.and_then(kit::Response::successful);
         match answer.and_then(|answer| answer.json::<Value>()) {
             Ok(answer) => Ok(answer["score"].as_i64().unwrap_or_default()),

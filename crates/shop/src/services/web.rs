@@ -58,4 +58,3 @@ async fn checkout(
     tracing::info!(event = "order.confirmed", user = visitor.user, "an order was confirmed");
     Ok(Json(placed.json()?))
 }
-
