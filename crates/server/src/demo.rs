@@ -269,7 +269,9 @@ impl OwnStore {
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let (ready, is_ready) = oneshot::channel::<Addresses>();
-        let ready = move |addresses| drop(ready.send(addresses));
+        let ready = move |addresses| {
+            let _starter_is_gone = ready.send(addresses);
+        };
         let serving = tokio::spawn(serve::run_until(settings, ready, async {
             stopped.await;
             Ok(())

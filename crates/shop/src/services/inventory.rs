@@ -22,7 +22,7 @@ const RESERVE_MS: u64 = 30;
 /// Connections to the database.
 const CONNECTIONS: u32 = 6;
 /// Movements of stock that were recorded before: to add those of one item up, all are read.
-const MOVEMENTS: usize = 12_000;
+const MOVEMENTS: usize = 24_000;
 /// Items in one question.
 const ITEMS_MAX: usize = 100;
 

@@ -20,9 +20,9 @@ use crate::wire::{Role, Start};
 const CHECK_MS: u64 = 25;
 const CHARGE_MS: u64 = 40;
 /// Connections to the database, each held for a whole payment.
-const CONNECTIONS: u32 = 22;
+const CONNECTIONS: u32 = 24;
 /// Calls for a score at once; others wait for their turn.
-const SCORES_MAX: usize = 20;
+const SCORES_MAX: usize = 22;
 const SCORE_TURN: Duration = Duration::from_millis(1500);
 /// Time for one try at a score, where there is no other way to one.
 const SCORE_TIMEOUT: Duration = Duration::from_secs(7);
