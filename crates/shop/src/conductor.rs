@@ -18,8 +18,8 @@ use crate::scenario::{Action, Deploy, Scenario};
 use crate::store::Store;
 use crate::wire::{Behaviour, Order, Role, Route, Start};
 
-/// Users at the start: about 30 requests a second, of which 7 are checkouts.
-const USERS: usize = 80;
+/// Users at the start: about 36 requests a second, of which 7 are checkouts.
+const USERS: usize = 96;
 /// How often the users' impressions are told.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 /// Names of ended processes that wait to be heard: each process ends once.

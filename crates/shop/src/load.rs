@@ -21,6 +21,8 @@ const TENANTS: [&str; 5] = ["acme", "globex", "initech", "umbrella", "wayne"];
 const TENANT_WEIGHTS: [f64; 5] = [4.0, 2.0, 2.0, 1.0, 1.0];
 const APPS: [&str; 2] = ["5.1.0", "5.2.0"];
 const APP_WEIGHTS: [f64; 2] = [7.0, 3.0];
+/// What a user does, again and again; whoever has seen the cart looks twice.
+const PAGES: [&str; 5] = ["home", "product", "cart_page", "cart_page", "checkout_page"];
 /// Mean time between two clicks of a user.
 const THINKING: Duration = Duration::from_millis(2500);
 /// Then a user gives up.
@@ -117,9 +119,9 @@ async fn use_shop(shared: Arc<Shared>, number: usize) {
     ];
     let baggage = baggage.map(|(key, value)| format!("{key}={value}")).join(",");
     // They do not all come at once.
-    let mut clicks_after = THINKING.mul_f64(4.0 * dice.below(1000) as f64 / 1000.0);
+    let mut clicks_after = THINKING.mul_f64(PAGES.len() as f64 * dice.below(1000) as f64 / 1000.0);
     let mut closed = shared.closed.subscribe();
-    for page in ["home", "product", "cart_page", "checkout_page"].into_iter().cycle() {
+    for page in PAGES.into_iter().cycle() {
         if tokio::time::timeout(clicks_after, closed.wait_for(|closed| *closed)).await.is_ok() {
             return;
         }

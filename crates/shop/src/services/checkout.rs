@@ -14,7 +14,7 @@ use super::visitor::Visitor;
 use crate::wire::Role;
 
 const SUMMARY_MS: u64 = 15;
-const ORDER_MS: u64 = 35;
+const ORDER_MS: u64 = 50;
 /// Items that are recommended beside those in the cart.
 const RECOMMENDED: usize = 36;
 /// Items that the shop sells.

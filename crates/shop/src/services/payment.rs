@@ -18,11 +18,11 @@ use crate::naming::leaked;
 use crate::wire::{Role, Start};
 
 const CHECK_MS: u64 = 25;
-const CHARGE_MS: u64 = 40;
+const CHARGE_MS: u64 = 70;
 /// Connections to the database, each held for a whole payment.
-const CONNECTIONS: u32 = 24;
+const CONNECTIONS: u32 = 26;
 /// Calls for a score at once; others wait for their turn.
-const SCORES_MAX: usize = 22;
+const SCORES_MAX: usize = 24;
 const SCORE_TURN: Duration = Duration::from_millis(1500);
 /// Time for one try at a score, where there is no other way to one.
 const SCORE_TIMEOUT: Duration = Duration::from_secs(7);
