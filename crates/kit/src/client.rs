@@ -20,8 +20,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::clock::wait;
 use crate::init::Kit;
 use crate::metrics::Durations;
+use crate::operation::Operation;
 use crate::propagation::{RequestContext, inject};
 use crate::resilience::{Backoff, Breaker, BreakerSettings, BreakerState, Budget, BudgetSettings, CallOutcome, Ticket};
+use crate::server::{PATH_BYTES_MAX, clipped};
 
 /// Time for a whole call with its retries, unless told or the caller's deadline is nearer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -303,7 +305,7 @@ impl RequestBuilder {
             let result = shared.try_once(&self, tries, deadline).await;
             tries += 1;
             let Some(wish) = self.worth_another(&result) else { return result };
-            let pause = wish.unwrap_or_else(|| shared.settings.backoff.pause(tries, shared.kit.rng().unit()));
+            let pause = shared.settings.backoff.pause(tries, shared.kit.rng().unit()).max(wish.unwrap_or_default());
             let in_time = shared.now().saturating_add(pause) < deadline;
             if tries >= shared.settings.tries_max || !in_time {
                 return result;
@@ -316,7 +318,7 @@ impl RequestBuilder {
         }
     }
 
-    /// Whether to try again, and how long to wait if the other side says so.
+    /// Whether to try again, and how long to wait at least if the other side says so.
     fn worth_another(&self, result: &Result<Response, ClientError>) -> Option<Option<Duration>> {
         match result {
             Ok(response) if self.repeatable && matches!(response.status.as_u16(), 429 | 502 | 503 | 504) => {
@@ -395,7 +397,7 @@ impl Shared {
         let method = request.method.as_str();
         let name = request.route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
         // Without the query: values in it may be secrets.
-        let path = request.path.split(['?', '#']).next().unwrap_or_default();
+        let path = clipped(request.path.split(['?', '#']).next().unwrap_or_default(), PATH_BYTES_MAX);
         tracing::info_span!(
             "call",
             otel.name = name,
@@ -419,8 +421,7 @@ impl Shared {
         resend_count: u32,
         deadline: Duration,
     ) -> Result<Response, ClientError> {
-        let started = self.now();
-        let left = deadline.saturating_sub(started);
+        let left = deadline.saturating_sub(self.now());
         if left.is_zero() {
             return Err(self.refuse(request, ClientErrorKind::Deadline));
         }
@@ -428,6 +429,13 @@ impl Shared {
             return Err(self.refuse(request, ClientErrorKind::BreakerOpen));
         };
         let span = self.span(request, resend_count);
+        let mut attributes = vec![
+            KeyValue::new("http.request.method", request.method.to_string()),
+            KeyValue::new("server.address", self.address.clone()),
+            KeyValue::new("server.port", i64::from(self.port)),
+        ];
+        attributes.extend(request.route.map(|route| KeyValue::new("url.template", route)));
+        let mut operation = Operation::begin(&self.kit, &self.durations, &span, attributes);
         let limit = self.settings.try_timeout.min(left);
         let exchange = self.exchange(request, &span, limit).instrument(span.clone());
         let result = match tokio::time::timeout(limit, exchange).await {
@@ -435,32 +443,19 @@ impl Shared {
             Err(_) if limit < self.settings.try_timeout => Err(self.error(ClientErrorKind::Deadline, None)),
             Err(_) => Err(self.error(ClientErrorKind::Timeout, None)),
         };
-        let (status, error_type) = match &result {
-            Ok(response) => (
-                Some(response.status.as_u16()),
-                (response.status.as_u16() >= 400).then(|| response.status.as_str().to_owned()),
-            ),
-            Err(error) => (None, Some(error.word().to_owned())),
-        };
-        // A 4xx is an answer: the other side works. A time-out of ours says that it does not, in time.
-        let failed = status.is_none_or(|status| status >= 500);
-        pass.leave(if failed { CallOutcome::Failure } else { CallOutcome::Success });
-        let mut attributes = vec![
-            KeyValue::new("http.request.method", request.method.to_string()),
-            KeyValue::new("server.address", self.address.clone()),
-            KeyValue::new("server.port", i64::from(self.port)),
-        ];
-        attributes.extend(request.route.map(|route| KeyValue::new("url.template", route)));
-        if let Some(status) = status {
-            span.record("http.response.status_code", status);
-            attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
+        match &result {
+            Ok(response) => {
+                let status = response.status;
+                operation.status(status.as_u16());
+                operation.end((status.as_u16() >= 400).then_some(status.as_str()));
+                // A 4xx is an answer: the other side works.
+                pass.leave(if status.is_server_error() { CallOutcome::Failure } else { CallOutcome::Success });
+            }
+            Err(error) => {
+                operation.end(Some(error.word()));
+                pass.leave(CallOutcome::Failure);
+            }
         }
-        if let Some(error_type) = error_type {
-            span.record("otel.status_code", "ERROR");
-            span.record("error.type", &error_type);
-            attributes.push(KeyValue::new("error.type", error_type));
-        }
-        self.durations.record(self.now().saturating_sub(started), &attributes, span.context().span().span_context());
         result
     }
 

@@ -84,11 +84,12 @@ impl From<ClientError> for Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        let (status, word) = match &error {
-            sqlx::Error::PoolTimedOut => (StatusCode::SERVICE_UNAVAILABLE, "pool_timeout"),
-            sqlx::Error::RowNotFound => (StatusCode::NOT_FOUND, "row_not_found"),
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, "database"),
+        let unexpected = "the database did not answer as expected";
+        let (status, word, message) = match &error {
+            sqlx::Error::PoolTimedOut => (StatusCode::SERVICE_UNAVAILABLE, "pool_timeout", "the database is busy"),
+            sqlx::Error::RowNotFound => (StatusCode::NOT_FOUND, "row_not_found", "there is no such record"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "database", unexpected),
         };
-        Self::new(status, "the database did not answer as expected").error_type(word).because(error)
+        Self::new(status, message).error_type(word).because(error)
     }
 }

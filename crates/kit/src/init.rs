@@ -129,6 +129,7 @@ fn build(mut settings: Settings, scoped: bool) -> Result<(Kit, Dispatch), InitEr
     });
     // Spans whatever the logs' level, or a quieter log would cost the traces; events become logs, not a second copy in the span.
     let spans = filter::filter_fn(|metadata| metadata.is_span() && *metadata.level() <= LevelFilter::INFO);
+    let spans = spans.with_max_level_hint(LevelFilter::INFO);
     let logs = LogLayer { sink: Arc::clone(&sink), outbox: Arc::clone(&outbox) };
     let bridge = tracing_opentelemetry::layer()
         .with_tracer(tracer.clone())
@@ -239,16 +240,12 @@ impl Kit {
 
     /// Sends everything measured so far; returns when it has arrived or could not be sent now.
     pub async fn flush(&self) {
-        self.send_metrics(false).await;
-        self.inner.outbox.flush(false).await;
+        tokio::join!(self.send_metrics(false), self.inner.outbox.flush(false));
     }
 
     /// Sends what waits, within the limit; what could not be sent is counted and told in the log. Later telemetry is dropped.
     pub async fn shutdown(&self, limit: Duration) {
-        let work = async {
-            self.send_metrics(true).await;
-            self.inner.outbox.flush(true).await;
-        };
+        let work = async { tokio::join!(self.send_metrics(true), self.inner.outbox.flush(true)) };
         if tokio::time::timeout(limit, work).await.is_err() {
             self.inner.outbox.abandon();
             let lost = crate::losses::Signal::ALL.map(|signal| self.fates().lost(signal));
@@ -266,7 +263,7 @@ impl Kit {
 }
 
 /// Sets an attribute on the span of the request that is being answered, such as its tenant.
-pub fn set_attribute(key: &'static str, value: impl Into<opentelemetry::Value>) {
+pub fn set_attribute(key: impl Into<opentelemetry::Key>, value: impl Into<opentelemetry::Value>) {
     let attribute = KeyValue::new(key, value);
     Context::map_current(|context| context.span().set_attribute(attribute));
 }

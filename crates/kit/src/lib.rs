@@ -1,4 +1,13 @@
 //! What does a Rust service link to be debuggable? One `init`, a server layer, clients, a database pool, flags and health.
+//!
+//! This is a whole service; the tests build it, run it and read what it sends. `docs/guides/rust.md` says what each part does.
+//!
+//! ```ignore
+#![doc = include_str!("../examples/service.rs")]
+//! ```
+//!
+//! It composes tracing, the OpenTelemetry SDK, tower, axum, reqwest and sqlx, and adds what they lack: counted losses, exemplars, consistent
+//! sampling, deadlines, retries within a budget. Nothing in it knows Causeway: any OTLP/HTTP receiver and any OFREP server will do.
 
 mod client;
 mod clock;
@@ -9,6 +18,7 @@ mod init;
 mod log;
 mod losses;
 mod metrics;
+mod operation;
 mod outbox;
 mod pool;
 mod process;

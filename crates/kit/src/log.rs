@@ -200,8 +200,7 @@ fn attribute(key: &str, value: Value) -> KeyValue {
 
 fn cut(mut text: String) -> String {
     if text.len() > TEXT_BYTES_MAX {
-        let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         text.push('…');
     }
     text
@@ -345,4 +344,22 @@ fn rfc3339(time: SystemTime) -> String {
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_by_the_calendar() {
+        let table = [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (951_782_400_000_000_000, "2000-02-29T00:00:00.000000000Z"),
+            (1_709_251_199_999_999_999, "2024-02-29T23:59:59.999999999Z"),
+            (4_107_542_400_000_000_001, "2100-03-01T00:00:00.000000001Z"),
+        ];
+        for (nanos, text) in table {
+            assert_eq!(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)), text);
+        }
+    }
 }

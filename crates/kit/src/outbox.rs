@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
@@ -56,6 +56,8 @@ struct Queues {
     queue_max: usize,
     /// A queue is half full: it should not wait for company any longer.
     half_full: Notify,
+    /// Records of each signal that the sender has taken and not yet settled: on their way, or held for another try.
+    in_hand: [AtomicUsize; 2],
     fates: Arc<Fates>,
 }
 
@@ -114,8 +116,13 @@ impl Outbox {
         rng: Arc<Rng>,
     ) -> std::io::Result<Arc<Self>> {
         let fates = Arc::new(Fates::default());
-        let (waiting, half_full) = (Mutex::default(), Notify::new());
-        let queues = Arc::new(Queues { waiting, queue_max: settings.queue_max, half_full, fates: Arc::clone(&fates) });
+        let queues = Arc::new(Queues {
+            waiting: Mutex::default(),
+            queue_max: settings.queue_max,
+            half_full: Notify::new(),
+            in_hand: Default::default(),
+            fates: Arc::clone(&fates),
+        });
         let Some(endpoint) = settings.otlp_endpoint.as_deref() else {
             return Ok(Arc::new(Self { queues, sending: None, closed: AtomicBool::new(false) }));
         };
@@ -212,7 +219,7 @@ impl Outbox {
         }
     }
 
-    /// Empties the queues and counts what was in them as lost.
+    /// Gives up what has not arrived, and counts it as lost.
     pub(crate) fn abandon(&self) {
         self.queues.abandon();
     }
@@ -221,8 +228,22 @@ impl Outbox {
 impl Queues {
     fn abandon(&self) {
         let Waiting { spans, logs } = std::mem::take(&mut *self.waiting.lock());
-        self.fates.add(Signal::Spans, Fate::Unreachable, spans.len());
-        self.fates.add(Signal::Logs, Fate::Unreachable, logs.len());
+        for (signal, waiting) in [(Signal::Spans, spans.len()), (Signal::Logs, logs.len())] {
+            let in_hand = self.in_hand[signal as usize].swap(0, Ordering::Relaxed);
+            self.fates.add(signal, Fate::Unreachable, waiting + in_hand);
+        }
+    }
+
+    fn taken(&self, parcel: &Parcel) {
+        self.in_hand[parcel.signal as usize].fetch_add(parcel.records, Ordering::Relaxed);
+    }
+
+    fn settled(&self, parcel: &Parcel) {
+        // Saturating, as the end of the process may have given it up meanwhile.
+        let _previous =
+            self.in_hand[parcel.signal as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |in_hand| {
+                Some(in_hand.saturating_sub(parcel.records))
+            });
     }
 }
 
@@ -285,17 +306,17 @@ impl Sender {
                 self.failures = self.failures.saturating_add(1);
                 let longest = BACKOFF_MIN.saturating_mul(1 << self.failures.min(6)).min(BACKOFF_MAX);
                 // Jitter: many services lost the same receiver at the same moment.
-                return wish.unwrap_or_else(|| longest.mul_f64(0.5 + self.rng.unit() / 2.0)).min(BACKOFF_MAX);
+                let pause = longest.mul_f64(0.5 + self.rng.unit() / 2.0);
+                return wish.unwrap_or(pause).clamp(BACKOFF_MIN, BACKOFF_MAX);
             }
+            self.queues.settled(&parcel);
             self.failures = 0;
         }
         self.interval
     }
 
     fn abandon(&mut self) {
-        for parcel in self.held.drain(..) {
-            self.poster.fates.add(parcel.signal, Fate::Unreachable, parcel.records);
-        }
+        self.held.clear();
         self.queues.abandon();
     }
 
@@ -303,6 +324,13 @@ impl Sender {
         if let Some(held) = self.held.pop() {
             return Some(held);
         }
+        let parcel = self.pack()?;
+        self.queues.taken(&parcel);
+        Some(parcel)
+    }
+
+    /// The next batch that waits, encoded.
+    fn pack(&self) -> Option<Parcel> {
         let mut waiting = self.queues.waiting.lock();
         let records = waiting.spans.len().min(BATCH_MAX);
         if records > 0 {

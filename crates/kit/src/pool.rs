@@ -16,11 +16,11 @@ use opentelemetry::{Context, KeyValue};
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::{Connection, Database, Either, Error, Execute, Executor, SqlStr, Transaction};
 use tokio::sync::mpsc;
-use tracing::{Instrument, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing::Instrument;
 
 use crate::init::Kit;
 use crate::metrics::Durations;
+use crate::operation::Operation;
 use crate::statement::Statement;
 
 /// A wait for a connection that becomes a span; shorter ones are noise.
@@ -246,21 +246,12 @@ impl Shared {
             db.collection.name = statement.collection,
             db.client.connection.pool.name = self.pool_name,
         );
-        let started = self.now();
-        let result = work.instrument(span.clone()).await;
-        let mut attributes =
+        let attributes =
             vec![KeyValue::new("db.system.name", self.system), KeyValue::new("db.query.summary", statement.summary)];
-        if let Some(word) = result.as_ref().err().and_then(error_type) {
-            span.record("otel.status_code", "ERROR");
-            span.record("error.type", word);
-            attributes.push(KeyValue::new("error.type", word));
-        }
-        self.record(started, &attributes, &span);
+        let operation = Operation::begin(&self.kit, &self.operations, &span, attributes);
+        let result = work.instrument(span).await;
+        operation.end(result.as_ref().err().and_then(error_type));
         result
-    }
-
-    fn record(&self, started: Duration, attributes: &[KeyValue], span: &Span) {
-        self.operations.record(self.now().saturating_sub(started), attributes, span.context().span().span_context());
     }
 }
 

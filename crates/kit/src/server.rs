@@ -16,7 +16,7 @@ use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use futures::FutureExt;
 use opentelemetry::metrics::UpDownCounter;
-use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, KeyValue};
 use tower::{Layer, Service};
 use tracing::instrument::WithSubscriber;
@@ -26,12 +26,15 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::failure::{ErrorType, Failure};
 use crate::init::Kit;
 use crate::metrics::Durations;
+use crate::operation::Operation;
 use crate::propagation::{REQUEST_ID, RequestContext, extract};
 
 /// Longest time for one request, whatever its caller is ready to wait: what takes longer is not waited for by anyone.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// Longest value taken from a header into a span.
 const HEADER_BYTES_MAX: usize = 256;
+/// Longest path in a span: it is the caller's, who may send what he likes.
+pub(crate) const PATH_BYTES_MAX: usize = 1024;
 
 /// Makes each request visible. From `Kit::server_layer`.
 #[derive(Debug, Clone)]
@@ -117,8 +120,10 @@ where
         parent = parent.with_remote_span_context(caller);
     }
     let _no_bridge = span.set_parent(parent);
-    let span_context = span.context().span().span_context().clone();
-    let mut visit = Visit::begin(&layer, &request, started, span.clone(), span_context);
+    let active = Active::begin(&layer.active, &request);
+    let mut attributes = active.attributes.to_vec();
+    attributes.extend(route(&request).map(|route| KeyValue::new("http.route", route.to_owned())));
+    let operation = Operation::begin(&layer.kit, &layer.durations, &span, attributes);
     let left = carried.deadline.map_or(layer.timeout_max, |deadline| deadline.saturating_sub(started));
     let handled = AssertUnwindSafe(tokio::time::timeout(left, inner.call(request))).catch_unwind();
     let mut response = match handled.instrument(span.clone()).await {
@@ -136,7 +141,7 @@ where
             &carried,
         ),
     };
-    visit.end(&response);
+    end(operation, &response);
     if let Ok(value) = HeaderValue::from_str(&carried.request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -159,7 +164,12 @@ fn method(request: &Request<Body>) -> &'static str {
 }
 
 fn header_text(request: &Request<Body>, name: header::HeaderName) -> Option<&str> {
-    request.headers().get(name)?.to_str().ok().map(|text| text.get(..HEADER_BYTES_MAX).unwrap_or(text))
+    request.headers().get(name)?.to_str().ok().map(|text| clipped(text, HEADER_BYTES_MAX))
+}
+
+/// At most so many bytes of a text, in whole characters.
+pub(crate) fn clipped(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 fn server_span(request: &Request<Body>, carried: &RequestContext) -> Span {
@@ -179,7 +189,7 @@ fn server_span(request: &Request<Body>, carried: &RequestContext) -> Span {
         http.request.method = method,
         http.route = route,
         http.response.status_code = tracing::field::Empty,
-        url.path = request.uri().path(),
+        url.path = clipped(request.uri().path(), PATH_BYTES_MAX),
         url.scheme = "http",
         server.address = host,
         server.port = port,
@@ -188,66 +198,32 @@ fn server_span(request: &Request<Body>, carried: &RequestContext) -> Span {
     )
 }
 
-/// One request, from its first byte to its answer; counts itself also where it is dropped, as when the caller hangs up.
-struct Visit {
-    layer: ServerLayer,
-    started: Duration,
-    attributes: Vec<KeyValue>,
-    active_attributes: [KeyValue; 2],
-    span: Span,
-    span_context: SpanContext,
-    ended: bool,
+/// One that is being answered, until it is dropped.
+struct Active {
+    counter: UpDownCounter<i64>,
+    attributes: [KeyValue; 2],
 }
 
-impl Visit {
-    fn begin(
-        layer: &ServerLayer,
-        request: &Request<Body>,
-        started: Duration,
-        span: Span,
-        span_context: SpanContext,
-    ) -> Self {
-        let active_attributes =
-            [KeyValue::new("http.request.method", method(request)), KeyValue::new("url.scheme", "http")];
-        let mut attributes = active_attributes.to_vec();
-        attributes.extend(route(request).map(|route| KeyValue::new("http.route", route.to_owned())));
-        layer.active.add(1, &active_attributes);
-        Self { layer: layer.clone(), started, attributes, active_attributes, span, span_context, ended: false }
-    }
-
-    fn end(&mut self, response: &Response<Body>) {
-        let status = response.status().as_u16();
-        self.span.record("http.response.status_code", status);
-        self.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
-        // A 4xx is the caller's error, not this service's.
-        if status >= 500 {
-            let named = response.extensions().get::<ErrorType>().map(|error_type| error_type.0.to_string());
-            self.fail(named.unwrap_or_else(|| status.to_string()));
-        }
-        self.finish();
-    }
-
-    fn fail(&mut self, error_type: String) {
-        self.span.record("otel.status_code", "ERROR");
-        self.span.record("error.type", &error_type);
-        self.attributes.push(KeyValue::new("error.type", error_type));
-    }
-
-    fn finish(&mut self) {
-        self.ended = true;
-        let duration = self.layer.kit.clock().monotonic().saturating_sub(self.started);
-        self.layer.durations.record(duration, &self.attributes, &self.span_context);
-        self.layer.active.add(-1, &self.active_attributes);
+impl Active {
+    fn begin(counter: &UpDownCounter<i64>, request: &Request<Body>) -> Self {
+        let attributes = [KeyValue::new("http.request.method", method(request)), KeyValue::new("url.scheme", "http")];
+        counter.add(1, &attributes);
+        Self { counter: counter.clone(), attributes }
     }
 }
 
-impl Drop for Visit {
+impl Drop for Active {
     fn drop(&mut self) {
-        if !self.ended {
-            self.fail("cancelled".to_owned());
-            self.finish();
-        }
+        self.counter.add(-1, &self.attributes);
     }
+}
+
+fn end(mut operation: Operation, response: &Response<Body>) {
+    let status = response.status();
+    operation.status(status.as_u16());
+    let named = response.extensions().get::<ErrorType>().map_or(status.as_str(), |error_type| &error_type.0);
+    // A 4xx is the caller's error, not this service's.
+    operation.end(status.is_server_error().then_some(named));
 }
 
 impl IntoResponse for Failure {

@@ -126,8 +126,22 @@ impl Settings {
         if let Some(protocol) = variable("OTEL_EXPORTER_OTLP_PROTOCOL").filter(|protocol| protocol != "http/protobuf") {
             self.complaints.push(format!("OTEL_EXPORTER_OTLP_PROTOCOL={protocol}: only http/protobuf is spoken"));
         }
+        for name in [
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        ] {
+            if variable(name).is_some() {
+                self.complaints
+                    .push(format!("{name} is set: all signals go to the one of OTEL_EXPORTER_OTLP_ENDPOINT"));
+            }
+        }
         self.log_filter = variable("RUST_LOG").unwrap_or(self.log_filter);
         self.sampling = self.sampler(variable("OTEL_TRACES_SAMPLER"), variable("OTEL_TRACES_SAMPLER_ARG"));
+        self.numbers(variable)
+    }
+
+    fn numbers(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut number = |name: &str| {
             let text = variable(name)?;
             let number: Option<u64> = text.parse().ok().filter(|number| *number > 0);

@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 use tower::ServiceExt;
 
-use crate::receiver::{Lines, listen, quiet};
+use crate::receiver::{Lines, Receiver, attribute, listen, number, quiet};
 
 const REQUESTS: usize = 200;
 
@@ -67,7 +67,11 @@ async fn a_receiver_that_never_answers_holds_up_neither_requests_nor_the_end() {
     let kit = causeway_kit::init_scoped(settings(url, &lines)).unwrap();
     serve_requests(&kit).await;
     kit.shutdown(Duration::from_millis(50)).await;
-    assert_eq!(lines.event("telemetry.lost")["level"], "WARN");
+    let told = lines.event("telemetry.lost");
+    assert_eq!(
+        (&told["level"], &told["lost_spans"], &told["lost_logs"]),
+        (&"WARN".into(), &REQUESTS.into(), &REQUESTS.into())
+    );
     drop(listener);
 }
 
@@ -78,7 +82,7 @@ async fn what_could_not_be_sent_is_sent_later_and_what_is_refused_is_counted() {
     // First: not now. Then: all but three.
     let traces = move |body: Bytes| async move {
         if counter.fetch_add(1, Ordering::Relaxed) == 0 {
-            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response();
+            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "3600")]).into_response();
         }
         let request = ExportTraceServiceRequest::decode(body).unwrap();
         assert_eq!(request.resource_spans[0].scope_spans[0].spans.len(), REQUESTS);
@@ -86,7 +90,8 @@ async fn what_could_not_be_sent_is_sent_later_and_what_is_refused_is_counted() {
         ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec().into_response()
     };
     let logs = post(|| async { StatusCode::BAD_REQUEST });
-    let router = Router::new().route("/v1/traces", post(traces)).route("/v1/logs", logs);
+    let receiver = Receiver::default();
+    let router = receiver.metrics_router().route("/v1/traces", post(traces)).route("/v1/logs", logs);
     let url = format!("http://{}", listen(router).await);
     let kit = causeway_kit::init_scoped(settings(url, &Lines::default())).unwrap();
     serve_requests(&kit).await;
@@ -100,4 +105,13 @@ async fn what_could_not_be_sent_is_sent_later_and_what_is_refused_is_counted() {
     );
     assert_eq!(fates.count(Signal::Logs, Fate::Rejected), REQUESTS as u64);
     assert!(asked.load(Ordering::Relaxed) >= 2);
+    // The next metrics tell it.
+    kit.flush().await;
+    let told = |name: &str, fate: &str| {
+        let points = receiver.numbers(name);
+        number(points.iter().find(|point| attribute(&point.attributes, "error.type") == fate).unwrap())
+    };
+    assert_eq!(told("otel.sdk.exporter.span.exported", ""), REQUESTS as f64 - 3.0);
+    assert_eq!(told("otel.sdk.exporter.span.exported", "rejected"), 3.0);
+    assert_eq!(told("otel.sdk.exporter.log.exported", "rejected"), REQUESTS as f64);
 }

@@ -14,6 +14,7 @@ use causeway_kit::{Client, ClientBuilder, ClientErrorKind, Failure, Kit};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tower::ServiceExt;
 use tracing::Instrument;
 
 use crate::receiver::{Receiver, attribute, listen};
@@ -213,4 +214,29 @@ async fn nobody_there_is_told_apart_from_no_answer() {
     }
     let invalid = client.get("/").header("x", "a\nb").send().await.unwrap_err();
     assert_eq!(invalid.kind(), ClientErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn a_call_that_outlives_its_request_is_told_as_given_up() {
+    let receiver = Receiver::start().await;
+    let kit = receiver.kit("front");
+    let inner = listen(Router::new().route("/stuck", get(std::future::pending::<()>))).await;
+    let client = kit.client("stuck", format!("http://{inner}")).build().unwrap();
+    let outer = Router::new().route(
+        "/cart",
+        get(move || async move {
+            client.get("/stuck").route("/stuck").send().await?;
+            Ok::<_, Failure>(())
+        }),
+    );
+    let request = axum::http::Request::get("/cart").header("x-request-timeout-ms", "30");
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    let response = outer.layer(kit.server_layer()).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    kit.flush().await;
+    // Which of the two clocks strikes first is chance.
+    let given_up = attribute(&receiver.span("GET /stuck").attributes, "error.type");
+    assert!(["cancelled", "deadline_exceeded"].contains(&given_up.as_str()), "{given_up}");
+    assert_eq!(attribute(&receiver.span("GET /cart").attributes, "error.type"), "deadline_exceeded");
+    assert_eq!(receiver.histogram("http.client.request.duration")[0].count, 1);
 }

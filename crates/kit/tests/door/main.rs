@@ -5,6 +5,7 @@
 mod away;
 mod client;
 mod flags;
+mod log;
 mod propagation;
 mod receiver;
 mod resilience;

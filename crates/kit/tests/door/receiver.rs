@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::routing::post;
 use causeway_kit::{Kit, Settings};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -20,6 +19,7 @@ use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoin
 use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::sync::watch;
 
 /// Keeps what services send.
 #[derive(Clone, Default)]
@@ -30,6 +30,7 @@ pub struct Receiver {
 
 #[derive(Default)]
 struct Kept {
+    arrivals: watch::Sender<()>,
     traces: Vec<ExportTraceServiceRequest>,
     logs: Vec<ExportLogsServiceRequest>,
     metrics: Vec<ExportMetricsServiceRequest>,
@@ -45,31 +46,35 @@ pub async fn listen(router: Router) -> SocketAddr {
 
 impl Receiver {
     pub async fn start() -> Self {
-        let kept: Arc<Mutex<Kept>> = Arc::default();
-        let router = Router::new()
-            .route(
-                "/v1/traces",
-                post(|State(kept): State<Arc<Mutex<Kept>>>, body: Bytes| async move {
-                    kept.lock().traces.push(ExportTraceServiceRequest::decode(body).unwrap());
-                    StatusCode::OK
-                }),
-            )
-            .route(
-                "/v1/logs",
-                post(|State(kept): State<Arc<Mutex<Kept>>>, body: Bytes| async move {
-                    kept.lock().logs.push(ExportLogsServiceRequest::decode(body).unwrap());
-                    StatusCode::OK
-                }),
-            )
-            .route(
-                "/v1/metrics",
-                post(|State(kept): State<Arc<Mutex<Kept>>>, body: Bytes| async move {
-                    kept.lock().metrics.push(ExportMetricsServiceRequest::decode(body).unwrap());
-                    StatusCode::OK
-                }),
-            )
-            .with_state(Arc::clone(&kept));
-        Self { url: format!("http://{}", listen(router).await), kept }
+        let mut receiver = Self::default();
+        let keep_traces = |State(kept): State<Arc<Mutex<Kept>>>, body: Bytes| async move {
+            let mut kept = kept.lock();
+            kept.traces.push(ExportTraceServiceRequest::decode(body).unwrap());
+            kept.arrivals.send_replace(());
+        };
+        let keep_logs = |State(kept): State<Arc<Mutex<Kept>>>, body: Bytes| async move {
+            kept.lock().logs.push(ExportLogsServiceRequest::decode(body).unwrap());
+        };
+        let others = Router::new().route("/v1/traces", post(keep_traces)).route("/v1/logs", post(keep_logs));
+        let router = receiver.metrics_router().merge(others.with_state(Arc::clone(&receiver.kept)));
+        receiver.url = format!("http://{}", listen(router).await);
+        receiver
+    }
+
+    /// The part that keeps metrics.
+    pub fn metrics_router(&self) -> Router {
+        let keep = |State(kept): State<Arc<Mutex<Kept>>>, body: Bytes| async move {
+            kept.lock().metrics.push(ExportMetricsServiceRequest::decode(body).unwrap());
+        };
+        Router::new().route("/v1/metrics", post(keep)).with_state(Arc::clone(&self.kept))
+    }
+
+    /// Waits until spans have arrived that fulfil this.
+    pub async fn until(&self, fulfilled: impl Fn(&[Span]) -> bool) {
+        let mut arrivals = self.kept.lock().arrivals.subscribe();
+        while !fulfilled(&self.spans()) {
+            arrivals.changed().await.unwrap();
+        }
     }
 
     /// Settings of a service that sends here, and only when told.

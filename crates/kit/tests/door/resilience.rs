@@ -13,6 +13,9 @@ const SETTINGS: BreakerSettings = BreakerSettings {
     probes: 2,
 };
 
+/// Times in seconds, and the outcomes of calls then.
+type Steps<'a> = &'a [(u64, &'a [CallOutcome])];
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -27,7 +30,7 @@ fn calls(breaker: &mut Breaker, now: u64, outcomes: &[CallOutcome]) {
 #[test]
 fn a_breaker_opens_by_share_within_its_window() {
     use CallOutcome::{Abandoned, Failure, Success};
-    let table: [(&str, &[(u64, &[CallOutcome])], BreakerState); 6] = [
+    let table: [(&str, Steps, BreakerState); 6] = [
         ("too few calls", &[(0, &[Failure; 3])], BreakerState::Closed),
         ("half of them fail", &[(0, &[Success, Success, Failure, Failure])], BreakerState::Open),
         ("less than half", &[(0, &[Success, Success, Success, Failure, Failure])], BreakerState::Closed),

@@ -38,7 +38,7 @@ fn router(kit: &Kit) -> Router {
                 }
             }),
         )
-        .route("/never", get(|| std::future::pending::<()>()))
+        .route("/never", get(std::future::pending::<()>))
         .layer(kit.server_layer());
     kit.health().merge(router)
 }
