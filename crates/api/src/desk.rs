@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use causeway_flags::FlagStore;
 use causeway_model::{Appender, Clock};
 use causeway_query::Answerer;
 use tokio::sync::Semaphore;
 
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 use crate::observe::{Metric, RequestStats, Vitals};
-use crate::ofrep::Flags;
 use crate::otlp::Intake;
-use crate::{changes, flags, observe, ofrep, operator, otlp, sql};
+use crate::{Pages, changes, flags, observe, ofrep, operator, otlp, pages, sql};
 
-/// Limits of what clients may send.
+/// Limits of what clients may do.
 #[derive(Debug, Clone)]
 pub struct DeskLimits {
     /// Bytes of one body after decompression.
@@ -25,6 +25,8 @@ pub struct DeskLimits {
     pub body_idle_max: Duration,
     /// Bodies that are decoded at the same time: the machine's cores, as more would only take turns.
     pub decoders_max: usize,
+    /// The web pages that may use it.
+    pub pages: Pages,
 }
 
 impl Default for DeskLimits {
@@ -34,6 +36,7 @@ impl Default for DeskLimits {
             in_flight_bytes_max: IN_FLIGHT_BYTES_MAX,
             body_idle_max: Duration::from_secs(30),
             decoders_max: std::thread::available_parallelism().map_or(1, usize::from),
+            pages: Pages::default(),
         }
     }
 }
@@ -45,9 +48,10 @@ pub struct Desk {
     pub(crate) vitals: Arc<dyn Vitals>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) requests: RequestStats,
-    pub(crate) flags: Flags,
+    pub(crate) flags: Arc<FlagStore>,
     /// Whoever keeps changes.
     pub(crate) change_turn: Semaphore,
+    pub(crate) pages: Pages,
 }
 
 impl std::fmt::Debug for Desk {
@@ -64,17 +68,18 @@ impl Desk {
         vitals: Arc<dyn Vitals>,
         clock: Arc<dyn Clock>,
         limits: &DeskLimits,
-        flags: Flags,
+        flags: Arc<FlagStore>,
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
         let (requests, change_turn) = (RequestStats::default(), Semaphore::new(1));
-        Arc::new(Self { intake, answerer, vitals, clock, requests, flags, change_turn })
+        let pages = limits.pages.clone();
+        Arc::new(Self { intake, answerer, vitals, clock, requests, pages, flags, change_turn })
     }
 
     /// Everything: OTLP over HTTP and gRPC, SQL, changes, flags, and the operator's pages.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
-        let routes = routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes(self));
+        let routes = routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes());
         self.finish(routes.fallback(operator::not_found))
     }
 
@@ -97,7 +102,8 @@ impl Desk {
     }
 
     fn finish(self: &Arc<Self>, routes: Router<Arc<Self>>) -> Router {
+        let checked = axum::middleware::from_fn_with_state(self.clone(), pages::check);
         let observed = axum::middleware::from_fn_with_state(self.clone(), observe::observe);
-        routes.layer(observed).with_state(self.clone())
+        routes.layer(checked).layer(observed).with_state(self.clone())
     }
 }

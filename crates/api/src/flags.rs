@@ -34,14 +34,14 @@ pub fn routes() -> Router<Arc<Desk>> {
 
 async fn list(State(desk): State<Arc<Desk>>) -> Response {
     let listed = blocking(&desk, |desk| {
-        let flags: Vec<Value> = desk.flags.store.list().into_iter().map(shown).collect();
-        Ok(json!({ "flags": flags, "problem": desk.flags.store.problem() }))
+        let flags: Vec<Value> = desk.flags.list().into_iter().map(shown).collect();
+        Ok(json!({ "flags": flags, "problem": desk.flags.problem() }))
     });
     answer(listed.await)
 }
 
 async fn one(State(desk): State<Arc<Desk>>, Path(key): Path<String>) -> Response {
-    answer(blocking(&desk, move |desk| desk.flags.store.get(&key).map(shown)).await)
+    answer(blocking(&desk, move |desk| desk.flags.get(&key).map(shown)).await)
 }
 
 fn shown(flag: Shown) -> Value {
@@ -62,7 +62,7 @@ async fn history(State(desk): State<Arc<Desk>>, Path(key): Path<String>) -> Resp
         })
     };
     let edits = blocking(&desk, move |desk| {
-        let edits: Vec<Value> = desk.flags.store.history(&key)?.into_iter().map(edit).collect();
+        let edits: Vec<Value> = desk.flags.history(&key)?.into_iter().map(edit).collect();
         Ok(json!({ "key": key, "edits": edits }))
     });
     answer(edits.await)
@@ -118,7 +118,7 @@ async fn remove(State(desk): State<Arc<Desk>>, Path(key): Path<String>, request:
         let change = |definition: Option<Map<String, Value>>| definition.map(|_| None).ok_or_else(unknown);
         let author = checked(Author { actor, reason })?;
         let name = key.clone();
-        blocking(&desk, move |desk| desk.flags.store.edit(&name, author, change)).await?;
+        blocking(&desk, move |desk| desk.flags.edit(&name, author, change)).await?;
         tell_now(&desk).await;
         Ok(json!({ "key": key, "removed": true }))
     };
@@ -161,8 +161,8 @@ async fn edit(
     change: impl FnOnce(Option<Map<String, Value>>) -> Result<Option<Map<String, Value>>> + Send + 'static,
 ) -> Result<Value> {
     let edited = blocking(desk, move |desk| {
-        desk.flags.store.edit(&key, author, change)?;
-        desk.flags.store.get(&key).map(shown)
+        desk.flags.edit(&key, author, change)?;
+        desk.flags.get(&key).map(shown)
     });
     let shown = edited.await?;
     tell_now(desk).await;
@@ -178,12 +178,12 @@ async fn tell_now(desk: &Desk) {
 
 /// Makes changes of the edits that nobody was told of.
 async fn tell(desk: &Desk) -> Result<()> {
-    let edits = desk.flags.store.untold();
+    let edits = desk.flags.untold();
     if edits.is_empty() {
         return Ok(());
     }
     keep(desk, "flags".to_owned(), edits.iter().flat_map(changes_of).collect()).await?;
-    desk.flags.store.told(&edits);
+    desk.flags.told(&edits);
     Ok(())
 }
 
@@ -191,7 +191,7 @@ async fn tell(desk: &Desk) -> Result<()> {
 pub async fn watch(desk: Arc<Desk>, stop: CancellationToken) {
     let mut said = None;
     while tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await.is_err() {
-        let done = match blocking(&desk, |desk| desk.flags.store.refresh()).await {
+        let done = match blocking(&desk, |desk| desk.flags.refresh()).await {
             Ok(()) => tell(&desk).await,
             Err(error) => Err(error),
         };

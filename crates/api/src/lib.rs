@@ -9,9 +9,10 @@ mod errors;
 pub mod flags;
 mod json;
 mod observe;
-pub mod ofrep;
+mod ofrep;
 mod operator;
 mod otlp;
+mod pages;
 pub mod serve;
 pub mod sql;
 #[cfg(test)]
@@ -21,3 +22,4 @@ pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 pub use desk::{Desk, DeskLimits};
 pub use errors::{Verdict, verdict};
 pub use observe::{Metric, REQUEST_TARGET, Reading, Vitals, metrics_text};
+pub use pages::Pages;

@@ -1,19 +1,16 @@
 //! How do OpenFeature's providers evaluate flags? OFREP 0.2 (github.com/open-feature/protocol, service/openapi.yaml): one flag, or all
-//! with an entity tag; from browsers on the pages that may.
+//! with an entity tag.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use causeway_flags::{ErrorCode, Evaluated, Failure, FlagStore, Subject};
+use causeway_flags::{ErrorCode, Evaluated, Failure, Subject};
 use causeway_model::{Error, ErrorKind, Result};
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use http::{StatusCode, header};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -23,86 +20,10 @@ use crate::json::{self, blocking};
 
 /// Bytes of an evaluation request. 256 KiB: a context is a few dozen attributes.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
-/// What a page of another origin may send and read.
-const ALLOWED_HEADERS: &str = "content-type, if-none-match, authorization, x-api-key, traceparent, tracestate, baggage";
-const EXPOSED_HEADERS: &str = "etag, retry-after";
-/// Seconds for which a browser need not ask again. 10 min.
-const PREFLIGHT_AGE_S: &str = "600";
-
-/// The flags behind the desk, and the pages that may evaluate them.
-#[derive(Debug, Clone)]
-pub struct Flags {
-    /// The flags.
-    pub store: Arc<FlagStore>,
-    /// The pages.
-    pub origins: Origins,
-}
-
-/// Origins of pages that may evaluate flags from a browser.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum Origins {
-    /// Pages of this machine: developers' own.
-    Loopback,
-    /// Any page.
-    Any,
-    /// These.
-    Listed(Vec<String>),
-}
-
-impl FromStr for Origins {
-    type Err = String;
-
-    /// `loopback`, `*`, or origins such as `https://shop.example` with commas between them.
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text.trim() {
-            "loopback" => return Ok(Self::Loopback),
-            "*" => return Ok(Self::Any),
-            _ => {}
-        }
-        let origin = |origin: &str| {
-            let origin = origin.trim().trim_end_matches('/').to_ascii_lowercase();
-            let sound = host(&origin).is_some_and(|host| !host.is_empty() && !host.contains('/'));
-            if sound { Ok(origin) } else { Err(format!("`{origin}` is not an origin such as https://shop.example")) }
-        };
-        text.split(',').map(origin).collect::<std::result::Result<_, _>>().map(Self::Listed)
-    }
-}
-
-impl TryFrom<String> for Origins {
-    type Error = String;
-
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl Origins {
-    fn allow(&self, origin: &str) -> bool {
-        let origin = origin.to_ascii_lowercase();
-        match self {
-            Self::Any => true,
-            Self::Listed(origins) => origins.contains(&origin),
-            Self::Loopback => host(&origin).is_some_and(|host| {
-                let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-                let name = host.rsplit_once(':').filter(|(_, port)| digits(port)).map_or(host, |(name, _)| name);
-                ["localhost", "127.0.0.1", "[::1]"].contains(&name) || name.ends_with(".localhost")
-            }),
-        }
-    }
-}
-
-/// Host and port of an origin.
-fn host(origin: &str) -> Option<&str> {
-    origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
-}
 
 /// Routes of OFREP.
-pub fn routes(desk: &Arc<Desk>) -> Router<Arc<Desk>> {
-    Router::new()
-        .route("/ofrep/v1/evaluate/flags/{key}", post(one))
-        .route("/ofrep/v1/evaluate/flags", post(all))
-        .layer(axum::middleware::from_fn_with_state(desk.clone(), share))
+pub fn routes() -> Router<Arc<Desk>> {
+    Router::new().route("/ofrep/v1/evaluate/flags/{key}", post(one)).route("/ofrep/v1/evaluate/flags", post(all))
 }
 
 /// A flag's answer.
@@ -151,7 +72,7 @@ async fn one(State(desk): State<Arc<Desk>>, Path(key): Path<String>, request: Re
         Ok(subject) => subject,
         Err(error) => return refuse(&error, Some(&key)),
     };
-    let evaluated = desk.flags.store.current().evaluate(&key, &mut subject);
+    let evaluated = desk.flags.current().evaluate(&key, &mut subject);
     let status = match &evaluated {
         Ok(_) => StatusCode::OK,
         Err(Failure { code: ErrorCode::FlagNotFound, .. }) => StatusCode::NOT_FOUND,
@@ -184,7 +105,7 @@ fn evaluate_all(desk: &Desk, mut subject: Subject) -> Result<Vec<u8>> {
         flags: Vec<Answer<'a>>,
         metadata: &'a Map<String, Value>,
     }
-    let flags = desk.flags.store.current();
+    let flags = desk.flags.current();
     let answers = flags.keys().map(|key| Answer::new(key, flags.evaluate(key, &mut subject))).collect();
     let all = All { flags: answers, metadata: flags.metadata() };
     serde_json::to_vec(&all).map_err(|error| Error::internal(error.to_string()))
@@ -215,28 +136,4 @@ fn refuse(error: &Error, key: Option<&str>) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, retry_after_seconds(delay).into());
     }
     response
-}
-
-/// Lets pages of allowed origins in (fetch.spec.whatwg.org, "CORS protocol").
-async fn share(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let allowed = origin.filter(|origin| origin.to_str().is_ok_and(|origin| desk.flags.origins.allow(origin)));
-    let asks_first = request.method() == Method::OPTIONS;
-    let mut response = if asks_first { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
-    let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static("origin"));
-    if let Some(origin) = allowed {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        set(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
-        if asks_first {
-            set(headers, header::ACCESS_CONTROL_ALLOW_METHODS, "POST");
-            set(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
-            set(headers, header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE_S);
-        }
-    }
-    response
-}
-
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
-    headers.insert(name, HeaderValue::from_static(value));
 }

@@ -8,7 +8,6 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use causeway_api::ofrep::Flags;
 use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
 use causeway_api::{Desk, DeskLimits, REQUEST_TARGET, flags};
 use causeway_flags::FlagStore;
@@ -58,14 +57,17 @@ pub async fn run_until(
     let house = House::open(settings.store.clone(), settings.query_memory_bytes_max, clock.clone()).await?;
     let flag_audit = settings.store.directory.join(FLAG_AUDIT);
     let flag_store = Arc::new(FlagStore::open(settings.flags.clone(), flag_audit, clock.clone())?);
-    let flag_desk = Flags { store: flag_store, origins: settings.flags_origins.clone() };
 
     let stop = CancellationToken::new();
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals =
         HouseVitals { store: house.store.clone(), connections: connections.clone(), telemetry: telemetry.clone() };
-    let limits = DeskLimits { in_flight_bytes_max: settings.in_flight_bytes_max, ..DeskLimits::default() };
-    let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits, flag_desk);
+    let limits = DeskLimits {
+        in_flight_bytes_max: settings.in_flight_bytes_max,
+        pages: settings.pages.clone(),
+        ..DeskLimits::default()
+    };
+    let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits, flag_store);
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
     for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {

@@ -138,7 +138,9 @@ async fn ask_server(arguments: &SqlArguments, format: Format) -> Result<Reply, F
 /// There is no server at this address.
 pub fn unreached(url: &str, error: &reqwest::Error) -> Failure {
     let why = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    Failure::Connection(format!("{url}: {why}"))
+    // Nobody listens: most often the server was not started, or serves elsewhere.
+    let hint = if error.is_connect() { "; is `causeway serve` running there? --url asks another server" } else { "" };
+    Failure::Connection(format!("{url}: {why}{hint}"))
 }
 
 /// The message in `{"error": {"message"}}`.
@@ -229,5 +231,25 @@ fn written(result: std::io::Result<()>) -> Result<bool, Failure> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::Query(format!("stdout: {error}"))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[tokio::test]
+    async fn who_asks_where_nobody_listens_is_told_what_to_start() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let cli = Cli::try_parse_from(["causeway", "sql", "SELECT 1", "--url", &url]).unwrap();
+        let Command::Sql(arguments) = cli.command else { panic!("not sql") };
+        let Err(Failure::Connection(message)) = run(&arguments).await else { panic!("somebody answered") };
+        assert!(message.starts_with(&url) && message.contains("is `causeway serve` running there?"), "{message}");
     }
 }

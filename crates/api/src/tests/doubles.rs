@@ -19,7 +19,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::ofrep::{Flags, Origins};
 use crate::serve::{Connections, Patience};
 use crate::{Desk, DeskLimits, Metric, Vitals};
 
@@ -29,6 +28,7 @@ pub struct Cellar {
     pub kept: Mutex<Vec<Delivery>>,
     pub fail: Mutex<Option<ErrorKind>>,
     pub problems: Mutex<Vec<String>>,
+    pub degraded: Mutex<Vec<String>>,
 }
 
 impl Appender for Cellar {
@@ -47,6 +47,10 @@ impl Appender for Cellar {
 impl Vitals for Cellar {
     fn problems(&self) -> Vec<String> {
         self.problems.lock().clone()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        self.degraded.lock().clone()
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -82,6 +86,7 @@ pub fn limits() -> DeskLimits {
         in_flight_bytes_max: 2 << 20,
         body_idle_max: Duration::from_millis(200),
         decoders_max: 2,
+        ..DeskLimits::default()
     }
 }
 
@@ -95,8 +100,7 @@ pub async fn house_of(ask: AskFn, limits: DeskLimits, patience: Patience, connec
     let clock = Arc::new(SystemClock::new());
     let folder = tempfile::tempdir().unwrap();
     let (file, audit) = (folder.path().join("flags.json"), folder.path().join("flags.audit.jsonl"));
-    let store = Arc::new(FlagStore::open(file, audit, clock.clone()).unwrap());
-    let flags = Flags { store, origins: Origins::Loopback };
+    let flags = Arc::new(FlagStore::open(file, audit, clock.clone()).unwrap());
     let desk = Desk::new(cellar.clone(), Arc::new(Study(ask)), cellar.clone(), clock, &limits, flags);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -161,8 +165,10 @@ pub async fn raw(address: &str, request: &[u8]) -> Vec<u8> {
 }
 
 pub async fn call(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-    let mut request =
-        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request.push_str("host: localhost\r\n");
+    }
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
