@@ -1,4 +1,4 @@
-# Causeway's commands: run, test, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
+# Causeway's commands: demo, test, run, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
 
 # Outside the checkout, so that a fresh clone does not build DataFusion again.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/causeway/target
@@ -11,7 +11,12 @@ CARGO_FLAGS := --release --locked --workspace
 SCREENS := ui/dist/index.html
 SCREENS_SOURCES := $(shell find ui/src -type f) ui/index.html ui/vite.config.ts ui/tsconfig.json
 
-.PHONY: run test build bench peers fuzz clean tools-build tools-test
+.PHONY: demo run test build bench peers fuzz clean tools-build tools-test
+
+# A shop that breaks, its users, and Causeway to find out why; say DEMO_FLAGS="--scenario bad-deploy" for another incident.
+DEMO_FLAGS ?=
+demo: build
+	$(BINARIES)/causeway demo $(DEMO_FLAGS)
 
 run: build
 	$(BINARIES)/causeway serve --data ./data

@@ -21,7 +21,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 pub const USER_AGENT: &str = "causeway-tests/1";
 
 /// The binary that cargo put beside the tests' own folder.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let binary = tests.ancestors().nth(2).unwrap().join("causeway");
     assert!(binary.is_file(), "{} is missing: `make test` builds it first", binary.display());

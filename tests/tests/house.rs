@@ -12,6 +12,7 @@ use syn::visit::Visit;
 const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-model", 0, &[]),
     ("causeway-kit", 0, &[]),
+    ("causeway-shop", 1, &["causeway-kit"]),
     ("causeway-ingest", 1, &["causeway-model"]),
     ("causeway-store", 1, &["causeway-model"]),
     ("causeway-query", 1, &["causeway-model"]),
@@ -35,6 +36,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-engine",
             "causeway-diagnose",
             "causeway-api",
+            "causeway-shop",
         ],
     ),
     // It measures from outside; decoding alone is one of its two limits.

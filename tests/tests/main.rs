@@ -1,4 +1,4 @@
-//! Does the whole hold, seen from outside? House rules, faults, real senders, flags and changes.
+//! Does the whole hold, seen from outside? House rules, faults, real senders, flags and changes, a shop that breaks.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
@@ -6,3 +6,4 @@ mod faults;
 mod flags;
 mod house;
 mod senders;
+mod shop;

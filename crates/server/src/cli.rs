@@ -22,6 +22,10 @@ pub struct Cli {
 pub enum Command {
     /// Take telemetry in and answer questions, until SIGTERM or SIGINT
     Serve(Box<ServeArguments>),
+    /// Show a small shop that breaks: find out why
+    Demo(Box<crate::demo::DemoArguments>),
+    /// Serve what `demo record` kept, read-only
+    Open(crate::recording::OpenArguments),
     /// Ask a question
     #[command(
         after_help = "Exit codes: 0 answered; 1 the query failed; 2 wrong usage; 3 no server could be reached, or the \
@@ -146,7 +150,11 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        let wrong: [&[&str]; 10] = [
+        let wrong: [&[&str]; 14] = [
+            &["causeway", "demo", "--scenario", "no-such"],
+            &["causeway", "demo", "--speed", "0"],
+            &["causeway", "demo", "record", "campaign"],
+            &["causeway", "open"],
             &["causeway", "sql"],
             &["causeway", "sql", "SELECT 1", "--format", "xml"],
             &["causeway", "sql", "SELECT 1", "--timeout", "soon"],

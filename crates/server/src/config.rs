@@ -122,6 +122,8 @@ pub struct Settings {
     pub in_flight_bytes_max: usize,
     /// Memory of all questions together; the engine's default when unset.
     pub query_memory_bytes_max: Option<usize>,
+    /// Whether it only answers, as over a recording; no key of the configuration.
+    pub read_only: bool,
 }
 
 impl Settings {
@@ -157,6 +159,7 @@ impl Settings {
         };
         let flags = given.flags.or(file.flags).unwrap_or_else(|| store.directory.join("flags.json"));
         Self {
+            read_only: false,
             store,
             flags,
             listen: address(given.listen, file.listen, 4300),

@@ -4,9 +4,11 @@ mod change;
 mod cli;
 mod client;
 mod config;
+mod demo;
 mod diagnose;
 mod flag;
 mod house;
+mod recording;
 mod serve;
 mod sql;
 mod table;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
                 Err(error) => fail(1, &error.message),
             }
         }
+        Command::Demo(arguments) => said(runtime.block_on(demo::run(&arguments))),
+        Command::Open(arguments) => said(runtime.block_on(recording::open(&arguments))),
         Command::Sql(arguments) => ended(runtime.block_on(sql::run(&arguments))),
         Command::Change(command) => done(runtime.block_on(change::run(&command))),
         Command::Flag(command) => done(runtime.block_on(flag::run(&command))),
@@ -62,6 +66,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn said(result: Result<(), String>) -> ExitCode {
+    result.map_or_else(|message| fail(1, &message), |()| ExitCode::SUCCESS)
 }
 
 fn done(result: Result<(), sql::Failure>) -> ExitCode {

@@ -3,6 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
 use causeway_api::{Desk, DeskLimits, REQUEST_TARGET, flags};
 use causeway_flags::FlagStore;
@@ -22,11 +27,26 @@ use crate::vitals::HouseVitals;
 /// Who edited which flag, in the data directory.
 const FLAG_AUDIT: &str = "flags.audit.jsonl";
 
+/// Where all HTTP APIs, OTLP over gRPC and OTLP over HTTP are.
+pub type Addresses = (SocketAddr, SocketAddr, SocketAddr);
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// `Unavailable` when a socket or the data directory can't be had, `Invalid` for a log filter that can't be read.
 pub async fn run(settings: Settings, print_addresses: bool) -> Result<()> {
+    run_until(settings, |addresses| announce(addresses, print_addresses), wait_for_signal()).await
+}
+
+/// The same until `stopped` is done; `ready` is called once it listens.
+///
+/// # Errors
+/// As `run`.
+pub async fn run_until(
+    settings: Settings,
+    ready: impl FnOnce(Addresses),
+    stopped: impl Future<Output = Result<()>>,
+) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let telemetry = SelfTelemetry::new(clock.clone());
     start_log(&settings, &telemetry)?;
@@ -48,8 +68,10 @@ pub async fn run(settings: Settings, print_addresses: bool) -> Result<()> {
         ..DeskLimits::default()
     };
     let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits, flag_store);
+    let read_only = settings.read_only;
+    let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
     for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
-        let connections = connections.clone();
+        let (connections, router) = (connections.clone(), guarded(router));
         tokio::spawn(async move { connections.serve(listener, router).await });
     }
     tokio::spawn(flags::watch(desk.clone(), stop.clone()));
@@ -58,9 +80,9 @@ pub async fn run(settings: Settings, print_addresses: bool) -> Result<()> {
         let (desk, appender) = (desk.clone(), house.store.clone());
         tokio::spawn(telemetry.run(appender, move || desk.metrics(), telemetry_stop.clone()))
     });
-    announce(addresses, print_addresses);
+    ready(addresses);
 
-    wait_for_signal().await?;
+    stopped.await?;
     tracing::info!("stopping");
     stop.cancel();
     if !connections.drained().await {
@@ -71,6 +93,21 @@ pub async fn run(settings: Settings, print_addresses: bool) -> Result<()> {
         let _ = observing.await;
     }
     house.store.close().await
+}
+
+/// Paths below which POST asks and changes nothing.
+const QUESTIONS: [&str; 3] = ["/api/v1/sql", "/api/v1/diagnose/", "/ofrep/"];
+
+/// What would be changed here is a copy that is gone at the end: better said than done.
+async fn only_questions(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let asks = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        || (request.method() == Method::POST && QUESTIONS.iter().any(|question| path.starts_with(question)));
+    if asks {
+        next.run(request).await
+    } else {
+        (StatusCode::FORBIDDEN, "this is a recording: it can be read only").into_response()
+    }
 }
 
 fn start_log(settings: &Settings, telemetry: &SelfTelemetry) -> Result<()> {
@@ -106,7 +143,8 @@ fn local(listener: &TcpListener) -> Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-fn announce((listen, otlp_grpc, otlp_http): (SocketAddr, SocketAddr, SocketAddr), print: bool) {
+/// Says that it listens; on stdout too, for whoever chose no port.
+pub fn announce((listen, otlp_grpc, otlp_http): Addresses, print: bool) {
     for address in [listen, otlp_grpc, otlp_http] {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "anyone who reaches this address can send and ask: there is no authentication yet");
@@ -123,7 +161,11 @@ fn announce((listen, otlp_grpc, otlp_http): (SocketAddr, SocketAddr, SocketAddr)
     }
 }
 
-async fn wait_for_signal() -> Result<()> {
+/// Done at SIGTERM or SIGINT.
+///
+/// # Errors
+/// When signals can't be waited for.
+pub async fn wait_for_signal() -> Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
