@@ -213,6 +213,13 @@ fn render(answer: &Value) -> String {
             let _ = writeln!(out, "{statement}");
         }
     }
+    if let (Some(selected), Some(others)) =
+        (answer["selection"]["count"].as_u64(), answer["baseline"]["count"].as_u64())
+    {
+        let nothing = answer["findings"].as_array().is_some_and(Vec::is_empty);
+        let told = if nothing { "; nothing tells them apart" } else { "" };
+        let _ = writeln!(out, "{selected} selected, {others} others, {} keys compared{told}", answer["keys_compared"]);
+    }
     if let Some(verdict) = answer["verdict"].as_str() {
         let _ = writeln!(out, "verdict: {}", verdict.replace('_', " "));
     }

@@ -227,10 +227,7 @@ mod tests {
 
     #[test]
     fn messages_of_one_statement_have_one_template() {
-        assert_eq!(
-            template("user u-12345 paid 17.5 EUR in 3 ms"),
-            template("user u-99887 paid 1 EUR in 250 ms")
-        );
+        assert_eq!(template("user u-12345 paid 17.5 EUR in 3 ms"), template("user u-99887 paid 1 EUR in 250 ms"));
         assert_ne!(template("payment failed"), template("payment done"));
         assert_eq!(template("Service#31 [a=1] done"), "Service#31 a * done ");
     }
