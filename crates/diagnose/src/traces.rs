@@ -43,7 +43,7 @@ pub(crate) enum Class {
 }
 
 /// One span.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Node {
     pub id: [u8; 8],
     pub parent_id: Option<[u8; 8]>,
@@ -242,12 +242,7 @@ impl Traces {
                         resource: (resources..resources + dimensions)
                             .map(|it| read(it).map(|it| self.intern(it)))
                             .collect(),
-                        parent: None,
-                        children: Vec::new(),
-                        self_ns: 0,
-                        critical_ns: 0,
-                        inside: false,
-                        overrun_ns: 0,
+                        ..Node::default()
                     };
                     loaded.entry(ids.value(row).try_into().unwrap_or_default()).or_default().push(node);
                 }

@@ -266,15 +266,20 @@ fn render(answer: &Value) -> String {
             number["baseline"]["p50"]
         );
     });
-    let queries = answer["how"]["queries"].as_array().map_or(0, Vec::len);
-    let sum = |name: &str| {
-        let list = answer["how"]["queries"].as_array().into_iter().flatten();
-        list.filter_map(|query| query[name].as_f64()).sum::<f64>()
-    };
-    let exact = if answer["how"]["exact"] == json!(true) { "exact" } else { "sampled or cut, see how.notes" };
-    let _ = writeln!(out, "how: {queries} queries, {} rows, {:.0} ms, {exact}", sum("rows_scanned"), sum("elapsed_ms"));
+    out.push_str(&how(&answer["how"]));
     // Names and values are anyone's text: control characters could recolour the terminal.
     out.chars().map(|letter| if letter.is_control() && letter != '\n' { '·' } else { letter }).collect()
+}
+
+/// What an answer rests on, in a line.
+fn how(how: &Value) -> String {
+    let queries = how["queries"].as_array().map_or(0, Vec::len);
+    let sum = |name: &str| {
+        let list = how["queries"].as_array().into_iter().flatten();
+        list.filter_map(|query| query[name].as_f64()).sum::<f64>()
+    };
+    let exact = if how["exact"] == json!(true) { "exact" } else { "sampled or cut, see how.notes" };
+    format!("how: {queries} queries, {} rows, {:.0} ms, {exact}\n", sum("rows_scanned"), sum("elapsed_ms"))
 }
 
 fn section(out: &mut String, title: &str, list: &Value, line: impl Fn(&mut String, &Value)) {
