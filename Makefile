@@ -30,12 +30,21 @@ bench: build
 peers:
 	crates/bench/peers.sh $(BENCH_DIRECTORY)/peers
 
-# Seconds for each fuzz target.
+# Seconds for each fuzz target. What was found interesting is kept outside the checkout, so that the next run goes on from there.
+# The decoders have no unsafe code: panics and overflows are looked for, and an address sanitizer would only slow that down.
 FUZZ_SECONDS ?= 600
+FUZZ_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))fuzz
+FUZZ_CRATES := ingest store
 fuzz: tools-build
-	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz and a nightly toolchain: cargo install cargo-fuzz && rustup toolchain install nightly"; exit 1; }
-	cd crates/ingest && for target in $$(cargo +nightly fuzz list); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	@cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1 || \
+		{ echo "make fuzz needs cargo-fuzz and a nightly toolchain: cargo install cargo-fuzz --locked && rustup toolchain install nightly"; exit 1; }
+	set -e; for crate in $(FUZZ_CRATES); do \
+		fuzz="--fuzz-dir crates/$$crate/fuzz"; \
+		cp Cargo.lock crates/$$crate/fuzz/Cargo.lock; \
+		for target in $$(cargo +nightly fuzz list $$fuzz); do \
+			kept=$(FUZZ_DIRECTORY)/$$crate/$$target; mkdir -p $$kept/corpus $$kept/found; \
+			cargo +nightly fuzz run $$fuzz --sanitizer none --target-dir $(FUZZ_DIRECTORY)/target $$target $$kept/corpus -- \
+				-artifact_prefix=$$kept/found/ -max_total_time=$(FUZZ_SECONDS); done; done
 
 clean:
 	cargo clean

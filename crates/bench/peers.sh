@@ -37,6 +37,18 @@ else
     echo "peers.sh: no Go toolchain, so no VictoriaLogs and no VictoriaMetrics" >&2
 fi
 
+# Debian's package, unpacked and not installed: no service is started, nothing outside of the directory is touched.
+if command -v apt-get >/dev/null && [ ! -x "$directory/bin/prometheus" ]; then
+    rm -rf "$directory/build/prometheus"
+    mkdir -p "$directory/build/prometheus"
+    (
+        cd "$directory/build/prometheus" || exit 1
+        apt-get download --quiet prometheus || exit 1
+        dpkg -x prometheus_*.deb . || exit 1
+        cp usr/bin/prometheus "$directory/bin/prometheus"
+    ) || echo "peers.sh: prometheus could not be unpacked" >&2
+fi
+
 if [ ! -x "$directory/venv/bin/python" ]; then
     python3 -m venv "$directory/venv" && "$directory/venv/bin/pip" install --quiet "chdb==$chdb" || {
         rm -rf "$directory/venv"

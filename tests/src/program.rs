@@ -110,6 +110,23 @@ impl Program {
         end_after(&mut self.child, moment, &self.errors).await;
     }
 
+    /// Calls an API of our own with a JSON body; status and answer.
+    pub async fn call(&self, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.client.request(method, format!("http://{}{path}", self.listen)).json(body);
+        let answer = request.timeout(ANSWER_MAX).send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
+    /// Runs a command against it, such as `change list`; what it printed. Fails the test when the command fails.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("CAUSEWAY_URL", format!("http://{}", self.listen)).env("NO_PROXY", "127.0.0.1");
+        let output = timeout(ANSWER_MAX, command.kill_on_drop(true).output()).await.expect("it ends").unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Sends an export request of logs as protobuf.
     pub async fn send_logs(&self, body: Vec<u8>) -> reqwest::Result<Response> {
         send_logs(&self.client, self.otlp_http, body).await

@@ -11,12 +11,18 @@ use syn::visit::Visit;
 /// Which rooms a room may see. The arrows of ARCHITECTURE.md, one line a room, ordered by floor.
 const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-model", 0, &[]),
+    ("causeway-kit", 0, &[]),
     ("causeway-ingest", 1, &["causeway-model"]),
     ("causeway-store", 1, &["causeway-model"]),
     ("causeway-query", 1, &["causeway-model"]),
+    ("causeway-flags", 1, &["causeway-model"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),
     ("causeway-diagnose", 2, &["causeway-model", "causeway-query"]),
-    ("causeway-api", 3, &["causeway-model", "causeway-ingest", "causeway-query", "causeway-diagnose"]),
+    (
+        "causeway-api",
+        3,
+        &["causeway-model", "causeway-ingest", "causeway-query", "causeway-flags", "causeway-diagnose"],
+    ),
     (
         "causeway",
         4,
@@ -25,6 +31,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-ingest",
             "causeway-store",
             "causeway-query",
+            "causeway-flags",
             "causeway-engine",
             "causeway-diagnose",
             "causeway-api",

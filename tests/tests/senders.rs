@@ -1,5 +1,5 @@
-//! Does SQL give back exactly what real senders sent? The SDKs of Python and Node and the Collector's
-//! `telemetrygen`, compared record by record.
+//! Does SQL give back exactly what real senders sent? The SDKs of Python and Node and the Collector's `telemetrygen`, also
+//! through a Collector, compared record by record.
 //!
 //! A sender prints `{"table", "row"}` for each record that its exporter got accepted; each row must be found once, with every
 //! column that it names, and nothing else of that service may be there. Rows of metrics are samples joined with their series.
@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use causeway_tests::Program;
 use serde_json::{Map, Value};
+use tokio::io::AsyncBufReadExt as _;
 
 type Row = Map<String, Value>;
 
@@ -200,7 +201,7 @@ async fn kinds_differ(program: &Program, table: &str, sent: &[Row]) -> Vec<Strin
 }
 
 /// The senders' folder beside the target directory's `release`, so that it outlives a checkout.
-fn prepared(sender: &str) -> Result<PathBuf, String> {
+pub fn prepared(sender: &str) -> Result<PathBuf, String> {
     let tests = std::env::current_exe().unwrap();
     let folder = tests.ancestors().nth(3).unwrap().join("senders");
     let prepare = Path::new(env!("CARGO_MANIFEST_DIR")).join("senders/prepare");
@@ -211,7 +212,7 @@ fn prepared(sender: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn laid_out(sender: &str) -> PathBuf {
+pub fn laid_out(sender: &str) -> PathBuf {
     prepared(sender).unwrap_or_else(|said| panic!("{said}"))
 }
 
@@ -221,7 +222,7 @@ fn skipped(sender: &str, why: &str) {
 }
 
 /// Whether a program is there; says so when it is not.
-fn present(program: &str, sender: &str) -> bool {
+pub fn present(program: &str, sender: &str) -> bool {
     // Go has a word of its own for its version.
     let asked = if program == "go" { "version" } else { "--version" };
     let there = Command::new(program).arg(asked).output().is_ok_and(|output| output.status.success());
@@ -231,13 +232,22 @@ fn present(program: &str, sender: &str) -> bool {
     there
 }
 
+/// The rows of each table that a sender sent.
+type Sent = HashMap<String, Vec<Row>>;
+
 /// Runs a sender and compares what it says with what SQL says, before and after a kill.
 async fn check(sender: Command, service: &str, data: &Path, program: Program, tables: &[&str]) {
+    let sent = send(sender, service, &program).await;
+    check_sent(&sent, service, data, program, tables).await;
+}
+
+/// Runs a sender; answers what it says it sent.
+async fn send(sender: Command, service: &str, program: &Program) -> Sent {
     let output = tokio::process::Command::from(sender).kill_on_drop(true).output();
     let output =
         tokio::time::timeout(std::time::Duration::from_secs(120), output).await.expect("the sender ends").unwrap();
     assert!(output.status.success(), "{service}: {}\n{}", String::from_utf8_lossy(&output.stderr), program.said());
-    let mut expected: HashMap<String, Vec<Row>> = HashMap::new();
+    let mut expected = Sent::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let row = line["row"].as_object().unwrap().clone();
@@ -247,7 +257,10 @@ async fn check(sender: Command, service: &str, data: &Path, program: Program, ta
         let types: BTreeSet<&str> = samples.iter().filter_map(|row| row["type"].as_str()).collect();
         assert!(METRIC_TYPES.iter().all(|known| types.contains(known)), "{service} sent only {types:?}");
     }
-    let mut program = program;
+    expected
+}
+
+async fn check_sent(expected: &Sent, service: &str, data: &Path, mut program: Program, tables: &[&str]) {
     for moment in ["after the ack", "after a kill"] {
         let mut failures = Vec::new();
         for table in tables {
@@ -310,35 +323,151 @@ async fn node_with_the_transport_of_pino() {
     node("transport.cjs", "sender-pino", &["logs"]).await;
 }
 
-async fn telemetrygen(protocol: &str) {
-    if !present("python3", "telemetrygen") || !present("go", "telemetrygen") {
-        return;
+/// A sender that Go builds, or nothing, said aloud: unlike the SDKs it is no part of what `make test` promises to bring along, and
+/// a proxy that hangs is waited for only once.
+fn built_by_go(sender: &str, built: &'static OnceLock<Result<PathBuf, String>>) -> Option<&'static Path> {
+    if !present("python3", sender) || !present("go", sender) {
+        return None;
     }
-    // Unlike the SDKs it is no part of what `make test` promises to bring along; a proxy that hangs is waited for only once.
-    static PREPARED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let folder = match PREPARED.get_or_init(|| prepared("telemetrygen")) {
-        Ok(folder) => folder,
-        Err(said) => return skipped("telemetrygen", said),
-    };
+    match built.get_or_init(|| prepared(sender)) {
+        Ok(folder) => Some(folder),
+        Err(said) => {
+            skipped(sender, said);
+            None
+        }
+    }
+}
+
+/// Sends all that `telemetrygen` can over a protocol to an address.
+fn telemetrygen(protocol: &str, address: &str, service: &str) -> Option<Command> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let mut sender = Command::new("python3");
+    sender.arg(built_by_go("telemetrygen", &BUILT)?.join("send.py"));
+    sender.args(["--protocol", protocol, "--service", service, "--endpoint", address]);
+    Some(sender)
+}
+
+const TELEMETRYGEN_TABLES: &[&str] = &["logs", "spans", "metric_samples", "exemplars"];
+
+async fn telemetrygen_directly(protocol: &str) {
     let data = tempfile::tempdir().unwrap();
     let data = data.path().join("data");
     let program = Program::start(&data, SETTINGS).await;
     let address = if protocol == "grpc" { program.otlp_grpc } else { program.otlp_http };
     let service = format!("sender-telemetrygen-{protocol}");
-    let mut sender = Command::new("python3");
-    sender.arg(folder.join("send.py")).args(["--protocol", protocol, "--service", &service]);
-    sender.arg("--endpoint").arg(address.to_string());
-    check(sender, &service, &data, program, &["logs", "spans", "metric_samples", "exemplars"]).await;
+    let Some(sender) = telemetrygen(protocol, &address.to_string(), &service) else { return };
+    check(sender, &service, &data, program, TELEMETRYGEN_TABLES).await;
 }
 
 #[tokio::test]
 async fn telemetrygen_over_http() {
-    telemetrygen("http").await;
+    telemetrygen_directly("http").await;
 }
 
 #[tokio::test]
 async fn telemetrygen_over_grpc() {
-    telemetrygen("grpc").await;
+    telemetrygen_directly("grpc").await;
+}
+
+/// The configuration that the Collector's guide advises for a protocol, between these addresses.
+fn advised(protocol: &str, receiver: &str, program: &Program) -> String {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guides/collector.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let mut blocks = vec![String::new()];
+    for line in guide.lines() {
+        match (line.strip_prefix("    "), blocks.last_mut().unwrap()) {
+            (Some(line), block) => *block += &format!("{line}\n"),
+            (None, block) if block.is_empty() => {}
+            (None, _) => blocks.push(String::new()),
+        }
+    }
+    let mut configuration = blocks[0].clone();
+    if protocol == "http" {
+        let of_grpc = configuration.find("exporters:\n").unwrap()..configuration.find("service:\n").unwrap();
+        configuration.replace_range(of_grpc, &blocks[1]);
+        configuration = configuration.replace("otlp_grpc/", "otlp_http/");
+    }
+    let ports = [("127.0.0.1:4317", program.otlp_grpc), ("127.0.0.1:4318", program.otlp_http)];
+    for (port, address) in ports {
+        configuration = configuration.replace(port, &address.to_string());
+    }
+    configuration.replace("127.0.0.1:143", &format!("{receiver}:143"))
+}
+
+/// A running Collector; dies with this value.
+struct Collector {
+    child: tokio::process::Child,
+    log: tokio::io::Lines<tokio::io::BufReader<tokio::process::ChildStderr>>,
+}
+
+impl Collector {
+    /// Starts it with a configuration and waits until it listens.
+    async fn start(program: &Path, configuration: &str, folder: &Path) -> Self {
+        std::fs::write(folder.join("collector.yaml"), configuration).unwrap();
+        // Its own metrics would want a port of their own.
+        let quiet = "service: {telemetry: {metrics: {level: none}}}";
+        std::fs::write(folder.join("quiet.yaml"), quiet).unwrap();
+        let mut command = tokio::process::Command::new(program);
+        command.args(["--config=collector.yaml", "--config=quiet.yaml"]).current_dir(folder);
+        let mut child = command.stderr(std::process::Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let log = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut collector = Self { child, log };
+        let said = collector.said_until("Everything is ready").await;
+        assert!(said.contains("Everything is ready"), "the Collector does not start:\n{said}\nwith\n{configuration}");
+        collector
+    }
+
+    /// What it logs up to a line with these words, or to its end.
+    async fn said_until(&mut self, words: &str) -> String {
+        let mut said = String::new();
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            said += &format!("{line}\n");
+            if line.contains(words) {
+                break;
+            }
+        }
+        said
+    }
+
+    /// Lets it pass on all that it has taken, which it does before it exits.
+    async fn stop(mut self) {
+        let id = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let said = self.said_until("Shutdown complete").await;
+        assert!(
+            self.child.wait().await.unwrap().success() && !said.contains("\terror\t"),
+            "the Collector says:\n{said}"
+        );
+    }
+}
+
+async fn through_a_collector(protocol: &str) {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let Some(built) = built_by_go("collector", &BUILT) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let program = Program::start(&data, SETTINGS).await;
+    let service = format!("sender-collector-{protocol}");
+    let (network, port) = if protocol == "grpc" { (43, 14317) } else { (44, 14318) };
+    // A loopback address of its own for each test and process: the guide's ports are free there.
+    let id = std::process::id();
+    let receiver = &format!("127.{network}.{}.{}", (id >> 8) & 255, id & 255);
+    let Some(sender) = telemetrygen(protocol, &format!("{receiver}:{port}"), &service) else { return };
+    let configuration = advised(protocol, receiver, &program);
+    let collector = Collector::start(&built.join("collector"), &configuration, folder.path()).await;
+    let sent = send(sender, &service, &program).await;
+    collector.stop().await;
+    check_sent(&sent, &service, &data, program, TELEMETRYGEN_TABLES).await;
+}
+
+#[tokio::test]
+async fn the_collector_of_the_guide_passes_all_on_over_http() {
+    through_a_collector("http").await;
+}
+
+#[tokio::test]
+async fn the_collector_of_the_guide_passes_all_on_over_grpc() {
+    through_a_collector("grpc").await;
 }
 
 #[test]

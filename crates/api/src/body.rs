@@ -28,6 +28,12 @@ const BODY_WAITS_MAX: u32 = 4;
 /// Room made for a body before its bytes are there; a larger one proves itself by sending.
 const FIRST_ROOM_BYTES_MAX: usize = 1 << 20;
 
+/// What a sender whose body is refused may still send, and for how long, before its connection ends: one that closes on bytes
+/// that nobody has read resets the connection, and the sender never learns why. Twice the largest body: a sender that
+/// reads its answer at all has done so by then.
+const DRAIN_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
 /// How a body was compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -128,12 +134,30 @@ fn too_large(bytes_max: usize) -> Error {
     Error::new(ErrorKind::TooLarge, format!("the body has more than {bytes_max} bytes after decompression"))
 }
 
-/// Receives a whole body as it was sent.
+/// Receives a whole body as it was sent. The rest of one that is refused is read and thrown away while the answer goes out.
 ///
 /// # Errors
 /// `TooLarge` beyond `bytes_max`, `Timeout` when nothing comes for `idle_max` or the whole takes four times as long, `Overloaded`
 /// from the charge, `Invalid` when the client breaks off.
 pub async fn collect(mut body: Body, bytes_max: usize, idle_max: Duration, charge: &mut Charge) -> Result<Bytes> {
+    let collected = collect_from(&mut body, bytes_max, idle_max, charge).await;
+    if let Err(Error { kind: ErrorKind::TooLarge | ErrorKind::Overloaded { .. }, .. }) = &collected {
+        tokio::spawn(drain(body, idle_max));
+    }
+    collected
+}
+
+async fn drain(mut body: Body, idle_max: Duration) {
+    let give_up = Instant::now() + DRAIN_MAX;
+    let mut bytes = 0usize;
+    while bytes <= DRAIN_BYTES_MAX {
+        let deadline = give_up.min(Instant::now() + idle_max);
+        let Ok(Some(Ok(frame))) = tokio::time::timeout_at(deadline, body.frame()).await else { return };
+        bytes = bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+    }
+}
+
+async fn collect_from(body: &mut Body, bytes_max: usize, idle_max: Duration, charge: &mut Charge) -> Result<Bytes> {
     let announced = body.size_hint().lower();
     if announced > bytes_max as u64 {
         return Err(too_large(bytes_max));

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use causeway_flags::FlagStore;
 use causeway_model::{Appender, Clock};
 use causeway_query::Answerer;
+use tokio::sync::Semaphore;
 
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
-use crate::{diagnose, observe, operator, otlp, sql};
+use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql};
 
-/// Limits of what clients may send.
+/// Limits of what clients may do.
 #[derive(Debug, Clone)]
 pub struct DeskLimits {
     /// Bytes of one body after decompression.
@@ -23,6 +25,8 @@ pub struct DeskLimits {
     pub body_idle_max: Duration,
     /// Bodies that are decoded at the same time: the machine's cores, as more would only take turns.
     pub decoders_max: usize,
+    /// The web pages that may use it.
+    pub pages: Pages,
 }
 
 impl Default for DeskLimits {
@@ -32,6 +36,7 @@ impl Default for DeskLimits {
             in_flight_bytes_max: IN_FLIGHT_BYTES_MAX,
             body_idle_max: Duration::from_secs(30),
             decoders_max: std::thread::available_parallelism().map_or(1, usize::from),
+            pages: Pages::default(),
         }
     }
 }
@@ -43,6 +48,10 @@ pub struct Desk {
     pub(crate) vitals: Arc<dyn Vitals>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) requests: RequestStats,
+    pub(crate) pages: Pages,
+    pub(crate) flags: Arc<FlagStore>,
+    /// Whoever keeps changes.
+    pub(crate) change_turn: Semaphore,
 }
 
 impl std::fmt::Debug for Desk {
@@ -52,22 +61,26 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// A desk that keeps through `appender`, asks `answerer`, and shows `vitals` to operators.
+    /// A desk that keeps through `appender`, asks `answerer`, shows `vitals` to operators and evaluates `flags`.
     pub fn new(
         appender: Arc<dyn Appender>,
         answerer: Arc<dyn Answerer>,
         vitals: Arc<dyn Vitals>,
         clock: Arc<dyn Clock>,
         limits: &DeskLimits,
+        flags: Arc<FlagStore>,
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
-        Arc::new(Self { intake, answerer, vitals, clock, requests: RequestStats::default() })
+        let (requests, change_turn, pages) = (RequestStats::default(), Semaphore::new(1), limits.pages.clone());
+        Arc::new(Self { intake, answerer, vitals, clock, requests, pages, flags, change_turn })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, and the operator's pages.
+    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, and the operator's pages.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
-        self.finish(routes.merge(diagnose::routes()).fallback(operator::not_found))
+        let routes =
+            routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes()).merge(diagnose::routes());
+        self.finish(routes.fallback(operator::not_found))
     }
 
     /// OTLP over HTTP alone.
@@ -89,7 +102,8 @@ impl Desk {
     }
 
     fn finish(self: &Arc<Self>, routes: Router<Arc<Self>>) -> Router {
+        let checked = axum::middleware::from_fn_with_state(self.clone(), pages::check);
         let observed = axum::middleware::from_fn_with_state(self.clone(), observe::observe);
-        routes.layer(observed).with_state(self.clone())
+        routes.layer(checked).layer(observed).with_state(self.clone())
     }
 }

@@ -1,14 +1,19 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, and what an operator asks of a
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, changes, flags (OFREP), and what an operator asks of a
 //! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
 //! neither store nor DataFusion.
 
 mod body;
+mod changes;
 mod desk;
 mod diagnose;
 mod errors;
+pub mod flags;
+mod json;
 mod observe;
+mod ofrep;
 mod operator;
 mod otlp;
+mod pages;
 pub mod serve;
 pub mod sql;
 #[cfg(test)]
@@ -18,3 +23,4 @@ pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 pub use desk::{Desk, DeskLimits};
 pub use errors::{Verdict, verdict};
 pub use observe::{Metric, REQUEST_TARGET, Reading, Vitals, metrics_text};
+pub use pages::Pages;

@@ -27,7 +27,9 @@ pub fn routes() -> Router<Arc<Desk>> {
 async fn ready(State(desk): State<Arc<Desk>>) -> Response {
     let problems = desk.vitals.problems();
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::json!({ "ready": problems.is_empty(), "problems": problems });
+    // What is damaged is missing until an operator restores it; to be taken out of service would cost the rest as well.
+    let degraded = desk.vitals.degraded();
+    let body = serde_json::json!({ "ready": problems.is_empty(), "problems": problems, "degraded": degraded });
     (status, axum::Json(body)).into_response()
 }
 

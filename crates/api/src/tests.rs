@@ -7,4 +7,6 @@ mod doubles;
 mod grpc;
 mod http;
 mod lines;
+mod pages;
 mod questions;
+mod switches;

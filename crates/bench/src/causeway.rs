@@ -89,7 +89,7 @@ impl Running for RunningCauseway {
     }
 
     fn load(&mut self, dataset: &Dataset, signal: Signal, connections: usize) -> Result<Load> {
-        load::send(dataset, signal, self.addresses.otlp_http, signal.otlp_path(), connections)
+        load::send(&dataset.path(signal), self.addresses.otlp_http, signal.otlp_path(), connections)
     }
 
     fn ask(&mut self, query: Query, known: &Known) -> Result<Option<Timed>> {

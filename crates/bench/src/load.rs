@@ -1,6 +1,7 @@
 //! How fast does a program take the workload in? Bodies from the file, over a few kept connections, each sent until acked.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -8,8 +9,7 @@ use causeway_model::{Error, Result};
 
 use crate::clock;
 use crate::http::Connection;
-use crate::workload::Signal;
-use crate::workload::files::{BodyReader, Dataset};
+use crate::workload::files::BodyReader;
 
 /// A body that is refused so often is given up, and the run with it.
 const TRIES_MAX: u32 = 100;
@@ -33,9 +33,9 @@ impl Load {
     }
 }
 
-/// Sends all bodies of a signal to this path; returns when all are acked.
-pub fn send(dataset: &Dataset, signal: Signal, host: SocketAddr, path: &str, connections: usize) -> Result<Load> {
-    let reader = Mutex::new(BodyReader::open(&dataset.path(signal))?);
+/// Sends all bodies of a file to this path; returns when all are acked.
+pub fn send(bodies: &Path, host: SocketAddr, path: &str, connections: usize) -> Result<Load> {
+    let reader = Mutex::new(BodyReader::open(bodies)?);
     let start = clock::now();
     let done: Vec<Result<Load>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..connections.max(1)).map(|_| scope.spawn(|| worker(&reader, host, path))).collect();

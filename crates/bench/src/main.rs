@@ -12,6 +12,7 @@ mod load;
 mod measure;
 mod process;
 mod program;
+mod prometheus;
 mod query;
 mod report;
 mod victoria;
@@ -60,6 +61,9 @@ struct Arguments {
     /// Warm runs of each question; the median counts.
     #[arg(long, default_value_t = 7)]
     warm_runs: usize,
+    /// Also measure a start with at least so many logs on disk: the workload's, loaded again and again.
+    #[arg(long)]
+    start_records: Option<u64>,
     /// Also write the report here.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -112,14 +116,16 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     preamble.extend(missing(arguments));
     for signal in &arguments.signals {
-        let mut section = measure::signal(&programs, &dataset, *signal, &settings);
-        if arguments.causeway.is_none() {
-            // Ours is always the first column, present or not.
-            for row in &mut section.rows {
-                row.cells.insert(0, report::Cell::of(None));
-            }
+        measured.push(measure::signal(&programs, &dataset, *signal, &settings));
+    }
+    if let Some(records) = arguments.start_records {
+        measured.push(measure::start(&programs, &dataset, records, &settings));
+    }
+    if arguments.causeway.is_none() {
+        // Ours is always the first column, present or not.
+        for row in measured.iter_mut().flat_map(|section| &mut section.rows) {
+            row.cells.insert(0, report::Cell::of(None));
         }
-        measured.push(section);
     }
     measured.push(limits::zstd(&dataset, &arguments.signals)?);
     measured.push(limits::decode(&dataset, &arguments.signals)?);
@@ -147,6 +153,10 @@ fn programs(arguments: &Arguments) -> Vec<Box<dyn Program>> {
             programs.push(Box::new(Victoria { family, path, version }));
         }
     }
+    let path = peers.join("bin/prometheus");
+    if path.exists() {
+        programs.push(Box::new(prometheus::Prometheus { path }));
+    }
     let python = peers.join("venv/bin/python");
     if python.exists() {
         programs.push(Box::new(chdb::Chdb { python }));
@@ -156,7 +166,7 @@ fn programs(arguments: &Arguments) -> Vec<Box<dyn Program>> {
 
 /// A line for each peer that is not there.
 fn missing(arguments: &Arguments) -> Vec<String> {
-    let all = ["bin/victoria-logs", "bin/victoria-metrics", "venv/bin/python"];
+    let all = ["bin/victoria-logs", "bin/victoria-metrics", "bin/prometheus", "venv/bin/python"];
     let absent = all.into_iter().filter(|path| arguments.peers.as_ref().is_none_or(|peers| !peers.join(path).exists()));
     absent.map(|path| format!("not measured, as it is not installed: {path} (crates/bench/peers.sh)")).collect()
 }

@@ -19,6 +19,9 @@ use crate::workload::files::Dataset;
 /// A program just started is left alone so long before its memory counts as idle.
 const IDLE_AFTER_START: Duration = Duration::from_secs(3);
 
+/// Starts with much data; the median counts.
+const STARTS: usize = 5;
+
 /// How it is measured.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -76,13 +79,17 @@ pub fn signal(programs: &[Box<dyn Program>], dataset: &Dataset, signal: Signal, 
     section
 }
 
-fn load_one(candidate: &Candidate, dataset: &Dataset, signal: Signal, settings: &Settings) -> Result<Loaded> {
+fn start_empty(candidate: &Candidate, signal: Signal) -> Result<Box<dyn Running>> {
     eprintln!("loading {} into {}", signal.name(), candidate.program.name());
     if candidate.data.exists() {
         fs::remove_dir_all(&candidate.data)?;
     }
     fs::create_dir_all(&candidate.data)?;
-    let mut running = candidate.program.start(&candidate.data)?;
+    candidate.program.start(&candidate.data)
+}
+
+fn load_one(candidate: &Candidate, dataset: &Dataset, signal: Signal, settings: &Settings) -> Result<Loaded> {
+    let mut running = start_empty(candidate, signal)?;
     clock::pause(IDLE_AFTER_START);
     let (idle_rss_bytes, _) = running.process().rss_bytes()?;
     let load = running.load(dataset, signal, settings.connections)?;
@@ -141,6 +148,43 @@ fn cold_one(candidate: &Candidate, dataset: &Dataset, query: Query) -> Result<(D
     process.stop()?;
     // What goes wrong with a question is reported by its warm runs.
     Ok((ready_after, asked.ok().flatten().map(|timed| timed.time)))
+}
+
+/// How long the programs take to start with at least so many logs on disk.
+pub fn start(programs: &[Box<dyn Program>], dataset: &Dataset, records: u64, settings: &Settings) -> Section {
+    let loads = records.div_ceil(dataset.bodies(Signal::Logs).records.max(1));
+    let title = format!("start with {} logs on disk", loads * dataset.bodies(Signal::Logs).records);
+    let mut section = Section { title, rows: Vec::new(), notes: Vec::new() };
+    let mut row = Row::empty(&format!("start to ready, cold ms, median of {STARTS}"), Better::Lower);
+    for program in programs {
+        let outcome = program.takes(Signal::Logs).then(|| {
+            let data = settings.scratch.join(format!("{}-start", program.name()));
+            start_one(&Candidate { program: program.as_ref(), data }, dataset, loads, settings)
+        });
+        if let Some(Err(error)) = &outcome {
+            section.notes.push(format!("{} could not be measured: {error}", program.name()));
+        }
+        row.cells.push(Cell::of(outcome.and_then(Result::ok).and_then(median)));
+    }
+    section.rows.push(row);
+    section
+}
+
+fn start_one(candidate: &Candidate, dataset: &Dataset, loads: u64, settings: &Settings) -> Result<Vec<f64>> {
+    let mut running = start_empty(candidate, Signal::Logs)?;
+    for _ in 0..loads {
+        running.load(dataset, Signal::Logs, settings.connections)?;
+    }
+    running.process().wait_idle(candidate.program.settle())?;
+    running.into_process().stop()?;
+    let start = |_| {
+        process::drop_page_cache(&candidate.data)?;
+        let process = candidate.program.start(&candidate.data)?.into_process();
+        let ready_after = process.ready_after;
+        process.stop()?;
+        Ok(milliseconds(ready_after))
+    };
+    (0..STARTS).map(start).collect()
 }
 
 /// Each question several times, the programs in turns; and whether they agree.

@@ -13,6 +13,7 @@ use crate::http;
 use crate::load::{self, Load};
 use crate::process::{self, Process};
 use crate::program::{Program, Running, Timed};
+use crate::prometheus::read_vector;
 use crate::query::{Answer, Known, Query};
 use crate::workload::Signal;
 use crate::workload::files::Dataset;
@@ -99,7 +100,7 @@ impl Running for RunningVictoria {
             Family::Logs => "/insert/opentelemetry/v1/logs",
             Family::Metrics => "/opentelemetry/v1/metrics",
         };
-        load::send(dataset, signal, self.host, path, connections)
+        load::send(&dataset.path(signal), self.host, path, connections)
     }
 
     fn ask(&mut self, query: Query, known: &Known) -> Result<Option<Timed>> {
@@ -180,15 +181,6 @@ fn read_lines(body: &[u8]) -> Result<Answer> {
     Ok(answer)
 }
 
-/// An instant vector of the Prometheus API; `counted` sums its values.
-fn read_vector(body: &[u8], counted: bool) -> Result<Answer> {
-    let body: Value = serde_json::from_slice(body).map_err(not_understood)?;
-    let result = body.pointer("/data/result").and_then(Value::as_array);
-    let result = result.ok_or_else(|| Error::invalid("the answer has no result"))?;
-    let values = result.iter().filter_map(|one| one.pointer("/value/1")?.as_str()?.parse::<f64>().ok());
-    Ok(Answer { rows: result.len() as u64, total: counted.then(|| values.sum::<f64>() as u64) })
-}
-
 fn not_understood(error: serde_json::Error) -> Error {
     Error::invalid(format!("the answer is not understood: {error}"))
 }
@@ -204,13 +196,5 @@ mod tests {
         let body = b"{\"a\":\"x\",\"n\":\"3\"}\n{\"a\":\"y\",\"n\":\"4\"}\n";
         assert_eq!(read_lines(body).unwrap(), Answer { rows: 2, total: Some(7) });
         assert!(read_lines(b"oops\n").is_err());
-    }
-
-    #[test]
-    fn vectors_are_counted() {
-        let body = br#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"24"]}]}}"#;
-        assert_eq!(read_vector(body, true).unwrap(), Answer::count(24));
-        assert_eq!(read_vector(body, false).unwrap(), Answer::rows(1));
-        assert!(read_vector(b"{}", true).is_err());
     }
 }

@@ -15,6 +15,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::temporal_conversions::timestamp_ns_to_datetime;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateDefaults, TaskContext};
@@ -26,10 +27,14 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::limits::{Budget, QuestionPool, SharedMemory, from_datafusion};
-use crate::{EngineOptions, coerce, functions, guard, rewrite, sql, tables};
+use crate::{EngineOptions, coerce, expansion, functions, group_exec, guard, rewrite, sql, tables};
 
 /// Batches that wait for the asker. 4: enough to keep both busy, little to hold.
 const CHANNEL_BATCHES: usize = 4;
+
+/// Questions without a place, for each place there is; one more that is not read keeps its own. 4: they hold a channel's batches
+/// each until their time-out.
+const UNREAD_QUESTIONS_A_PLACE: usize = 4;
 
 /// Stack of a query thread. 16 MiB: passes over deep expressions recurse; memory is only taken when used.
 const STACK_BYTES: usize = 16 << 20;
@@ -61,7 +66,16 @@ pub struct Engine {
     shared: Arc<Shared>,
     /// Always there; taken only by `drop`.
     runtime: Option<tokio::runtime::Runtime>,
-    places: Arc<Semaphore>,
+    places: Places,
+}
+
+/// Places for questions.
+#[derive(Debug, Clone)]
+struct Places {
+    /// Those that are worked on.
+    working: Arc<Semaphore>,
+    /// Those that wait for askers who do not read.
+    unread: Arc<Semaphore>,
 }
 
 /// What the tasks of questions need of the engine.
@@ -93,7 +107,10 @@ impl Engine {
             .thread_stack_size(STACK_BYTES)
             .enable_time()
             .build()?;
-        let places = Arc::new(Semaphore::new(options.questions_max));
+        let places = Places {
+            working: Arc::new(Semaphore::new(options.questions_max)),
+            unread: Arc::new(Semaphore::new(options.questions_max.saturating_mul(UNREAD_QUESTIONS_A_PLACE))),
+        };
         let memory = SharedMemory::new(options.memory_bytes_max);
         let state = base_state(&options);
         let common = RuntimeEnvBuilder::new()
@@ -114,7 +131,7 @@ impl Engine {
     /// Waits until no question is being answered.
     pub(crate) async fn idle(&self) {
         let all = u32::try_from(self.shared.options.questions_max).unwrap_or(u32::MAX);
-        drop(self.places.acquire_many(all).await);
+        drop(self.places.working.acquire_many(all).await);
     }
 
     /// Memory that questions hold now.
@@ -147,7 +164,9 @@ fn base_state(options: &EngineOptions) -> SessionState {
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(coerce::HexIds));
     let mut scalar = SessionStateDefaults::default_scalar_functions();
-    scalar.extend(functions::all().into_iter().map(Arc::new));
+    scalar.extend(functions::scalar().into_iter().map(Arc::new));
+    let mut aggregate = SessionStateDefaults::default_aggregate_functions();
+    aggregate.extend(functions::aggregate().into_iter().map(Arc::new));
     let mut planners = SessionStateDefaults::default_expr_planners();
     planners.insert(0, Arc::new(coerce::HexIds));
     SessionStateBuilder::new()
@@ -155,7 +174,9 @@ fn base_state(options: &EngineOptions) -> SessionState {
         .with_default_features()
         .with_expr_planners(planners)
         .with_analyzer_rules(rules)
+        .with_physical_optimizer_rule(Arc::new(group_exec::GroupInLeaf))
         .with_scalar_functions(scalar)
+        .with_aggregate_functions(aggregate)
         .build()
 }
 
@@ -183,6 +204,7 @@ fn task_context(state: &SessionState, runtime: Arc<RuntimeEnv>) -> Arc<TaskConte
 struct Planned {
     schema: SchemaRef,
     stream: SendableRecordBatchStream,
+    memory: Arc<dyn MemoryPool>,
 }
 
 impl Shared {
@@ -216,23 +238,26 @@ impl Shared {
     async fn plan(&self, question: &Question, budget: &Arc<Budget>) -> Result<Planned> {
         let failed = |error| from_datafusion(&error);
         let mut statement = sql::parse(&question.sql, self.options.sql_bytes_max)?;
+        expansion::check(&statement)?;
         let columns = rewrite::rewrite(&mut statement, &question.parameters)?;
         let Session { state, runtime } = self.session(budget, columns)?;
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(failed)?;
         functions::lengths::check(&plan).map_err(failed)?;
+        let plan = functions::bounded(plan, budget, &runtime.memory_pool).map_err(failed)?;
         let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
         let plan = guard::guarded(plan, budget).map_err(failed)?;
+        let memory = runtime.memory_pool.clone();
         let stream = execute_stream(plan, task_context(&state, runtime)).map_err(failed)?;
-        Ok(Planned { schema: stream.schema(), stream })
+        Ok(Planned { schema: stream.schema(), stream, memory })
     }
 }
 
 #[async_trait]
 impl Answerer for Engine {
     async fn ask(&self, question: Question) -> Result<Answer> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+        let place = self.places.working.clone().try_acquire_owned().map_err(|_| {
             let message = format!("{} questions are being answered already", self.shared.options.questions_max);
             Error::new(ErrorKind::Overloaded { retry_after: RETRY_AFTER }, message)
         })?;
@@ -242,11 +267,13 @@ impl Answerer for Engine {
         let leaving = Leaving { budget: budget.clone() };
         let (planned_sender, planned) = tokio::sync::oneshot::channel();
         let (batches_sender, batches) = mpsc::channel(CHANNEL_BATCHES);
-        let task = Task { shared: self.shared.clone(), question, budget, batches: batches_sender };
+        let (shared, places) = (self.shared.clone(), self.places.clone());
+        let task = Task { shared, question, budget, batches: batches_sender, places };
         runtime.spawn(task.run(planned_sender, place));
         let schema = planned.await.map_err(|_| Error::unavailable("the engine is shutting down"))??;
         let rows = futures::stream::unfold((batches, leaving), |(mut batches, leaving)| async move {
-            let next = batches.recv().await?;
+            // What is taken out of the channel is no longer the engine's.
+            let next = batches.recv().await?.map(|Waiting { batch, .. }| batch);
             Some((next, (batches, leaving)))
         });
         Ok(Answer { schema, rows: rows.boxed(), report })
@@ -264,18 +291,25 @@ impl Drop for Leaving {
     }
 }
 
+/// A batch in the channel, counted in the question's memory. It is there already, so that counting it never fails: others get less.
+struct Waiting {
+    batch: RecordBatch,
+    _held: MemoryReservation,
+}
+
 /// One question on its way.
 struct Task {
     shared: Arc<Shared>,
     question: Question,
     budget: Arc<Budget>,
-    batches: mpsc::Sender<Result<RecordBatch>>,
+    batches: mpsc::Sender<Result<Waiting>>,
+    places: Places,
 }
 
 impl Task {
     async fn run(self, planned: tokio::sync::oneshot::Sender<Result<SchemaRef>>, place: OwnedSemaphorePermit) {
         let mut planned = Some(planned);
-        let work = AssertUnwindSafe(self.work(&mut planned)).catch_unwind();
+        let work = AssertUnwindSafe(self.work(&mut planned, place)).catch_unwind();
         let ended = tokio::select! {
             biased;
             () = self.batches.closed() => Ok(Ok(Ok(()))),
@@ -288,36 +322,58 @@ impl Task {
             }
             Err(_elapsed) => Err(self.budget.timeout_error()),
         };
-        // Whatever still runs for this question must stop, and its place is free before a slow asker takes the last word.
+        // Whatever still runs for this question must stop. Its place went with the work, before a slow asker takes the last word.
         self.budget.cancel();
-        drop(place);
         self.last_word(ended, planned).await;
     }
 
     /// Plans and sends all batches; what is returned is the end, good or bad.
-    async fn work(&self, planned: &mut Option<tokio::sync::oneshot::Sender<Result<SchemaRef>>>) -> Result<()> {
+    async fn work(
+        &self,
+        planned: &mut Option<tokio::sync::oneshot::Sender<Result<SchemaRef>>>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<()> {
+        let mut place = Some(place);
         let mut plan = self.shared.plan(&self.question, &self.budget).await?;
         if let Some(planned) = planned.take() {
             let _ = planned.send(Ok(plan.schema.clone()));
         }
+        let waiting = MemoryConsumer::new("answer").register(&plan.memory);
         let mut handed = Handed { rows: 0, bytes: 0 };
         while let Some(batch) = plan.stream.next().await {
             let batch = batch.map_err(|error| from_datafusion(&error))?;
             if batch.num_rows() == 0 {
                 continue;
             }
-            let (batch, excess) = handed.within(batch, self.budget.limits());
+            let bytes: u64 = batch.columns().iter().map(|column| sliced_bytes(column.as_ref())).sum();
+            let (batch, excess) = handed.within(batch, bytes, self.budget.limits());
             if batch.num_rows() > 0 {
                 Report::add(&self.budget.report().rows_returned, batch.num_rows() as u64);
-                if self.batches.send(Ok(batch)).await.is_err() {
-                    return Ok(());
-                }
+                let held = waiting.new_empty();
+                held.grow(usize::try_from(bytes).unwrap_or(usize::MAX));
+                let Some(room) = self.room(&mut place).await else { return Ok(()) };
+                room.send(Ok(Waiting { batch, _held: held }));
             }
             if let Some(error) = excess {
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Room in the channel for one batch; `None` when the asker has gone. Waits for an asker who does not read without a place.
+    async fn room(&self, place: &mut Option<OwnedSemaphorePermit>) -> Option<mpsc::Permit<'_, Result<Waiting>>> {
+        if let Ok(room) = tokio::time::timeout(self.shared.options.unread_max, self.batches.reserve()).await {
+            return room.ok();
+        }
+        let Ok(unread) = self.places.unread.clone().try_acquire_owned() else {
+            return self.batches.reserve().await.ok();
+        };
+        drop(place.take());
+        let room = self.batches.reserve().await.ok()?;
+        *place = Some(self.places.working.clone().acquire_owned().await.ok()?);
+        drop(unread);
+        Some(room)
     }
 
     async fn last_word(self, ended: Result<()>, planned: Option<tokio::sync::oneshot::Sender<Result<SchemaRef>>>) {
@@ -346,9 +402,13 @@ struct Handed {
 }
 
 impl Handed {
-    /// What of the batch may still be handed over, and the error when that is not all of it.
-    fn within(&mut self, batch: RecordBatch, limits: &causeway_query::Limits) -> (RecordBatch, Option<Error>) {
-        let bytes: u64 = batch.columns().iter().map(|column| sliced_bytes(column.as_ref())).sum();
+    /// What of the batch, which has so many bytes, may still be handed over, and the error when that is not all of it.
+    fn within(
+        &mut self,
+        batch: RecordBatch,
+        bytes: u64,
+        limits: &causeway_query::Limits,
+    ) -> (RecordBatch, Option<Error>) {
         let (rows_max, bytes_max) = (limits.rows_max, limits.bytes_max);
         let exceeded = |what: String| {
             let advice = "ask for less (LIMIT, fewer columns, a shorter time range) or raise the limit";

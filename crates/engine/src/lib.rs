@@ -7,13 +7,17 @@
 mod coerce;
 mod docs;
 mod engine;
+mod expansion;
 mod functions;
+mod group_exec;
 mod guard;
 mod limits;
 mod needle;
 mod pruning;
 mod rewrite;
+mod row_filter;
 mod scan_exec;
+mod sketch;
 mod sql;
 mod tables;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use causeway_model::{Clock, Error, ErrorKind, Result, SystemClock};
 use causeway_query::{Coverage, Limits, Report};
@@ -23,6 +24,9 @@ pub struct EngineOptions {
     pub target_partitions: usize,
     /// Questions at once; more are told to come back. 8: beyond it each would only be slower.
     pub questions_max: usize,
+    /// A question whose asker takes nothing for this long gives its place to another, and gets one back when it goes on. 1 s: who
+    /// reads at all takes a batch within milliseconds.
+    pub unread_max: Duration,
     /// Bytes of SQL text. 1 MiB: room for a long list of ids, not for data.
     pub sql_bytes_max: usize,
     /// Tells the time.
@@ -38,6 +42,7 @@ impl EngineOptions {
             spill_bytes_max: 10 << 30,
             target_partitions: std::thread::available_parallelism().map_or(2, usize::from),
             questions_max: 8,
+            unread_max: Duration::from_secs(1),
             sql_bytes_max: 1 << 20,
             clock: Arc::new(SystemClock::new()),
         }

@@ -81,7 +81,7 @@ fn base_table(name: &ObjectName) -> Option<Table> {
 }
 
 /// SQL folds names to lower case unless they are quoted.
-fn folded(ident: &Ident) -> String {
+pub(crate) fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 

@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use causeway_model::{Batch, Error, Result, Table, TimeRange};
 use causeway_query::Report;
 use causeway_store::part::{Part, PartPiece, scan_batch};
-use causeway_store::scan::Keep;
-use causeway_store::{Filter, Pruning, Scan, ScanColumn, TableSnapshot};
+use causeway_store::{Pruning, Scan, ScanColumn, TableSnapshot};
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::{SchemaRef, TimestampNanosecondType};
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimestampNanosecondType};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result as DataFusionResult, Statistics, internal_err};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result as DataFusionResult, Statistics};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
@@ -35,8 +34,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use parking_lot::Mutex;
 
 use crate::limits::{Budget, Go, from_datafusion, to_datafusion};
-use crate::needle::Needle;
-use crate::pruning::{is_dynamic, time_of};
+use crate::pruning::{is_dynamic, time_of, values_of};
+use crate::row_filter::RowFilter;
 
 /// Rows a batch: one block of the store.
 const BATCH_ROWS: usize = 8_192;
@@ -46,71 +45,6 @@ const SEEN_BYTES: usize = 48;
 
 /// Nanoseconds of a day.
 const DAY_NS: i64 = 86_400_000_000_000;
-
-/// A condition on rows: an expression over the columns that it needs, in this order.
-#[derive(Debug, Clone)]
-pub(crate) struct RowFilter {
-    pub columns: Vec<ScanColumn>,
-    pub expr: Arc<dyn PhysicalExpr>,
-}
-
-impl RowFilter {
-    /// Numbers the columns of `expr`, which point into `columns`, by what this filter needs alone.
-    pub(crate) fn new(expr: Arc<dyn PhysicalExpr>, columns: &[ScanColumn]) -> DataFusionResult<Self> {
-        let mut needed: Vec<ScanColumn> = Vec::new();
-        let expr = expr
-            .transform_up(|node| {
-                let Some(column) = node.downcast_ref::<Column>() else {
-                    return Ok(Transformed::no(node));
-                };
-                let Some(scan) = columns.get(column.index()) else {
-                    return internal_err!("filter on a column that the scan lacks: {column}");
-                };
-                let position = needed.iter().position(|known| known == scan).unwrap_or_else(|| {
-                    needed.push(scan.clone());
-                    needed.len() - 1
-                });
-                Ok(Transformed::yes(Arc::new(Column::new(column.name(), position))))
-            })?
-            .data;
-        Ok(Self { columns: needed, expr })
-    }
-
-    /// Cheap filters first: what they drop, the dear ones need not read.
-    fn cost(&self, table: Table) -> u32 {
-        let cost = |column: &ScanColumn| match column {
-            ScanColumn::Fixed(index) => match table.columns().get(*index) {
-                Some(column) if table.token_columns().contains(&column.name) => 3,
-                Some(column) if (column.data_type)().is_nested() => 4,
-                _ => 0,
-            },
-            ScanColumn::Attribute { .. } => 1,
-            ScanColumn::AttributeText { .. } | ScanColumn::AttributeNumber { .. } => 2,
-            ScanColumn::Attributes(_) => 5,
-        };
-        self.columns.iter().map(cost).max().unwrap_or(0)
-    }
-
-    fn filter(&self, budget: &Arc<Budget>) -> Filter {
-        let (expr, budget) = (self.expr.clone(), budget.clone());
-        let needle = Needle::of(expr.as_ref());
-        let keep: Keep = Arc::new(move |batch: &RecordBatch| -> Result<BooleanArray> {
-            // A filter that drops everything runs through a whole piece before a batch comes out.
-            if budget.check()? == Go::EndQuietly {
-                return Ok(BooleanArray::from(vec![false; batch.num_rows()]));
-            }
-            let kept = match needle.as_ref().and_then(|needle| needle.candidates(batch)) {
-                Some(candidates) if !candidates.has_true() => return Ok(candidates),
-                Some(candidates) => expr.evaluate_selection(batch, &candidates),
-                None => expr.evaluate(batch),
-            };
-            let kept =
-                kept.and_then(|value| value.into_array(batch.num_rows())).map_err(|error| from_datafusion(&error))?;
-            kept.as_boolean_opt().cloned().ok_or_else(|| Error::internal("a filter that is not a condition"))
-        });
-        Filter { columns: self.columns.clone(), keep }
-    }
-}
 
 /// In which order pieces are read; it decides how soon a top-k can stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,6 +151,55 @@ impl StoreScan {
         }
     }
 
+    /// The scan without the column at a place, and what that column means; `None` for a scan that hands out only some of its rows.
+    pub(crate) fn without_column(&self, at: usize) -> Option<(Self, ScanColumn)> {
+        if self.fetch.is_some() || is_distinct(self.table) || at >= self.columns.len() {
+            return None;
+        }
+        let mut scan = self.clone();
+        let places: Vec<usize> = (0..self.columns.len()).filter(|place| *place != at).collect();
+        scan.schema = Arc::new(self.schema.project(&places).ok()?);
+        let by = scan.columns.remove(at);
+        Some((scan, by))
+    }
+
+    /// Whether all parts keep this column so that grouping by it is cheap.
+    pub(crate) fn groups_by(&self, column: &ScanColumn) -> bool {
+        column.data_type(self.table) == DataType::Utf8
+            && self.source.parts.iter().all(|part| part.has_dictionary(column).unwrap_or(false))
+    }
+
+    /// The same, to be executed once more.
+    pub(crate) fn renewed(&self) -> Self {
+        Self { run: Run::new(self.fetch), ..self.clone() }
+    }
+
+    pub(crate) fn baseline(&self, partition: usize) -> BaselineMetrics {
+        BaselineMetrics::new(&self.metrics, partition)
+    }
+
+    /// One partition, which hands out pieces or batches.
+    pub(crate) fn reader(&self, partition: usize, context: &TaskContext) -> (Reader, Scan) {
+        let seen = is_distinct(self.table).then(|| Seen {
+            series: HashSet::new(),
+            memory: MemoryConsumer::new("metric_series").register(context.memory_pool()),
+        });
+        let time_filters = self.time_filters();
+        let reader = Reader {
+            plan: self.clone(),
+            scan: self.scan(),
+            narrowing: self.sorted && time_filters.iter().any(|(filter, _)| is_dynamic(filter.as_ref())),
+            time_filters,
+            counters: Counters::new(&self.metrics, partition),
+            baseline: self.baseline(partition),
+            current: None,
+            seen,
+            ended: false,
+        };
+        let scan = reader.scan.clone();
+        (reader, scan)
+    }
+
     /// Filters that change while running narrow the time; each with the position of `time` among its columns.
     fn time_filters(&self) -> Vec<(Arc<dyn PhysicalExpr>, usize)> {
         let time = ScanColumn::Fixed(0);
@@ -247,7 +230,7 @@ struct Work {
     pieces: VecDeque<(Arc<Part>, PartPiece)>,
 }
 
-enum Piece {
+pub(crate) enum Piece {
     Memory(Arc<Batch>),
     Part(Arc<Part>, PartPiece),
 }
@@ -314,7 +297,7 @@ fn newest_first(batches: Batches) -> Batches {
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// One partition: an iterator of batches.
-struct Reader {
+pub(crate) struct Reader {
     plan: StoreScan,
     scan: Scan,
     time_filters: Vec<(Arc<dyn PhysicalExpr>, usize)>,
@@ -358,15 +341,28 @@ impl Reader {
         }
     }
 
-    fn budget_ended(&self) -> Result<bool> {
+    pub(crate) fn budget_ended(&self) -> Result<bool> {
         Ok(self.plan.budget.check()? == Go::EndQuietly)
     }
 
-    fn open(&self, piece: Piece) -> Result<Batches> {
+    /// Notes that a batch in memory is read.
+    pub(crate) fn count_memory(&self, batch: &Batch) {
+        count(&self.counters.rows_scanned, &self.plan.budget.report().rows_scanned, batch.rows() as u64);
+    }
+
+    /// Notes that a piece of a part is read.
+    pub(crate) fn count_part(&self, part: &Part, piece: &PartPiece) -> Result<()> {
         let report = self.plan.budget.report();
+        count(&self.counters.rows_scanned, &report.rows_scanned, piece_rows(piece));
+        let bytes = part.piece_bytes(&self.scan, piece)?;
+        count(&self.counters.bytes_scanned, &report.bytes_scanned, bytes);
+        Ok(())
+    }
+
+    fn open(&self, piece: Piece) -> Result<Batches> {
         match piece {
             Piece::Memory(batch) => {
-                count(&self.counters.rows_scanned, &report.rows_scanned, batch.rows() as u64);
+                self.count_memory(&batch);
                 let whole = scan_batch(&batch, &self.scan)?;
                 let starts = (0..whole.num_rows()).step_by(BATCH_ROWS);
                 let slices: Vec<RecordBatch> =
@@ -374,9 +370,7 @@ impl Reader {
                 Ok(Box::new(slices.into_iter().map(Ok)))
             }
             Piece::Part(part, piece) => {
-                count(&self.counters.rows_scanned, &report.rows_scanned, piece_rows(&piece));
-                let bytes = part.piece_bytes(&self.scan, &piece)?;
-                count(&self.counters.bytes_scanned, &report.bytes_scanned, bytes);
+                self.count_part(&part, &piece)?;
                 let batches = part.read(&self.scan, &piece)?;
                 Ok(if self.narrowing && self.plan.order == Order::NewestFirst {
                     newest_first(batches)
@@ -394,7 +388,22 @@ impl Reader {
         })
     }
 
-    fn next_piece(&self) -> Result<Option<Piece>> {
+    /// The scan, with the values that running filters name now.
+    fn scan_now(&self) -> Scan {
+        let mut scan = self.scan.clone();
+        for filter in self.plan.filters.iter().filter(|filter| is_dynamic(filter.expr.as_ref())) {
+            let named = filter.columns.iter().enumerate();
+            let named = named.filter_map(|(at, column)| Some((column.clone(), values_of(filter.expr.as_ref(), at)?)));
+            scan.pruning.values.extend(named);
+        }
+        scan
+    }
+
+    /// What this partition reads next.
+    pub(crate) fn next_piece(&self) -> Result<Option<Piece>> {
+        if self.budget_ended()? {
+            return Ok(None);
+        }
         let time = self.time_now();
         let mut work = self.plan.run.work.lock();
         let work = work.get_or_insert_with(|| self.begin());
@@ -439,7 +448,7 @@ impl Reader {
             budget.skip_rows(rows);
             return Ok(VecDeque::new());
         }
-        let (mut pieces, stats) = part.plan(&self.scan)?;
+        let (mut pieces, stats) = part.plan(&self.scan_now())?;
         if pieces.is_empty() {
             count(&self.counters.parts_skipped, &report.parts_skipped, 1);
         }
@@ -455,7 +464,8 @@ impl Reader {
         Ok(pieces.into_iter().map(|piece| (part.clone(), piece)).collect())
     }
 
-    fn skip_piece(&self, piece: &PartPiece) {
+    /// Notes that a piece is not read.
+    pub(crate) fn skip_piece(&self, piece: &PartPiece) {
         let report = self.plan.budget.report();
         count(&self.counters.row_groups_skipped, &report.row_groups_skipped, 1);
         self.plan.budget.skip_rows(piece_rows(piece));
@@ -587,26 +597,11 @@ impl ExecutionPlan for StoreScan {
     }
 
     fn reset_state(self: Arc<Self>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self { run: Run::new(self.fetch), ..self.as_ref().clone() }))
+        Ok(Arc::new(self.renewed()))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
-        let seen = is_distinct(self.table).then(|| Seen {
-            series: HashSet::new(),
-            memory: MemoryConsumer::new("metric_series").register(context.memory_pool()),
-        });
-        let time_filters = self.time_filters();
-        let reader = Reader {
-            plan: self.clone(),
-            scan: self.scan(),
-            narrowing: self.sorted && time_filters.iter().any(|(filter, _)| is_dynamic(filter.as_ref())),
-            time_filters,
-            counters: Counters::new(&self.metrics, partition),
-            baseline: BaselineMetrics::new(&self.metrics, partition),
-            current: None,
-            seen,
-            ended: false,
-        };
+        let (reader, _) = self.reader(partition, &context);
         let stream = RecordBatchStreamAdapter::new(self.schema.clone(), futures::stream::iter(reader));
         Ok(Box::pin(cooperative(stream)))
     }

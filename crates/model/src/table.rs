@@ -284,13 +284,23 @@ const EXEMPLARS: &[Column] = &[
 ];
 
 const CHANGES: &[Column] = &[
-    record("time", timestamp, false, "When the change was seen."),
-    record("kind", text, false, "What kind of thing changed: `version`, `environment`."),
-    record("entity", text, false, "What changed: the service's name."),
+    record("time", timestamp, false, "When it happened, as far as was said; else when it was seen."),
+    record(
+        "kind",
+        text,
+        false,
+        "What kind of thing changed: `version`, `environment`, `flag`, or a word of who told of it, such as `deploy`.",
+    ),
+    record("entity", text, false, "What changed: the service's name, the flag's key."),
     record("before", text, true, "The value before."),
     record("after", text, true, "The value after."),
     record("actor", text, true, "Who did it; null when unknown."),
-    record("source", text, false, "How it was learnt: `telemetry` for values seen to move."),
+    record(
+        "source",
+        text,
+        false,
+        "Who says so: `telemetry` for values seen to move, `flags`, `api`, or the teller's own word.",
+    ),
 ];
 
 impl Table {

@@ -38,6 +38,12 @@ pub enum Command {
     Suspects(SymptomArguments),
     /// Is it over since something was done about it
     Validate(ValidateArguments),
+    /// Tell of a change, or list them
+    #[command(subcommand)]
+    Change(crate::change::ChangeCommand),
+    /// Look at feature flags and switch them
+    #[command(subcommand)]
+    Flag(crate::flag::FlagCommand),
     /// Print the completion script of a shell
     Completion {
         /// The shell
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        let wrong: [&[&str]; 7] = [
+        let wrong: [&[&str]; 10] = [
             &["causeway", "sql"],
             &["causeway", "sql", "SELECT 1", "--format", "xml"],
             &["causeway", "sql", "SELECT 1", "--timeout", "soon"],
@@ -148,6 +154,9 @@ mod tests {
             &["causeway", "serve", "--listen", "nowhere"],
             &["causeway", "serve", "--logs-bytes-max", "many"],
             &["causeway", "dance"],
+            &["causeway", "change", "add", "--kind", "deploy"],
+            &["causeway", "flag", "set"],
+            &["causeway", "flag", "set", "f", "--state", "maybe"],
         ];
         for arguments in wrong {
             assert_eq!(Cli::try_parse_from(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");

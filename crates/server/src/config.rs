@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use causeway_api::Pages;
 use causeway_model::{Error, Result, Table};
 use causeway_store::StoreOptions;
 use clap::{Args, ValueEnum};
@@ -30,6 +31,12 @@ pub struct SettingsSource {
     /// Address of OTLP over HTTP [default: 127.0.0.1:4318]
     #[arg(long, env = "CAUSEWAY_OTLP_HTTP", value_name = "ADDRESS")]
     pub otlp_http: Option<SocketAddr>,
+    /// Names under which a browser may ask on loopback, beside localhost and addresses; several with commas between
+    #[arg(long, env = "CAUSEWAY_ALLOWED_HOSTS", value_name = "NAMES", value_delimiter = ',')]
+    pub allowed_hosts: Option<Vec<String>>,
+    /// Origins, such as https://app.example.com, whose pages may send and ask; several with commas between
+    #[arg(long, env = "CAUSEWAY_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Option<Vec<String>>,
     /// How its own log looks on stderr [default: text]
     #[arg(long, env = "CAUSEWAY_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -39,6 +46,9 @@ pub struct SettingsSource {
     /// Whether its own logs, request spans and metrics go into its own store [default: true]
     #[arg(long, env = "CAUSEWAY_SELF_TELEMETRY", value_name = "BOOL")]
     pub self_telemetry: Option<bool>,
+    /// The file of flags, in flagd's format [default: flags.json in the data directory]
+    #[arg(long, env = "CAUSEWAY_FLAGS", value_name = "FILE")]
+    pub flags: Option<PathBuf>,
     /// Logs are removed when they are older, such as 30d [default: never]
     #[arg(long, env = "CAUSEWAY_LOGS_AGE_MAX", value_name = "AGE")]
     pub logs_age_max: Option<Age>,
@@ -57,7 +67,7 @@ pub struct SettingsSource {
     /// The oldest samples, and of exemplars a tenth as much, are removed beyond this size [default: never]
     #[arg(long, env = "CAUSEWAY_METRICS_BYTES_MAX", value_name = "SIZE")]
     pub metrics_bytes_max: Option<Size>,
-    /// Memory of the newest records before they are written to a part [default: 64MiB]
+    /// Memory of the newest records before they are written to a part [default: 24MiB]
     #[arg(long, env = "CAUSEWAY_MEMTABLE_BYTES_MAX", value_name = "SIZE")]
     pub memtable_bytes_max: Option<Size>,
     /// Memory of deliveries that wait for the disk [default: 64MiB]
@@ -98,12 +108,16 @@ pub struct Settings {
     pub otlp_grpc: SocketAddr,
     /// Address of OTLP over HTTP.
     pub otlp_http: SocketAddr,
+    /// The web pages that may use it.
+    pub pages: Pages,
     /// How its own log looks.
     pub log_format: LogFormat,
     /// What goes into its own log.
     pub log_level: String,
     /// Whether it observes itself.
     pub self_telemetry: bool,
+    /// The file of flags.
+    pub flags: PathBuf,
     /// Memory of request bodies.
     pub in_flight_bytes_max: usize,
     /// Memory of all questions together; the engine's default when unset.
@@ -141,11 +155,17 @@ impl Settings {
         let address = |given: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {
             given.or(file).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
         };
+        let flags = given.flags.or(file.flags).unwrap_or_else(|| store.directory.join("flags.json"));
         Self {
             store,
+            flags,
             listen: address(given.listen, file.listen, 4300),
             otlp_grpc: address(given.otlp_grpc, file.otlp_grpc, 4317),
             otlp_http: address(given.otlp_http, file.otlp_http, 4318),
+            pages: Pages {
+                allowed_hosts: given.allowed_hosts.or(file.allowed_hosts).unwrap_or_default(),
+                allowed_origins: given.allowed_origins.or(file.allowed_origins).unwrap_or_default(),
+            },
             log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: given.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             self_telemetry: given.self_telemetry.or(file.self_telemetry).unwrap_or(true),
@@ -266,13 +286,17 @@ mod tests {
     fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
         let file = SettingsSource::parse(
             "data = '/srv/c'\nlisten = '127.0.0.1:1'\nlogs_age_max = '30d'\nmetrics_age_max = '1h'\n\
-             metrics_bytes_max = 1000\nmemtable_bytes_max = '8MiB'\nlog_format = 'json'",
+             metrics_bytes_max = 1000\nmemtable_bytes_max = '8MiB'\nlog_format = 'json'\nallowed_hosts = ['a', 'b']",
         );
         let given = SettingsSource { listen: Some(([127, 0, 0, 1], 2).into()), ..SettingsSource::default() };
         let settings = Settings::resolve(given, file.unwrap());
         assert_eq!(settings.store.directory, PathBuf::from("/srv/c"));
         assert_eq!((settings.listen.port(), settings.otlp_grpc.port(), settings.otlp_http.port()), (2, 4317, 4318));
         assert_eq!((settings.store.memtable_bytes_max, settings.log_format), (8 << 20, LogFormat::Json));
+        assert_eq!(
+            (settings.pages.allowed_hosts, settings.pages.allowed_origins.len()),
+            (vec!["a".into(), "b".into()], 0)
+        );
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let ages = [
             (Table::Logs, hours(720)),
@@ -324,7 +348,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 17);
+        assert_eq!(keys, 20);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Which program is it? `causeway`: it serves (telemetry in, answers out) and asks.
 
+mod change;
 mod cli;
+mod client;
 mod config;
 mod diagnose;
+mod flag;
 mod house;
 mod serve;
 mod sql;
@@ -19,6 +22,11 @@ use cli::{Cli, Command};
 // Long-lived processes with many threads fragment under glibc's allocator; jemalloc gives memory back.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Free pages go back to the system after 1 s instead of 10: a tenth less memory at the peak of a load, for up to a twentieth more
+/// CPU. jemalloc reads this symbol as a C string before anything else runs.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static MALLOC_CONF: &[u8; 37] = b"dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -37,17 +45,24 @@ fn main() -> ExitCode {
                 Err(error) => fail(1, &error.message),
             }
         }
-        Command::Sql(arguments) => match runtime.block_on(sql::run(&arguments)) {
-            Ok(sql::Outcome::Complete) => ExitCode::SUCCESS,
-            Ok(sql::Outcome::Partial) => ExitCode::from(4),
-            Err(sql::Failure::Query(message)) => fail(1, &message),
-            Err(sql::Failure::Connection(message)) => fail(3, &message),
-        },
-        Command::Triage(arguments) => diagnosed(runtime.block_on(diagnose::symptom("triage", &arguments))),
-        Command::Where(arguments) => diagnosed(runtime.block_on(diagnose::symptom("where", &arguments))),
-        Command::Suspects(arguments) => diagnosed(runtime.block_on(diagnose::symptom("suspects", &arguments))),
-        Command::Compare(arguments) => diagnosed(runtime.block_on(diagnose::compare(&arguments))),
-        Command::Validate(arguments) => diagnosed(runtime.block_on(diagnose::validate(&arguments))),
+        Command::Sql(arguments) => ended(runtime.block_on(sql::run(&arguments))),
+        Command::Change(command) => ended(runtime.block_on(change::run(&command)).map(|()| sql::Outcome::Complete)),
+        Command::Flag(command) => ended(runtime.block_on(flag::run(&command)).map(|()| sql::Outcome::Complete)),
+        Command::Triage(arguments) => {
+            ended(runtime.block_on(diagnose::symptom("triage", &arguments)).map(|()| sql::Outcome::Complete))
+        }
+        Command::Where(arguments) => {
+            ended(runtime.block_on(diagnose::symptom("where", &arguments)).map(|()| sql::Outcome::Complete))
+        }
+        Command::Suspects(arguments) => {
+            ended(runtime.block_on(diagnose::symptom("suspects", &arguments)).map(|()| sql::Outcome::Complete))
+        }
+        Command::Compare(arguments) => {
+            ended(runtime.block_on(diagnose::compare(&arguments)).map(|()| sql::Outcome::Complete))
+        }
+        Command::Validate(arguments) => {
+            ended(runtime.block_on(diagnose::validate(&arguments)).map(|()| sql::Outcome::Complete))
+        }
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut std::io::stdout());
             ExitCode::SUCCESS
@@ -59,9 +74,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn diagnosed(outcome: Result<(), sql::Failure>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+fn ended(result: Result<sql::Outcome, sql::Failure>) -> ExitCode {
+    match result {
+        Ok(sql::Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(sql::Outcome::Partial) => ExitCode::from(4),
         Err(sql::Failure::Query(message)) => fail(1, &message),
         Err(sql::Failure::Connection(message)) => fail(3, &message),
     }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
-use causeway_api::{Desk, DeskLimits, REQUEST_TARGET};
+use causeway_api::{Desk, DeskLimits, REQUEST_TARGET, flags};
+use causeway_flags::FlagStore;
 use causeway_model::{Clock, Error, Result, SystemClock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +18,9 @@ use crate::config::{LogFormat, Settings};
 use crate::house::House;
 use crate::telemetry::SelfTelemetry;
 use crate::vitals::HouseVitals;
+
+/// Who edited which flag, in the data directory.
+const FLAG_AUDIT: &str = "flags.audit.jsonl";
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -31,17 +35,24 @@ pub async fn run(settings: Settings, print_addresses: bool) -> Result<()> {
         (bind(settings.listen).await?, bind(settings.otlp_grpc).await?, bind(settings.otlp_http).await?);
     let addresses = (local(&listen)?, local(&otlp_grpc)?, local(&otlp_http)?);
     let house = House::open(settings.store.clone(), settings.query_memory_bytes_max, clock.clone()).await?;
+    let flag_audit = settings.store.directory.join(FLAG_AUDIT);
+    let flag_store = Arc::new(FlagStore::open(settings.flags.clone(), flag_audit, clock.clone())?);
 
     let stop = CancellationToken::new();
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals =
         HouseVitals { store: house.store.clone(), connections: connections.clone(), telemetry: telemetry.clone() };
-    let limits = DeskLimits { in_flight_bytes_max: settings.in_flight_bytes_max, ..DeskLimits::default() };
-    let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits);
+    let limits = DeskLimits {
+        in_flight_bytes_max: settings.in_flight_bytes_max,
+        pages: settings.pages.clone(),
+        ..DeskLimits::default()
+    };
+    let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits, flag_store);
     for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
         let connections = connections.clone();
         tokio::spawn(async move { connections.serve(listener, router).await });
     }
+    tokio::spawn(flags::watch(desk.clone(), stop.clone()));
     let telemetry_stop = CancellationToken::new();
     let observing = settings.self_telemetry.then(|| {
         let (desk, appender) = (desk.clone(), house.store.clone());

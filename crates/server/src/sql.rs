@@ -24,7 +24,7 @@ use crate::table::Table;
 /// A progress line appears only when an answer takes longer than this.
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
 /// A server that does not take the connection in this time is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,17 +126,21 @@ async fn ask_server(arguments: &SqlArguments, format: Format) -> Result<Reply, F
         .header("accept", format.content_type())
         .header("te", "trailers")
         .json(&question);
-    let unreached = |error: reqwest::Error| {
-        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        Failure::Connection(format!("{}: {why}", arguments.url))
-    };
-    let response = request.send().await.map_err(unreached)?;
+    let response = request.send().await.map_err(|error| unreached(&arguments.url, &error))?;
     if !response.status().is_success() {
         let status = response.status();
         let body = response.text().await.unwrap_or_default();
         return Err(Failure::Query(message_of(&body).unwrap_or_else(|| format!("the server answered {status}"))));
     }
     Ok(reply_of(http::Response::from(response).into_body()))
+}
+
+/// There is no server at this address.
+pub fn unreached(url: &str, error: &reqwest::Error) -> Failure {
+    let why = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    // Nobody listens: most often the server was not started, or serves elsewhere.
+    let hint = if error.is_connect() { "; is `causeway serve` running there? --url asks another server" } else { "" };
+    Failure::Connection(format!("{url}: {why}{hint}"))
 }
 
 /// The message in `{"error": {"message"}}`.
@@ -227,5 +231,25 @@ pub fn written(result: std::io::Result<()>) -> Result<bool, Failure> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::Query(format!("stdout: {error}"))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[tokio::test]
+    async fn who_asks_where_nobody_listens_is_told_what_to_start() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let cli = Cli::try_parse_from(["causeway", "sql", "SELECT 1", "--url", &url]).unwrap();
+        let Command::Sql(arguments) = cli.command else { panic!("not sql") };
+        let Err(Failure::Connection(message)) = run(&arguments).await else { panic!("somebody answered") };
+        assert!(message.starts_with(&url) && message.contains("is `causeway serve` running there?"), "{message}");
     }
 }

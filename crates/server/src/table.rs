@@ -19,6 +19,13 @@ struct Column {
 }
 
 impl Table {
+    /// A table of these columns; each row is an object, what a column lacks in it stays empty.
+    pub fn of(columns: &[&str], rows: &[Value]) -> Self {
+        let cells = |row: &Value| columns.iter().map(|column| row.get(column).cloned().unwrap_or_default()).collect();
+        let rows = rows.iter().map(cells).collect();
+        Self { columns: columns.iter().map(|name| Column { name: (*name).to_owned() }).collect(), rows }
+    }
+
     /// The table as text.
     pub fn render(&self) -> String {
         let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();

@@ -306,10 +306,16 @@ fn scope() -> Option<InstrumentationScope> {
 fn request_span(mut fields: Fields, end_unix_nano: u64, rng: &mut Rng) -> Span {
     let (route, method) = (fields.take_text("route"), fields.take_text("method"));
     let (status_code, duration) = (fields.take_int("status"), unsigned(fields.take_int("duration_ns")));
-    let trace_id = [rng.next_u64() | 1, rng.next_u64()].map(u64::to_be_bytes).concat();
+    // Who asked with a `traceparent` finds this span below its own; others get a trace of their own.
+    let parent = (id_of(&fields.take_text("trace_id"), 16), id_of(&fields.take_text("parent_span_id"), 8));
+    let (trace_id, parent_span_id) = match parent {
+        (Some(trace_id), Some(parent_span_id)) => (trace_id, parent_span_id),
+        _ => ([rng.next_u64() | 1, rng.next_u64()].map(u64::to_be_bytes).concat(), Vec::new()),
+    };
     let failed = status_code >= 500;
     Span {
         trace_id,
+        parent_span_id,
         span_id: (rng.next_u64() | 1).to_be_bytes().to_vec(),
         name: format!("{method} {route}"),
         kind: span::SpanKind::Server as i32,
@@ -323,6 +329,12 @@ fn request_span(mut fields: Fields, end_unix_nano: u64, rng: &mut Rng) -> Span {
         status: failed.then(|| Status { code: status::StatusCode::Error as i32, message: String::new() }),
         ..Span::default()
     }
+}
+
+/// The bytes of an id in hex; `None` unless there are as many as that.
+fn id_of(hex: &str, bytes: usize) -> Option<Vec<u8>> {
+    let pairs = hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    pairs.collect::<Option<Vec<u8>>>().filter(|id| id.len() == bytes)
 }
 
 fn otlp_metric(metric: &Metric, started: u64, now: u64) -> OtlpMetric {
@@ -425,6 +437,25 @@ mod tests {
         assert_eq!((rows(Table::Logs), rows(Table::Spans), rows(Table::MetricSamples)), (1, 1, 1));
         assert!(kept.iter().all(|delivery| delivery.sender == SENDER));
         assert!(kept.iter().flat_map(|delivery| &delivery.ledger).all(|entry| entry.received == entry.stored));
+    }
+
+    #[test]
+    fn a_span_continues_the_trace_of_who_asked() {
+        let telemetry = new_telemetry();
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        observed(&telemetry, || {
+            let ends = |trace_id: Option<&str>, parent_span_id: Option<&str>| {
+                tracing::info!(target: REQUEST_TARGET, route = "/", trace_id, parent_span_id, "request");
+            };
+            ends(Some(trace), Some("b7ad6b7169203331"));
+            ends(None, None);
+        });
+        let waiting = telemetry.shared.waiting.lock();
+        let [child, root] = &waiting.spans[..] else { panic!("two spans") };
+        assert_eq!((child.trace_id[0], child.trace_id[15], child.trace_id.len()), (0x0a, 0x9c, 16));
+        assert_eq!(child.parent_span_id, [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
+        assert!(root.parent_span_id.is_empty() && root.trace_id.len() == 16 && root.trace_id != child.trace_id);
+        assert!(child.attributes.iter().all(|attribute| attribute.key != "trace_id"));
     }
 
     #[test]

@@ -26,6 +26,10 @@ impl Vitals for HouseVitals {
         self.store.health().problems
     }
 
+    fn degraded(&self) -> Vec<String> {
+        self.store.health().damaged
+    }
+
     fn metrics(&self) -> Vec<Metric> {
         let store = self.store.metrics().into_iter().map(|metric| Metric {
             name: metric.name,

@@ -1,7 +1,8 @@
-//! What do the store's tests feed it? Deliveries whose rows are told apart by their `time`.
+//! What do the store's tests feed it? Deliveries whose rows are told apart by their `time`, and files of old formats.
 
 #![allow(clippy::unwrap_used)]
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -11,6 +12,8 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, TimestampNanosecondType};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use causeway_model::{
     AttributeSets, AttributeSetsBuilder, Batch, Clock, ColumnLevel, Delivery, KeyDictionary, LedgerEntry, Result, Side,
     Signal, Table, Value,
@@ -170,4 +173,34 @@ pub fn times(snapshot: &Snapshot, table: Table) -> Vec<i64> {
     }
     times.sort_unstable();
     times
+}
+
+/// A folder of files that a format's first program wrote and every later one opens.
+fn fixtures(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/formats").join(folder)
+}
+
+/// A kept text.
+pub fn fixture_text(folder: &str, name: &str) -> String {
+    std::fs::read_to_string(fixtures(folder).join(name)).unwrap()
+}
+
+/// Kept bytes, from Base64.
+pub fn fixture_bytes(folder: &str, name: &str) -> Vec<u8> {
+    let text = fixture_text(folder, &format!("{name}.base64"));
+    BASE64.decode(text.split_whitespace().collect::<String>()).unwrap()
+}
+
+/// Writes a new format's folder: bytes as lines of Base64, texts as they are.
+pub fn write_fixtures(folder: &str, bytes: &[(&str, &[u8])], texts: &[(&str, &str)]) {
+    let folder = fixtures(folder);
+    std::fs::create_dir(&folder).expect("a format that is out in the world stays as it is");
+    for (name, bytes) in bytes {
+        let text = BASE64.encode(bytes);
+        let lines: Vec<&str> = text.as_bytes().chunks(120).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        std::fs::write(folder.join(format!("{name}.base64")), lines.join("\n") + "\n").unwrap();
+    }
+    for (name, text) in texts {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// The sum of the named limits: 64 MiB of bodies in flight, 64 waiting for their sync, two memtables of 64, 160 for questions,
+/// The sum of the named limits: 64 MiB of bodies in flight, 64 waiting for their sync, two memtables of 24, 160 for questions,
 /// 60 at rest, and the allocator's slack.
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
 

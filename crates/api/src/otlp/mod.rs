@@ -75,6 +75,14 @@ impl Intake {
         Ok((body, charge))
     }
 
+    /// Keeps what was decoded elsewhere.
+    ///
+    /// # Errors
+    /// As [`Appender`] says.
+    pub async fn append(&self, delivery: Delivery) -> Result<()> {
+        self.appender.append(delivery).await.map(|_| ())
+    }
+
     /// Keeps one request, whole or not at all.
     async fn keep(&self, call: Call, body: Bytes, charge: Charge) -> Result<Kept> {
         let received_unix_nano = self.clock.now_unix_nano();
@@ -158,7 +166,7 @@ fn reasons(dropped: &[(&'static str, u64)]) -> String {
 }
 
 /// The sender as the ledger names it: protocol, the client's product word, its address.
-fn sender(protocol: &str, headers: &::http::HeaderMap, extensions: &::http::Extensions) -> String {
+pub(crate) fn sender(protocol: &str, headers: &::http::HeaderMap, extensions: &::http::Extensions) -> String {
     let agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let product = agent.as_deref().and_then(|agent| agent.split_whitespace().next()).unwrap_or("unknown");
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || "._/+-".contains(letter) { letter } else { '_' };

@@ -47,15 +47,17 @@ impl Format {
         }
     }
 
-    /// The form that a word of Accept asks for.
-    pub fn from_content_type(name: &str) -> Option<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "application/json" | "*/*" | "application/*" => Some(Self::Json),
-            "application/x-ndjson" | "application/ndjson" => Some(Self::Ndjson),
-            "text/csv" | "text/*" => Some(Self::Csv),
-            "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
-            _ => None,
+    /// How exactly a media range of Accept means this form: 3 by its name, 2 by its type, 1 as anything, 0 not at all.
+    pub fn exactness(self, range: &str) -> u8 {
+        let essence = self.content_type().split(';').next().unwrap_or_default();
+        let is = |name: &str| range.eq_ignore_ascii_case(name);
+        if is(essence) || (self == Self::Ndjson && is("application/ndjson")) {
+            return 3;
         }
+        let of_type = range
+            .strip_suffix("/*")
+            .is_some_and(|kind| essence.split_once('/').is_some_and(|(own, _)| own.eq_ignore_ascii_case(kind)));
+        if of_type { 2 } else { u8::from(range == "*/*") }
     }
 }
 

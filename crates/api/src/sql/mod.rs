@@ -4,6 +4,7 @@
 mod cells;
 mod encode;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,15 +158,33 @@ pub fn parameter(value: serde_json::Value) -> Result<Parameter> {
     })
 }
 
-/// The first form that Accept names and that there is. Weights are not looked at: no client is known that sends several.
+/// The form that Accept weighs most (RFC 9110, 12.5.1): of each form its most exact range counts. Among equals the more exact
+/// range goes first, then the earlier one.
 fn accepted(headers: &HeaderMap) -> Result<Format> {
-    let Some(accept) = headers.get(header::ACCEPT) else { return Ok(Format::Json) };
-    let accept = accept.to_str().unwrap_or_default();
-    let formats = accept.split(',').filter_map(|item| Format::from_content_type(item.split(';').next()?.trim()));
-    formats.into_iter().next().ok_or_else(|| {
+    let texts = headers.get_all(header::ACCEPT).iter().map(|accept| accept.to_str().unwrap_or_default());
+    let ranges: Vec<(&str, u16)> = texts.flat_map(|text| text.split(',')).map(weighed).collect();
+    if ranges.is_empty() {
+        return Ok(Format::Json);
+    }
+    let best = |format: Format| {
+        let matching = ranges.iter().enumerate().map(|(at, (range, weight))| (format.exactness(range), *weight, at));
+        let (exactness, weight, at) = matching.max_by_key(|(exactness, _, at)| (*exactness, Reverse(*at)))?;
+        (exactness > 0 && weight > 0).then_some((weight, exactness, Reverse(at)))
+    };
+    let wanted = Format::ALL.into_iter().rev().filter_map(|format| Some((best(format)?, format)));
+    wanted.max_by_key(|(best, _)| *best).map(|(_, format)| format).ok_or_else(|| {
         let known = Format::ALL.map(Format::content_type).join(", ");
         Error::new(ErrorKind::Unsupported, format!("an answer comes as one of {known}"))
     })
+}
+
+/// A media range and its weight in thousandths. A weight that can't be read counts as none given.
+fn weighed(item: &str) -> (&str, u16) {
+    let mut parts = item.split(';').map(str::trim);
+    let range = parts.next().unwrap_or_default();
+    let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+    let weight = weight.and_then(|weight| weight.parse::<f32>().ok()).unwrap_or(1.0);
+    (range, (weight.clamp(0.0, 1.0) * 1000.0) as u16)
 }
 
 fn wants_trailers(headers: &HeaderMap) -> bool {
@@ -217,6 +236,12 @@ fn ascii(json: &str) -> String {
 /// `{"kind", "message"}` of an error.
 fn error_json(error: &Error) -> String {
     serde_json::json!({ "kind": verdict(error.kind).word, "message": error.message }).to_string()
+}
+
+/// A refusal that no error kind names, as the API's own dialect says it.
+pub fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
+    let body = serde_json::json!({ "error": { "kind": kind, "message": message } });
+    (status, [(header::CONTENT_TYPE, Format::Json.content_type())], format!("{body}\n")).into_response()
 }
 
 /// An error as the API's own dialect says it.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use causeway_flags::FlagStore;
 use causeway_model::{Appender, Delivery, Error, ErrorKind, Receipt, Result, SystemClock};
 use causeway_query::{Answer, Answerer, Question};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -27,6 +28,7 @@ pub struct Cellar {
     pub kept: Mutex<Vec<Delivery>>,
     pub fail: Mutex<Option<ErrorKind>>,
     pub problems: Mutex<Vec<String>>,
+    pub degraded: Mutex<Vec<String>>,
 }
 
 impl Appender for Cellar {
@@ -45,6 +47,10 @@ impl Appender for Cellar {
 impl Vitals for Cellar {
     fn problems(&self) -> Vec<String> {
         self.problems.lock().clone()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        self.degraded.lock().clone()
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -71,6 +77,7 @@ pub struct House {
     pub address: String,
     pub connections: Connections,
     pub stop: CancellationToken,
+    pub folder: tempfile::TempDir,
 }
 
 pub fn limits() -> DeskLimits {
@@ -79,6 +86,7 @@ pub fn limits() -> DeskLimits {
         in_flight_bytes_max: 2 << 20,
         body_idle_max: Duration::from_millis(200),
         decoders_max: 2,
+        ..DeskLimits::default()
     }
 }
 
@@ -90,14 +98,17 @@ pub fn patience() -> Patience {
 pub async fn house_of(ask: AskFn, limits: DeskLimits, patience: Patience, connections_max: usize) -> House {
     let cellar = Arc::new(Cellar::default());
     let clock = Arc::new(SystemClock::new());
-    let desk = Desk::new(cellar.clone(), Arc::new(Study(ask)), cellar.clone(), clock, &limits);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, audit) = (folder.path().join("flags.json"), folder.path().join("flags.audit.jsonl"));
+    let flags = Arc::new(FlagStore::open(file, audit, clock.clone()).unwrap());
+    let desk = Desk::new(cellar.clone(), Arc::new(Study(ask)), cellar.clone(), clock, &limits, flags);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = CancellationToken::new();
     let connections = Connections::new(connections_max, patience, stop.clone());
     let (serving, router) = (connections.clone(), desk.all());
     tokio::spawn(async move { serving.serve(listener, router).await });
-    House { cellar, desk, address, connections, stop }
+    House { cellar, desk, address, connections, stop, folder }
 }
 
 pub async fn house() -> House {
@@ -154,8 +165,10 @@ pub async fn raw(address: &str, request: &[u8]) -> Vec<u8> {
 }
 
 pub async fn call(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-    let mut request =
-        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request.push_str("host: localhost\r\n");
+    }
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use causeway_model::{ErrorKind, Signal};
 use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::doubles::{House, Reply, call, house, logs, one_good_span_of_two, raw};
 use crate::otlp::rpc::{ExportResponse, RetryInfo, Status};
@@ -56,6 +58,8 @@ async fn records_are_kept_however_they_are_wrapped() {
         assert_eq!(delivery.sender, format!("otlp-http {client} 127.0.0.1"));
     }
     assert_eq!(send(&house, "/v1/logs", &[PROTOBUF], b"").await.status, 200, "an empty request is a request");
+    let reply = send(&house, "/v1/logs", &[JSON], b"").await;
+    assert_eq!((reply.status, reply.body), (200, b"{}".to_vec()), "in JSON as well");
     assert!(house.cellar.kept.lock().is_empty(), "and nothing to keep");
 }
 
@@ -158,11 +162,35 @@ async fn a_body_that_stands_still_or_lies_of_its_length_is_given_up() {
 }
 
 #[tokio::test]
+async fn who_sends_far_too_much_still_reads_why_it_was_refused() {
+    let house = house().await;
+    let head = "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n";
+    let body = vec![b'x'; 64 << 20];
+    for length in [format!("content-length: {}", body.len()), "transfer-encoding: chunked".to_owned()] {
+        let mut stream = TcpStream::connect(&house.address).await.unwrap();
+        stream.write_all(format!("{head}{length}\r\n\r\n").as_bytes()).await.unwrap();
+        if length.starts_with("transfer") {
+            stream.write_all(format!("{:x}\r\n", body.len()).as_bytes()).await.unwrap();
+        }
+        // Like most senders it reads nothing before it has written everything.
+        stream.write_all(&body).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413", "{length}");
+    }
+    assert_eq!(house.desk.intake.metrics_bytes(), 0);
+}
+
+#[tokio::test]
 async fn operators_see_health_and_numbers() {
     let house = house().await;
     let get = |path| call(&house.address, "GET", path, &[], b"");
     assert_eq!(get("/healthz").await.status, 200);
     assert_eq!(get("/readyz").await.status, 200);
+    *house.cellar.degraded.lock() = vec!["logs: a damaged part".to_owned()];
+    let reply = get("/readyz").await;
+    assert_eq!((reply.status, reply.json()["ready"].clone()), (200, true.into()), "what is left is served");
+    assert_eq!(reply.json()["degraded"][0], "logs: a damaged part");
     *house.cellar.problems.lock() = vec!["the disk is full".to_owned()];
     let reply = get("/readyz").await;
     assert_eq!((reply.status, reply.json()["problems"][0].clone()), (503, "the disk is full".into()));

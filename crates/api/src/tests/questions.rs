@@ -65,8 +65,21 @@ async fn an_answer_comes_in_the_form_that_was_asked_for() {
     let reply = post(&house, Some("application/vnd.apache.arrow.stream"), QUESTION).await;
     let rows: usize = StreamReader::try_new(&*reply.body, None).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
     assert_eq!(rows, 3);
-    let reply = post(&house, Some("image/png"), QUESTION).await;
-    assert_eq!((reply.status, reply.json()["error"]["kind"].clone()), (415, "unsupported".into()));
+    for (accept, content_type) in [
+        ("application/json;q=0.1, text/csv", "text/csv"),
+        ("text/csv;q=0.5, application/*;q=0.6, application/json;q=0", "application/x-ndjson"),
+        ("*/*;q=0.1, Text/*", "text/csv"),
+        ("*/*, application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.stream"),
+        ("text/csv, application/x-ndjson", "text/csv"),
+        ("application/x-ndjson ; Q=0.9 , text/csv ; q=0.899", "application/x-ndjson"),
+    ] {
+        let reply = post(&house, Some(accept), QUESTION).await;
+        assert!(reply.head.contains(&format!("content-type: {content_type}")), "{accept}: {}", reply.head);
+    }
+    for accept in ["image/png", "application/json;q=0", "text/html, text/csv;q=0"] {
+        let reply = post(&house, Some(accept), QUESTION).await;
+        assert_eq!((reply.status, reply.json()["error"]["kind"].clone()), (415, "unsupported".into()), "{accept}");
+    }
 }
 
 #[tokio::test]
@@ -177,7 +190,7 @@ async fn a_failure_after_the_first_rows_is_still_told() {
     let lines = String::from_utf8(post(&house, Some("application/x-ndjson"), QUESTION).await.body).unwrap();
     let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!((lines.lines().count(), last["error"]["message"].clone()), (2, "too – late".into()));
-    let head = "POST /api/v1/sql HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 20\r\n";
+    let head = "POST /api/v1/sql HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 20\r\n";
     let csv = raw(&house.address, format!("{head}accept: text/csv\r\n\r\n{QUESTION}").as_bytes()).await;
     assert!(!csv.ends_with(b"0\r\n\r\n"), "a broken answer must not look whole");
     let json = raw(&house.address, format!("{head}te: trailers\r\n\r\n{QUESTION}").as_bytes()).await;
@@ -201,7 +214,7 @@ async fn endless(patience: Patience) -> (House, Arc<AtomicU64>, Arc<tokio::sync:
 
 async fn begin(house: &House) -> TcpStream {
     let mut client = TcpStream::connect(&house.address).await.unwrap();
-    let request = format!("POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: 20\r\n\r\n{QUESTION}");
+    let request = format!("POST /api/v1/sql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 20\r\n\r\n{QUESTION}");
     client.write_all(request.as_bytes()).await.unwrap();
     client.read_exact(&mut [0; 4096]).await.unwrap();
     client

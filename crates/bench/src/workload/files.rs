@@ -14,6 +14,7 @@ use super::columns::{self, ColumnFile};
 use super::logs::{self, LOGS_PER_TRACE, Log, NEEDLE, PATTERN, PHRASE, SUBSTRING};
 use super::metrics::{self, INTERVAL_NS, Series};
 use super::random::Random;
+use super::remote_write;
 use super::spans::{self, SpanRow};
 use super::world::{Instance, SERVICES, START_NS, Trace};
 use super::{Signal, Value};
@@ -103,6 +104,17 @@ impl Dataset {
         self.directory.join(format!("{}.parquet", signal.name()))
     }
 
+    /// The metrics as remote write; made when they are first asked for, as one peer alone takes them so.
+    pub fn remote_write(&self) -> Result<PathBuf> {
+        let path = self.directory.join("metrics.remote-write.bodies");
+        if !path.exists() {
+            let unfinished = path.with_extension("unfinished");
+            generate_metrics(&unfinished, &self.manifest.plan, remote_write::encode)?;
+            fs::rename(&unfinished, &path)?;
+        }
+        Ok(path)
+    }
+
     /// How much there is of a signal.
     pub fn bodies(&self, signal: Signal) -> &Bodies {
         match signal {
@@ -181,7 +193,9 @@ fn generate(directory: &Path, plan: &Plan) -> Result<Manifest> {
     for index in 0..plan.traces {
         maker.trace(index)?;
     }
-    let metrics = generate_metrics(directory, plan)?;
+    let metrics = generate_metrics(&body_path(directory, Signal::Metrics), plan, |instance, series, time_ns| {
+        Ok(metrics::encode(instance, series, time_ns))
+    })?;
     maker.finish(metrics)
 }
 
@@ -298,8 +312,13 @@ fn pending<T>(random: &mut Random) -> Pending<T> {
     Pending { rows: Vec::new(), full: (from + random.below(to - from + 1)) as usize }
 }
 
-fn generate_metrics(directory: &Path, plan: &Plan) -> Result<Bodies> {
-    let mut writer = BodyWriter::new(&body_path(directory, Signal::Metrics))?;
+/// Writes all samples as bodies that `encode` makes of some series at a time.
+fn generate_metrics(
+    path: &Path,
+    plan: &Plan,
+    encode: impl Fn(Instance, &mut [Series], u64) -> Result<Vec<u8>>,
+) -> Result<Bodies> {
+    let mut writer = BodyWriter::new(path)?;
     let mut of_instance: BTreeMap<Instance, Vec<Series>> = BTreeMap::new();
     for index in 0..plan.series {
         let series = Series::new(plan.seed, index);
@@ -309,7 +328,7 @@ fn generate_metrics(directory: &Path, plan: &Plan) -> Result<Bodies> {
         let time_ns = START_NS + sample * INTERVAL_NS;
         for (instance, all) in &mut of_instance {
             for series in all.chunks_mut(BATCH_RECORDS.1 as usize) {
-                writer.write(&metrics::encode(*instance, series, time_ns), series.len())?;
+                writer.write(&encode(*instance, series, time_ns)?, series.len())?;
             }
         }
     }

@@ -14,7 +14,7 @@ use super::{Attributes, Value, key_values, resource, scope};
 /// Time between two samples of a series.
 pub const INTERVAL_NS: u64 = 15_000_000_000;
 /// Upper bounds of the histograms' buckets, in seconds: those that the semantic conventions advise.
-const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+pub const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// What a series measures; the name is that of OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +36,15 @@ impl Kind {
             Self::Duration => "http.server.request.duration",
         }
     }
+
+    /// What Prometheus makes of it, with unit and type at its end; a histogram's samples have further suffixes.
+    pub fn prometheus_name(self) -> &'static str {
+        match self {
+            Self::Requests => "http_server_requests_total",
+            Self::Memory => "process_memory_usage_bytes",
+            Self::Duration => "http_server_request_duration_seconds",
+        }
+    }
 }
 
 /// One series; its labels follow from its number, so that any encoding can be written from it.
@@ -45,9 +54,9 @@ pub struct Series {
     pub kind: Kind,
     pub attributes: Attributes,
     /// Its value so far: a count, or bytes.
-    level: f64,
-    buckets: [u64; BOUNDS.len() + 1],
-    sum: f64,
+    pub level: f64,
+    pub buckets: [u64; BOUNDS.len() + 1],
+    pub sum: f64,
     random: Random,
 }
 
@@ -71,7 +80,7 @@ impl Series {
     }
 
     /// Lets 15 seconds pass.
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         match self.kind {
             Kind::Requests => self.level += self.random.log_normal(40.0, 0.8).round(),
             Kind::Memory => self.level = (self.level + (self.random.unit() - 0.5) * 4e6).round().max(1e6),

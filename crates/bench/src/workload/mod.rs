@@ -5,6 +5,7 @@ pub mod files;
 pub mod logs;
 pub mod metrics;
 pub mod random;
+pub mod remote_write;
 pub mod spans;
 pub mod world;
 

@@ -15,7 +15,8 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::View;
 use crate::pruning::{Role, pruning_of};
-use crate::scan_exec::{RowFilter, ScanOf, StoreScan};
+use crate::row_filter::RowFilter;
+use crate::scan_exec::{ScanOf, StoreScan};
 
 /// One table for one question.
 #[derive(Debug)]

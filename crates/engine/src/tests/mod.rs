@@ -3,6 +3,7 @@
 
 mod corpus;
 mod fixture;
+mod groups;
 mod limits;
 mod skipping;
 mod store;

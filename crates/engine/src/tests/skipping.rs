@@ -74,6 +74,7 @@ async fn what_cannot_match_is_not_read() {
         ("SELECT body FROM logs WHERE attr('missing') = 'x'", 0, 3, 0),
         ("SELECT body FROM logs WHERE trace_id = '00000000000000000000000000000005'", 1, 2, 2),
         ("SELECT body FROM logs WHERE time > now() - INTERVAL '1 hour'", 0, 3, 0),
+        ("SELECT body FROM logs WHERE trace_id IN (SELECT trace_id FROM logs ORDER BY time LIMIT 1)", 1, 4, 4),
     ];
     for (sql, rows, skipped, scanned) in cases {
         let asked = asked(sql, vec![]).await;
@@ -82,7 +83,7 @@ async fn what_cannot_match_is_not_read() {
         assert_eq!(Report::get(&report.parts_skipped), skipped, "{sql}: {report:?}");
         assert_eq!(Report::get(&report.rows_scanned), scanned, "{sql}: {report:?}");
         assert_eq!(Report::get(&report.bytes_scanned) > 0, scanned > 0, "{sql}: {report:?}");
-        assert_eq!(Report::get(&report.parts), 3, "{sql}");
+        assert_eq!(Report::get(&report.parts) % 3, 0, "{sql}");
         assert!(Report::get(&report.elapsed_ns) > 0);
     }
 }

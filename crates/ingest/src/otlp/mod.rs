@@ -64,6 +64,8 @@ pub fn decode(signal: Signal, encoding: Encoding, body: &[u8], received_unix_nan
     }
     match encoding {
         Encoding::Protobuf => decode_protobuf(signal, body, received_unix_nano),
+        // No bytes are an empty request in either encoding.
+        Encoding::Json if body.is_empty() => decode_protobuf(signal, body, received_unix_nano),
         Encoding::Json => decode_protobuf(signal, &json::to_protobuf(signal, body)?, received_unix_nano),
     }
 }

@@ -4,6 +4,7 @@
 use causeway_model::{Error, Family, Kind, Result, TimeRange};
 
 use crate::index::file::Place;
+use crate::index::fuse::Shape;
 use crate::index::sketch::{REGISTERS, Sketch};
 use crate::part::KeyStatistics;
 
@@ -32,7 +33,13 @@ pub(crate) struct Group {
 pub(crate) struct Key {
     pub(crate) statistics: KeyStatistics,
     pub(crate) sketch: Sketch,
+    /// Whether each value is the text of a UUID.
+    pub(crate) uuid: bool,
 }
+
+/// Bits of the byte that tells more of a key.
+const PROMOTED: u8 = 1;
+const UUID: u8 = 2;
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,7 +61,7 @@ fn length(count: usize) -> [u8; 4] {
 impl Place {
     fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.offset.to_le_bytes());
-        out.extend_from_slice(&self.buckets.to_le_bytes());
+        out.extend_from_slice(&self.shape.encode());
     }
 }
 
@@ -75,8 +82,9 @@ impl Directory {
         }
         out.push(u8::from(self.keys_complete));
         out.extend_from_slice(&length(self.keys.len()));
-        for Key { statistics, sketch } in &self.keys {
-            out.extend_from_slice(&[statistics.family as u8, statistics.kind as u8, u8::from(statistics.promoted)]);
+        for Key { statistics, sketch, uuid } in &self.keys {
+            let flags = u8::from(statistics.promoted) * PROMOTED + u8::from(*uuid) * UUID;
+            out.extend_from_slice(&[statistics.family as u8, statistics.kind as u8, flags]);
             out.extend_from_slice(&statistics.rows.to_le_bytes());
             out.extend_from_slice(sketch.registers());
             out.extend_from_slice(&length(statistics.key.len()));
@@ -88,12 +96,12 @@ impl Directory {
         out
     }
 
-    /// The reverse of [`Self::encode`].
+    /// The reverse of [`Self::encode`]; without `filters` that of the first version, whose filters are no longer read.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are no directory.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut from = Cursor { bytes };
+    pub(crate) fn decode(bytes: &[u8], filters: bool) -> Result<Self> {
+        let mut from = Cursor { bytes, filters };
         let mut groups = Vec::new();
         for _ in 0..from.u32()? {
             let filter = from.place()?;
@@ -122,6 +130,7 @@ impl Directory {
 
 struct Cursor<'a> {
     bytes: &'a [u8],
+    filters: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -149,7 +158,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn place(&mut self) -> Result<Place> {
-        Ok(Place { offset: self.u64()?, buckets: self.u32()? })
+        let offset = self.u64()?;
+        if self.filters {
+            return Ok(Place { offset, shape: Shape::decode(self.array()?)? });
+        }
+        let shape = if self.u32()? == 0 { Shape::Nothing } else { Shape::Anything };
+        Ok(Place { offset, shape })
     }
 
     fn key(&mut self) -> Result<Key> {
@@ -157,13 +171,14 @@ impl<'a> Cursor<'a> {
         let family = self.u8()?;
         let family = Family::ALL.into_iter().find(|known| *known as u8 == family).ok_or_else(unknown)?;
         let kind = Kind::from_u8(self.u8()?).ok_or_else(unknown)?;
-        let promoted = self.u8()? != 0;
+        let flags = self.u8()?;
+        let (promoted, uuid) = (flags & PROMOTED != 0, flags & UUID != 0);
         let rows = self.u64()?;
         let sketch = Sketch::from_registers(self.array::<REGISTERS>()?);
         let key_bytes = self.u32()? as usize;
         let key =
             std::str::from_utf8(self.take(key_bytes)?).map_err(|_| Error::corrupt("a key is not UTF-8"))?.to_owned();
         let distinct = sketch.estimate().min(rows);
-        Ok(Key { statistics: KeyStatistics { family, key, kind, rows, distinct, promoted }, sketch })
+        Ok(Key { statistics: KeyStatistics { family, key, kind, rows, distinct, promoted }, sketch, uuid })
     }
 }

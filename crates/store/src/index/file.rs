@@ -1,4 +1,4 @@
-//! How are filters written beside a part, and probed? Written block by block as rows pass by; probed by reading one sector.
+//! How are filters written beside a part, and probed? Written block by block as rows pass by; probed by reading a few sectors.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use arrow::datatypes::{DataType, TimestampNanosecondType};
 use causeway_model::{Error, Family, Result, TimeRange, Value};
 
 use crate::disk::{Disk, File};
-use crate::index::bloom::{self, SECTOR_LENGTH};
 use crate::index::directory::{Block, Directory, Group};
+use crate::index::fuse::{Builder, Shape};
 use crate::index::{attribute_seed, filter_hash, tokens};
 use crate::part::json::with_json;
 
 const MAGIC: &[u8; 8] = b"CAUSEIDX";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Its filters were of another kind, which is no longer read: they count as holding anything.
+const VERSION_WITHOUT_FILTERS: u32 = 1;
 const FOOTER_BYTES: usize = 8 + 4 + 8 + 4 + 4;
 /// A directory beyond this is taken as damage rather than read into memory. 256 MiB: keys and checksums of a part of 100 GB.
 const DIRECTORY_BYTES_MAX: u32 = 256 << 20;
@@ -23,7 +25,7 @@ const DIRECTORY_BYTES_MAX: u32 = 256 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
     pub(crate) offset: u64,
-    pub(crate) buckets: u32,
+    pub(crate) shape: Shape,
 }
 
 /// What of a column goes into filters; the position is the column's in the blocks that are written.
@@ -63,13 +65,13 @@ impl Hashes {
     }
 
     /// Appends a filter over what was gathered and begins anew.
-    pub(super) fn write_filter(&mut self, out: &mut Vec<u8>) -> u32 {
+    pub(super) fn write_filter(&mut self, builder: &mut Builder, out: &mut Vec<u8>) -> Shape {
         self.gathered.sort_unstable();
         self.gathered.dedup();
-        let buckets = bloom::write_filter(&self.gathered, out);
+        let shape = builder.write_filter(&self.gathered, out);
         self.gathered.clear();
         self.recent.fill(0);
-        buckets
+        shape
     }
 }
 
@@ -83,6 +85,7 @@ pub(crate) struct IndexWriter {
     group: Hashes,
     groups: Vec<Group>,
     open: Vec<Block>,
+    builder: Builder,
     buffer: Vec<u8>,
 }
 
@@ -96,6 +99,7 @@ impl IndexWriter {
             group: Hashes::new(),
             groups: Vec::new(),
             open: Vec::new(),
+            builder: Builder::default(),
             buffer: Vec::new(),
         }
     }
@@ -112,7 +116,9 @@ impl IndexWriter {
         }
         self.columns = columns;
         let count = u32::try_from(rows.num_rows()).map_err(|_| Error::internal("a block of over 4 billion rows"))?;
-        let filter = write_filter(&mut self.block, &mut self.buffer, &*self.file, &mut self.offset)?;
+        self.buffer.clear();
+        let shape = self.block.write_filter(&mut self.builder, &mut self.buffer);
+        let filter = self.append(shape)?;
         self.open.push(Block { rows: count, time: time_of(rows)?, filter });
         Ok(())
     }
@@ -165,9 +171,19 @@ impl IndexWriter {
 
     /// Ends the row group.
     pub(crate) fn end_group(&mut self) -> Result<()> {
-        let filter = write_filter(&mut self.group, &mut self.buffer, &*self.file, &mut self.offset)?;
+        self.buffer.clear();
+        let shape = self.group.write_filter(&mut self.builder, &mut self.buffer);
+        let filter = self.append(shape)?;
         self.groups.push(Group { filter, blocks: std::mem::take(&mut self.open) });
         Ok(())
+    }
+
+    /// Appends the filter that stands in the buffer.
+    fn append(&mut self, shape: Shape) -> Result<Place> {
+        let place = Place { offset: self.offset, shape };
+        self.file.append(&self.buffer)?;
+        self.offset += self.buffer.len() as u64;
+        Ok(place)
     }
 
     /// Smallest and largest time of all rows so far; empty ranges when there are none.
@@ -195,14 +211,6 @@ impl IndexWriter {
     }
 }
 
-fn write_filter(hashes: &mut Hashes, buffer: &mut Vec<u8>, file: &dyn File, offset: &mut u64) -> Result<Place> {
-    buffer.clear();
-    let place = Place { buckets: hashes.write_filter(buffer), offset: *offset };
-    file.append(buffer)?;
-    *offset += buffer.len() as u64;
-    Ok(place)
-}
-
 fn time_of(rows: &RecordBatch) -> Result<TimeRange> {
     let time = rows.columns().first().and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
     let values = time.ok_or_else(|| Error::internal("the first column is not time"))?.values();
@@ -217,6 +225,7 @@ pub(crate) struct IndexReader {
     file: Arc<dyn File>,
     path: PathBuf,
     filters_end: u64,
+    filters_missing: u64,
 }
 
 impl IndexReader {
@@ -228,17 +237,19 @@ impl IndexReader {
         let named = |error: Error| error.context(path.display());
         let file = disk.open(&path)?;
         let (directory, filters_end) = read_directory(&*file).map_err(named)?;
-        for place in directory
+        let places = directory
             .groups
             .iter()
-            .flat_map(|group| group.blocks.iter().map(|block| block.filter).chain(std::iter::once(group.filter)))
-        {
-            let end = place.offset.checked_add(bloom::filter_bytes(place.buckets));
+            .flat_map(|group| group.blocks.iter().map(|block| block.filter).chain(std::iter::once(group.filter)));
+        let mut filters_missing = 0;
+        for place in places {
+            let end = place.offset.checked_add(place.shape.bytes());
             if end.is_none_or(|end| end > filters_end) {
                 return Err(named(Error::corrupt("a filter lies outside")));
             }
+            filters_missing += u64::from(place.shape == Shape::Anything);
         }
-        Ok((Self { file, path, filters_end }, directory))
+        Ok((Self { file, path, filters_end, filters_missing }, directory))
     }
 
     /// The directory, read again: what is rarely needed is not held.
@@ -251,17 +262,25 @@ impl IndexReader {
         self.filters_end
     }
 
-    /// Whether the filter may hold the hash. Reads one sector.
+    /// Filters that let everything through: an older version wrote them, or they could not be built.
+    pub(crate) fn filters_missing(&self) -> u64 {
+        self.filters_missing
+    }
+
+    /// Whether the filter may hold the hash. Reads a few sectors.
     ///
     /// # Errors
-    /// `Corrupt` with the file's name when the sector is damaged.
+    /// `Corrupt` with the file's name when they are damaged.
     pub(crate) fn may_hold(&self, place: Place, hash: u64) -> Result<bool> {
-        if place.buckets == 0 {
-            return Ok(false);
-        }
-        let mut sector = [0; SECTOR_LENGTH];
-        self.file.read_at(place.offset + bloom::sector_offset(hash, place.buckets), &mut sector)?;
-        bloom::sector_may_hold(hash, place.buckets, &sector).map_err(|error| error.context(self.path.display()))
+        let cells = match place.shape {
+            Shape::Nothing => return Ok(false),
+            Shape::Anything => return Ok(true),
+            Shape::Cells(cells) => cells,
+        };
+        let probe = cells.probe(hash);
+        let mut bytes = vec![0; usize::try_from(probe.bytes.end - probe.bytes.start).unwrap_or(0)];
+        self.file.read_at(place.offset + probe.bytes.start, &mut bytes)?;
+        probe.answer(&bytes).map_err(|error| error.context(self.path.display()))
     }
 }
 
@@ -281,7 +300,7 @@ fn read_directory(file: &dyn File) -> Result<(Directory, u64)> {
         return Err(damaged());
     }
     let version = u32::from_le_bytes([v0, v1, v2, v3]);
-    if version != VERSION {
+    if ![VERSION, VERSION_WITHOUT_FILTERS].contains(&version) {
         return Err(Error::corrupt(format!("the index has version {version}, known is {VERSION}")));
     }
     let mut bytes = vec![0; bytes_count as usize];
@@ -289,5 +308,5 @@ fn read_directory(file: &dyn File) -> Result<(Directory, u64)> {
     if crc32c::crc32c(&bytes) != u32::from_le_bytes([c0, c1, c2, c3]) {
         return Err(damaged());
     }
-    Ok((Directory::decode(&bytes)?, offset))
+    Ok((Directory::decode(&bytes, version > VERSION_WITHOUT_FILTERS)?, offset))
 }

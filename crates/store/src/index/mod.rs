@@ -3,9 +3,9 @@
 //! What goes into a filter is a 64-bit hash whose seed says what is hashed: a word of a column, a value of a column, a value of an
 //! attribute. The bytes are drawn in docs/formats/index.md.
 
-mod bloom;
 mod directory;
 mod file;
+mod fuse;
 mod sketch;
 #[cfg(test)]
 mod tests;

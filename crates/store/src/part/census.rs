@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::index::{Key, Sketch};
 use crate::part::KeyStatistics;
 use crate::part::columns::is_service_name;
+use crate::part::uuid;
 
 /// Keys that are counted at most. 16,384: 2 MiB of sketches; what comes later is kept but not listed, and never skipped by.
 const KEYS_MAX: usize = 16_384;
@@ -61,7 +62,9 @@ impl Census {
                     }
                     if let Some(key) = self.keys.get_mut(*place as usize) {
                         key.statistics.rows += weight;
-                        key.sketch.add(xxh3_64(sets.values().value(position)));
+                        let value = sets.values().value(position);
+                        key.sketch.add(xxh3_64(value));
+                        key.uuid = key.uuid && uuid::parse(value).is_some();
                     }
                 }
             }
@@ -80,19 +83,20 @@ impl Census {
         let place = u32::try_from(self.keys.len()).unwrap_or(UNCOUNTED);
         self.places.insert((family, kind, key.clone()), place);
         let statistics = KeyStatistics { family, key: key.to_string(), kind, rows: 0, distinct: 0, promoted: false };
-        self.keys.push(Key { statistics, sketch: Sketch::new() });
+        self.keys.push(Key { statistics, sketch: Sketch::new(), uuid: kind == Kind::String });
         place
     }
 
     /// Adds what another part has counted.
     pub(crate) fn add_keys(&mut self, keys: &[Key], complete: bool) {
         self.complete &= complete;
-        for Key { statistics, sketch } in keys {
+        for Key { statistics, sketch, uuid } in keys {
             let key: Arc<str> = Arc::from(statistics.key.as_str());
             let place = self.place(statistics.family, statistics.kind as u8, Some(&key));
             if let Some(mine) = self.keys.get_mut(place as usize) {
                 mine.statistics.rows += statistics.rows;
                 mine.sketch.merge(sketch);
+                mine.uuid &= uuid;
             }
         }
     }
@@ -101,8 +105,10 @@ impl Census {
     ///
     /// A string `service.name` is promoted without counting: it has a fixed column.
     pub(crate) fn finish(mut self, table: Table, promoted_max: usize) -> (Vec<Key>, bool) {
-        for Key { statistics, sketch } in &mut self.keys {
+        for Key { statistics, sketch, uuid } in &mut self.keys {
             statistics.distinct = sketch.estimate().min(statistics.rows);
+            // Values that were not counted may be anything.
+            *uuid &= self.complete;
         }
         self.keys.sort_by(|a, b| {
             let (a, b) = (&a.statistics, &b.statistics);

@@ -17,7 +17,8 @@ use crate::part::read::Batches;
 use crate::part::write::PartWriter;
 use crate::part::{NewPart, Part, PartMeta, PartOptions, PartPiece};
 
-/// Merges parts of one table into one, sorted, streaming: memory stays bounded whatever the parts' size.
+/// Merges parts of one table into one, sorted, streaming: memory stays bounded whatever the parts' size. `give_way` is called
+/// between blocks and may wait for what is more urgent.
 ///
 /// # Errors
 /// `Invalid` when there are no parts or not of one table; `Corrupt` names the part that can't be read; `Unavailable` when the disk
@@ -27,6 +28,7 @@ pub fn merge_parts(
     parts: &[Arc<Part>],
     new: &NewPart,
     options: &PartOptions,
+    give_way: &dyn Fn(),
 ) -> Result<PartMeta> {
     let table = parts.first().map(|part| part.meta().table).ok_or_else(|| Error::invalid("nothing to merge"))?;
     if parts.iter().any(|part| part.meta().table != table) {
@@ -53,6 +55,7 @@ pub fn merge_parts(
         let taken = block.take(stream, end - stream.row);
         if block.is_full() {
             writer.add_block(&block.finish()?)?;
+            give_way();
         }
         if !streams[first].advance(taken, &order)? {
             streams.remove(first);

@@ -14,8 +14,8 @@ use crate::part::{NewPart, PartMeta};
 
 /// The key of the facts among Parquet's key-value metadata.
 const FACTS_KEY: &str = "causeway.part";
-/// The version of what stands in the file.
-const FORMAT: u32 = 1;
+/// The version of what stands in the file. The second keeps some columns in another form.
+const FORMAT: u32 = 2;
 
 /// The facts as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ pub fn read_meta(disk: &Arc<dyn Disk>, table: Table, id: u64) -> Result<PartReco
     let entries = footer.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
     let text = entries.iter().find(|entry| entry.key == FACTS_KEY).and_then(|entry| entry.value.as_deref());
     let facts: Facts = serde_json::from_str(text.unwrap_or_default()).map_err(|error| corrupt(&error))?;
-    if facts.format != FORMAT || facts.id != id || facts.table != table.name() {
+    if !(1..=FORMAT).contains(&facts.format) || facts.id != id || facts.table != table.name() {
         return Err(corrupt(&"these are the facts of another part"));
     }
     let meta = PartMeta {

@@ -4,6 +4,7 @@
 mod census;
 mod checked;
 mod columns;
+mod group;
 pub(crate) mod json;
 mod kept;
 mod memory;
@@ -14,12 +15,15 @@ mod project;
 mod read;
 mod resolve;
 mod sort;
+mod stored;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod uuid;
 mod values;
 mod write;
 
 pub use census::batch_keys;
+pub use group::GroupedBatches;
 pub use memory::scan_batch;
 pub use merge::merge_parts;
 pub use metadata::{PartRecord, index_path, part_path, read_meta};

@@ -2,11 +2,11 @@
 //! read the filters' columns, and the others only where rows remain.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::{Fields, Schema};
+use arrow::datatypes::DataType;
 use causeway_model::{Error, Kind, Result, TimeRange};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -19,9 +19,11 @@ use crate::disk::Disk;
 use crate::index::{Block, Directory, Group, IndexReader, Place, attribute_seed, filter_hash, token_seed, value_seed};
 use crate::part::checked::CheckedFile;
 use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN, fixed_position, is_service_name};
+use crate::part::group::with_dictionaries;
 use crate::part::kept::Kept;
 use crate::part::metadata::{index_path, part_path};
 use crate::part::resolve::{Resolved, Wanted};
+use crate::part::stored::Stored;
 use crate::part::{KeyStatistics, PartMeta};
 use crate::scan::{Filter, Scan, ScanColumn, ScanStats};
 
@@ -31,6 +33,9 @@ pub struct Part {
     meta: PartMeta,
     file: CheckedFile,
     footer: ArrowReaderMetadata,
+    /// The same with text as dictionaries, made when first asked for.
+    dictionary_footer: OnceLock<ArrowReaderMetadata>,
+    stored: Arc<Stored>,
     schema: Arc<PartSchema>,
     /// For each column of `schema` its position in the file.
     roots: Vec<usize>,
@@ -70,15 +75,9 @@ impl Part {
             .with_offset_index_policy(PageIndexPolicy::Required)
             .with_column_index_policy(PageIndexPolicy::Skip);
         let footer = ArrowReaderMetadata::load(&file, options).map_err(|error| corrupt(&error))?;
-        let (mut columns, mut roots) = (Vec::new(), Vec::new());
-        for (root, field) in footer.schema().fields().iter().enumerate() {
-            let Some(column) = Physical::from_name(meta.table, field.name()) else { continue };
-            if column.field(meta.table).data_type() != field.data_type() {
-                return Err(corrupt(&format!("column {} has type {}", field.name(), field.data_type())));
-            }
-            columns.push(column);
-            roots.push(root);
-        }
+        let stored = Stored::of_file(meta.table, footer.schema());
+        let (stored, roots) = stored.map_err(|error| error.context(path.display()))?;
+        let stored = Arc::new(stored);
         let row_groups = footer.metadata().row_groups();
         let agree = row_groups.len() == groups.len()
             && row_groups.iter().zip(&groups).all(|(in_file, group)| {
@@ -91,9 +90,21 @@ impl Part {
         {
             return Err(corrupt(&"file, index and catalog don't agree on the number of rows"));
         }
-        let schema = Arc::new(PartSchema::new(meta.table, columns));
+        let schema = stored.schema().clone();
         let keys = keys.into_iter().map(|key| key.statistics).collect();
-        Ok(Self { meta, file, footer, schema, roots, index, groups, keys, keys_complete })
+        Ok(Self {
+            meta,
+            file,
+            footer,
+            dictionary_footer: OnceLock::new(),
+            stored,
+            schema,
+            roots,
+            index,
+            groups,
+            keys,
+            keys_complete,
+        })
     }
 
     /// What the catalog knows.
@@ -118,6 +129,26 @@ impl Part {
 
     pub(crate) fn index(&self) -> &IndexReader {
         &self.index
+    }
+
+    pub(crate) fn footer(&self) -> &ArrowReaderMetadata {
+        &self.footer
+    }
+
+    pub(crate) fn schema(&self) -> &PartSchema {
+        &self.schema
+    }
+
+    /// The type that a column of the schema has in the file.
+    pub(crate) fn stored_type(&self, column: usize) -> Option<&DataType> {
+        self.footer.schema().fields().get(*self.roots.get(column)?).map(|field| field.data_type())
+    }
+
+    /// The only leaf of a column of the schema.
+    pub(crate) fn leaf(&self, column: usize) -> Option<usize> {
+        let (root, parquet) = (self.roots.get(column)?, self.footer.parquet_schema());
+        let mut leaves = (0..parquet.num_columns()).filter(|leaf| parquet.get_column_root_idx(*leaf) == *root);
+        leaves.next().filter(|_| leaves.next().is_none())
     }
 
     /// All rows, a piece for each row group.
@@ -286,17 +317,47 @@ impl Part {
     /// `Corrupt` when pages can't be read; each item may fail.
     pub fn read(&self, scan: &Scan, piece: &PartPiece) -> Result<Batches> {
         let resolved = Resolved::scan(&self.schema, &scan.columns)?;
+        let (rows, kept) = self.filtered(scan, &resolved, piece)?;
+        if !rows.selects_any() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        self.read_resolved(resolved, piece.row_group, rows, kept, scan.batch_rows)
+    }
+
+    /// The rows of a piece that pass all filters, with what was read of the columns that are wanted of them.
+    pub(crate) fn filtered(&self, scan: &Scan, wanted: &Resolved, piece: &PartPiece) -> Result<(RowSelection, Kept)> {
         let mut rows = self.selection(piece)?;
         let mut kept = Kept::default();
         for (number, filter) in scan.filters.iter().enumerate() {
             // What the last filter read is not decoded a second time.
-            let keep = if number + 1 == scan.filters.len() { resolved.columns.as_slice() } else { &[] };
+            let keep = if number + 1 == scan.filters.len() { wanted.columns.as_slice() } else { &[] };
             (rows, kept) = self.filter(filter, piece.row_group, rows, keep, scan.batch_rows)?;
             if !rows.selects_any() {
-                return Ok(Box::new(std::iter::empty()));
+                break;
             }
         }
-        self.read_resolved(resolved, piece.row_group, rows, kept, scan.batch_rows)
+        Ok((rows, kept))
+    }
+
+    /// A leaf of text as dictionaries.
+    pub(crate) fn dictionaries(
+        &self,
+        leaf: Option<usize>,
+        row_group: usize,
+        rows: RowSelection,
+        batch_rows: usize,
+    ) -> Result<impl Iterator<Item = Result<ArrayRef>> + Send + use<>> {
+        let footer = match self.dictionary_footer.get() {
+            Some(footer) => footer,
+            None => {
+                let made = with_dictionaries(&self.footer).map_err(|error| self.read_error(&error))?;
+                self.dictionary_footer.get_or_init(|| made)
+            }
+        };
+        let columns = ProjectionMask::leaves(self.footer.parquet_schema(), leaf);
+        let reader = self.reader_of(footer, row_group, columns, rows, batch_rows)?;
+        let path = part_path(self.meta.table, self.meta.id);
+        Ok(reader.map(move |batch| Ok(batch.map_err(|error| read_error(&path, &error))?.remove_column(0))))
     }
 
     /// The rows among these that pass a filter, with those of its columns that are to be kept.
@@ -313,6 +374,7 @@ impl Part {
         let mut passed = Vec::new();
         for batch in self.reader(row_group, self.mask(&needed.columns), rows.clone(), batch_rows)? {
             let batch = batch.map_err(|error| self.read_error(&error))?;
+            let batch = self.stored.decode(&needed.columns, batch)?;
             let mut keep = (filter.keep)(&needed.apply(&batch)?)?;
             if keep.null_count() > 0 {
                 keep = prep_null_mask_filter(&keep);
@@ -342,7 +404,8 @@ impl Part {
     }
 
     fn mask(&self, columns: &[usize]) -> ProjectionMask {
-        let roots = columns.iter().filter_map(|column| self.roots.get(*column).copied());
+        let needed = self.stored.needed(columns);
+        let roots = needed.into_iter().filter_map(|column| self.roots.get(column).copied());
         ProjectionMask::roots(self.footer.parquet_schema(), roots)
     }
 
@@ -362,7 +425,18 @@ impl Part {
         rows: RowSelection,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader> {
-        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
+        self.reader_of(&self.footer, row_group, columns, rows, batch_rows)
+    }
+
+    fn reader_of(
+        &self,
+        footer: &ArrowReaderMetadata,
+        row_group: usize,
+        columns: ProjectionMask,
+        rows: RowSelection,
+        batch_rows: usize,
+    ) -> Result<ParquetRecordBatchReader> {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), footer.clone())
             .with_row_groups(vec![row_group])
             .with_projection(columns)
             .with_row_selection(rows)
@@ -372,7 +446,7 @@ impl Part {
     }
 
     /// Reads rows of a row group, but for the columns that were kept from the filters.
-    fn read_resolved(
+    pub(crate) fn read_resolved(
         &self,
         resolved: Resolved,
         row_group: usize,
@@ -384,12 +458,10 @@ impl Part {
         let mut kept = kept.finish()?;
         let others: Vec<usize> =
             resolved.columns.iter().copied().filter(|column| !kept.columns.contains(column)).collect();
-        let fields = resolved.columns.iter().filter_map(|column| self.roots.get(*column));
-        let fields: Fields = fields.filter_map(|root| self.footer.schema().fields().get(*root).cloned()).collect();
-        let schema = Arc::new(Schema::new(fields));
+        let (stored, schema) = (self.stored.clone(), Arc::new(self.schema.arrow.project(&resolved.columns)?));
         let reader = self.reader(row_group, self.mask(&others), rows, batch_rows)?;
         Ok(Box::new(reader.map(move |batch| {
-            let batch = batch.map_err(|error| read_error(&path, &error))?;
+            let batch = stored.decode(&others, batch.map_err(|error| read_error(&path, &error))?)?;
             let rows = batch.num_rows();
             let mut read = batch.columns().iter().cloned();
             let mut before = kept.take(rows)?.into_iter();

@@ -124,6 +124,14 @@ impl Resolved {
         Self { columns, sources, schema }
     }
 
+    /// The position in the part's schema of the one column that is wanted, where it is taken as it stands.
+    pub(crate) fn whole(&self) -> Option<usize> {
+        match (self.sources.as_slice(), self.columns.as_slice()) {
+            ([Source::Whole(_)], [column]) => Some(*column),
+            _ => None,
+        }
+    }
+
     /// The wanted columns from a batch of the columns that were asked for.
     ///
     /// # Errors

@@ -25,11 +25,16 @@ use crate::disk::simulated::SimulatedDisk;
 use crate::index::tokens;
 use crate::scan::{Filter, Pruning, Scan, ScanColumn};
 
-const KEYS: [&str; 7] = ["", "service.name", "http.route", "a", "b.c", "user", "ü"];
+const KEYS: [&str; 8] = ["", "service.name", "http.route", "a", "b.c", "user", "ü", "id"];
 const WORDS: [&str; 6] = ["checkout", "slow", "", "a_1", "naïve", "\"quoted\\\n"];
 
 fn text(rng: &mut Rng) -> String {
     (0..rng.below(3)).map(|_| WORDS[rng.below(6) as usize]).collect::<Vec<_>>().join(" ")
+}
+
+/// One of a few UUIDs.
+fn uuid_text(rng: &mut Rng) -> String {
+    format!("0190a{}ff-89ab-7cde-8f01-23456789abcd", rng.below(5))
 }
 
 fn bytes(rng: &mut Rng, length: usize) -> Vec<u8> {
@@ -86,6 +91,7 @@ fn random_side(table: Table, level: ColumnLevel, rows: usize, keys: &mut KeyDict
     let columns: Vec<ArrayRef> = schema.fields().iter().map(|field| random_column(field, rows, rng)).collect();
     let service = schema.index_of("service_name").ok().map(|at| columns[at].as_string::<i32>());
     let mut sets = AttributeSetsBuilder::new();
+    let all_uuids = rng.below(3) > 0;
     for row in 0..rows {
         for _ in 0..rng.below(5) {
             let name = KEYS[rng.below(KEYS.len() as u64) as usize];
@@ -98,6 +104,10 @@ fn random_side(table: Table, level: ColumnLevel, rows: usize, keys: &mut KeyDict
                     continue;
                 }
                 sets.push(key, Value::String(service.value(row)));
+                continue;
+            }
+            if name == "id" && (all_uuids || rng.below(4) > 0) {
+                sets.push(key, Value::String(&uuid_text(rng)));
                 continue;
             }
             let value = match rng.below(12) {
@@ -118,7 +128,7 @@ fn random_side(table: Table, level: ColumnLevel, rows: usize, keys: &mut KeyDict
     Side { columns, attributes: sets.finish() }
 }
 
-fn random_batch(table: Table, rows: usize, rng: &mut Rng) -> Arc<Batch> {
+pub(crate) fn random_batch(table: Table, rows: usize, rng: &mut Rng) -> Arc<Batch> {
     let mut keys = KeyDictionary::new();
     let (resources, scopes) = (1 + rng.below(3), 1 + rng.below(2));
     let records = random_side(table, ColumnLevel::Record, rows, &mut keys, rng);
@@ -147,7 +157,7 @@ fn random_columns(table: Table, rng: &mut Rng) -> Vec<ScanColumn> {
 }
 
 /// Each row as text, so that rows can be compared as multisets whatever their types.
-fn rows_of(batch: &RecordBatch) -> Vec<String> {
+pub(crate) fn rows_of(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::new().with_null("∅");
     let columns: Vec<_> =
         batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
@@ -155,13 +165,13 @@ fn rows_of(batch: &RecordBatch) -> Vec<String> {
     (0..batch.num_rows()).map(row).collect()
 }
 
-fn all_of(table: Table) -> Vec<ScanColumn> {
+pub(crate) fn all_of(table: Table) -> Vec<ScanColumn> {
     let mut columns: Vec<ScanColumn> = (0..table.columns().len()).map(ScanColumn::Fixed).collect();
     columns.extend(Family::ALL.map(ScanColumn::Attributes));
     columns
 }
 
-fn scan(table: Table, columns: Vec<ScanColumn>) -> Scan {
+pub(crate) fn scan(table: Table, columns: Vec<ScanColumn>) -> Scan {
     Scan { table, columns, filters: vec![], pruning: Pruning::default(), batch_rows: 7 }
 }
 
@@ -244,12 +254,13 @@ fn random_condition(table: Table, rng: &mut Rng) -> (Filter, Pruning) {
             (column, Box::new(move |text| text == hex))
         }
         _ => {
-            let (family, key) = (Family::ALL[rng.below(3) as usize], Arc::from(KEYS[rng.below(7) as usize]));
+            let (family, key) =
+                (Family::ALL[rng.below(3) as usize], Arc::<str>::from(KEYS[rng.below(KEYS.len() as u64) as usize]));
+            let values = if &*key == "id" { [uuid_text(rng), uuid_text(rng)] } else { [text(rng), "-1".to_owned()] };
             let column = match rng.below(2) {
                 0 => ScanColumn::AttributeText { family, key },
                 _ => ScanColumn::Attribute { family, key, kind: Kind::String },
             };
-            let values = [text(rng), "-1".to_owned()];
             pruning.values = vec![(column.clone(), values.iter().map(|value| value.clone().into_bytes()).collect())];
             (column, Box::new(move |text| values.iter().any(|value| value == text)))
         }
@@ -279,7 +290,7 @@ proptest! {
             parts.push(part);
             batches.extend(of_part);
         }
-        let merged = merge_parts(&disk, &parts, &new_part(9), &small_options(rng)).unwrap();
+        let merged = merge_parts(&disk, &parts, &new_part(9), &small_options(rng), &|| ()).unwrap();
         let merged = Part::open(&disk, merged).unwrap();
         let replaces: Vec<u64> = parts.iter().map(|part| part.meta().id).collect();
         prop_assert_eq!(read_meta(&disk, table, 9).unwrap().replaces, replaces);
@@ -433,7 +444,7 @@ fn refused_inputs_leave_an_error() {
     assert_eq!(kind(write_part(&disk, Table::Logs, &[], &new_part(1), &options)), ErrorKind::Invalid);
     let spans = random_batch(Table::Spans, 1, rng);
     assert_eq!(kind(write_part(&disk, Table::Logs, &[spans], &new_part(2), &options)), ErrorKind::Invalid);
-    assert_eq!(kind(merge_parts(&disk, &[], &new_part(3), &options)), ErrorKind::Invalid);
+    assert_eq!(kind(merge_parts(&disk, &[], &new_part(3), &options, &|| ())), ErrorKind::Invalid);
     let full = Arc::new(SimulatedDisk::from_seed(2));
     full.set_capacity_bytes(100);
     let full: Arc<dyn Disk> = full;
@@ -474,36 +485,60 @@ fn large_rows_end_blocks_and_row_groups_early() {
     assert!(pieces.len() >= 2 && stats.blocks >= 9, "{stats:?}");
 }
 
-const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/formats/part-1");
+/// The directory of a part as a version wrote it.
+fn fixture(version: u32) -> String {
+    format!("{}/../../tests/formats/part-{version}", env!("CARGO_MANIFEST_DIR"))
+}
 
-fn fixture_meta() -> PartMeta {
-    let facts = std::fs::read_to_string(format!("{FIXTURE}/bytes.txt")).unwrap();
+fn fixture_bytes(version: u32, name: &str) -> Vec<u8> {
+    let text = std::fs::read_to_string(format!("{}/{name}.base64", fixture(version))).unwrap();
+    BASE64.decode(text.split_whitespace().collect::<String>()).unwrap()
+}
+
+fn fixture_meta(version: u32, rows: u64, time: TimeRange) -> PartMeta {
+    let facts = std::fs::read_to_string(format!("{}/bytes.txt", fixture(version))).unwrap();
     PartMeta {
         id: 1,
         table: Table::Logs,
         level: 0,
-        rows: 20,
+        rows,
         bytes: facts.trim().parse().unwrap(),
-        time: TimeRange { start: -20, end: 23 },
+        time,
         sequences: (1, 2),
         created_unix_nano: 5,
     }
 }
 
-/// A part as the first version wrote it must be read by every later one.
+/// A part as any version wrote it must be read by every later one; and what its filters say must be right.
 #[test]
-fn the_first_format_is_read_forever() {
-    let simulated = Arc::new(SimulatedDisk::from_seed(1));
-    for (name, path) in [("parquet", part_path(Table::Logs, 1)), ("index", index_path(Table::Logs, 1))] {
-        let text = std::fs::read_to_string(format!("{FIXTURE}/{name}.base64")).unwrap();
-        simulated.put(&path, &BASE64.decode(text.split_whitespace().collect::<String>()).unwrap());
+fn every_format_is_read_forever() {
+    for (version, rows, end, filtered) in [(1, 20, 23, false), (2, 23, i64::MAX, true)] {
+        let simulated = Arc::new(SimulatedDisk::from_seed(1));
+        simulated.put(&part_path(Table::Logs, 1), &fixture_bytes(version, "parquet"));
+        simulated.put(&index_path(Table::Logs, 1), &fixture_bytes(version, "index"));
+        let disk: Arc<dyn Disk> = simulated;
+        let part = Part::open(&disk, read_meta(&disk, Table::Logs, 1).unwrap().meta).unwrap();
+        assert_eq!(*part.meta(), fixture_meta(version, rows, TimeRange { start: -20, end }));
+        let rows = read(&part, &scan(Table::Logs, all_of(Table::Logs))).unwrap();
+        let expected = std::fs::read_to_string(format!("{}/rows.txt", fixture(version))).unwrap();
+        assert_eq!(format!("{rows:#?}\n"), expected);
+
+        let mut bodies = scan(Table::Logs, vec![ScanColumn::Fixed(4)]);
+        let all = read(&part, &bodies).unwrap();
+        for word in ["checkout", "slow", "a_1", "naïve", "quoted"] {
+            bodies.pruning.tokens = vec![word.to_owned()];
+            let holds = |rows: &[String]| rows.iter().filter(|body| tokens(body).any(|token| token == word)).count();
+            assert_eq!(holds(&read(&part, &bodies).unwrap()), holds(&all), "{word} in version {version}");
+        }
+        bodies.pruning.tokens = vec!["nowhere".to_owned()];
+        let (_, stats) = part.plan(&bodies).unwrap();
+        assert_eq!(stats.blocks_skipped == stats.blocks, filtered, "{stats:?}");
+        assert_eq!(part.index().filters_missing() == 0, filtered);
+        let merged = merge_parts(&disk, &[Arc::new(part)], &new_part(2), &PartOptions::default(), &|| ()).unwrap();
+        let merged = Part::open(&disk, merged).unwrap();
+        let again = read(&merged, &scan(Table::Logs, all_of(Table::Logs))).unwrap();
+        assert_eq!((sorted(again), merged.index().filters_missing()), (sorted(rows), 0));
     }
-    let disk: Arc<dyn Disk> = simulated;
-    let part = Part::open(&disk, read_meta(&disk, Table::Logs, 1).unwrap().meta).unwrap();
-    assert_eq!(*part.meta(), fixture_meta());
-    let rows = read(&part, &scan(Table::Logs, all_of(Table::Logs))).unwrap();
-    let expected = std::fs::read_to_string(format!("{FIXTURE}/rows.txt")).unwrap();
-    assert_eq!(format!("{rows:#?}\n"), expected);
 }
 
 /// Writes the files that the test above reads; only for a new format, in a directory of its own.
@@ -512,17 +547,103 @@ fn the_first_format_is_read_forever() {
 fn write_the_fixture() {
     let simulated = Arc::new(SimulatedDisk::from_seed(1));
     let disk: Arc<dyn Disk> = simulated.clone();
-    let options = PartOptions { block_rows: 8, row_group_rows: 16, promoted_keys_max: 3, zstd_level: 1 };
-    let batch = random_batch(Table::Logs, 20, &mut Rng::from_seed(11));
-    let meta = write_part(&disk, Table::Logs, &[batch], &new_part(1), &options).unwrap();
-    std::fs::create_dir_all(FIXTURE).unwrap();
+    let options = PartOptions { block_rows: 8, row_group_rows: 16, promoted_keys_max: 20, zstd_level: 1 };
+    let random = random_batch(Table::Logs, 20, &mut Rng::from_seed(11));
+    let ids = [UUIDS[0], UUIDS[1], UUIDS[1]].map(Some);
+    let known = logs_of(&ids, &[1, i64::MAX, 3], &[None, Some(i64::MIN), Some(5)]);
+    let meta = write_part(&disk, Table::Logs, &[random, known], &new_part(1), &options).unwrap();
+    let part = Part::open(&disk, meta.clone()).unwrap();
+    let names = file_columns(&part);
+    assert!(
+        ["observed_delay", "attr_uuid.id", "attr_rest"].iter().all(|name| names.iter().any(|n| n == name)),
+        "{names:?}"
+    );
+    let directory = fixture(2);
+    std::fs::create_dir_all(&directory).unwrap();
     for (name, path) in [("parquet", part_path(Table::Logs, 1)), ("index", index_path(Table::Logs, 1))] {
         let text = BASE64.encode(simulated.contents(&path).unwrap());
         let lines: Vec<&str> = text.as_bytes().chunks(120).map(|line| std::str::from_utf8(line).unwrap()).collect();
-        std::fs::write(format!("{FIXTURE}/{name}.base64"), lines.join("\n") + "\n").unwrap();
+        std::fs::write(format!("{directory}/{name}.base64"), lines.join("\n") + "\n").unwrap();
     }
-    let rows = read(&Part::open(&disk, meta.clone()).unwrap(), &scan(Table::Logs, all_of(Table::Logs))).unwrap();
-    std::fs::write(format!("{FIXTURE}/rows.txt"), format!("{rows:#?}\n")).unwrap();
-    std::fs::write(format!("{FIXTURE}/bytes.txt"), format!("{}\n", meta.bytes)).unwrap();
+    let rows = read(&part, &scan(Table::Logs, all_of(Table::Logs))).unwrap();
+    std::fs::write(format!("{directory}/rows.txt"), format!("{rows:#?}\n")).unwrap();
+    std::fs::write(format!("{directory}/bytes.txt"), format!("{}\n", meta.bytes)).unwrap();
     println!("{meta:?}");
+}
+
+/// The names of a part's columns in the file.
+fn file_columns(part: &Part) -> Vec<String> {
+    part.column_bytes().into_iter().map(|(name, _)| name).collect()
+}
+
+/// Logs with these values of the attribute `id` and these times.
+fn logs_of(ids: &[Option<&str>], times: &[i64], observed: &[Option<i64>]) -> Arc<Batch> {
+    let (mut keys, mut sets) = (KeyDictionary::new(), AttributeSetsBuilder::new());
+    for id in ids {
+        if let Some(id) = id {
+            sets.push(keys.number("id"), Value::String(id));
+        }
+        sets.finish_set();
+    }
+    let column = |field: &FieldRef, rows: usize| match field.name().as_str() {
+        "time" => Arc::new(TimestampNanosecondArray::from(times.to_vec()).with_timezone("UTC")) as ArrayRef,
+        "observed_time" => Arc::new(TimestampNanosecondArray::from(observed.to_vec()).with_timezone("UTC")),
+        _ => resolve::absent(field.data_type(), field.is_nullable(), rows),
+    };
+    let columns = |level: ColumnLevel, rows: usize| -> Vec<ArrayRef> {
+        Table::Logs.schema(level).fields().iter().map(|field| column(field, rows)).collect()
+    };
+    let side = |level| Side { columns: columns(level, 1), attributes: causeway_model::AttributeSets::empty(1) };
+    let records = Side { columns: columns(ColumnLevel::Record, ids.len()), attributes: sets.finish() };
+    let zeros = || UInt32Array::from(vec![0; ids.len()]);
+    let (resource, scope) = (side(ColumnLevel::Resource), side(ColumnLevel::Scope));
+    Arc::new(Batch::new(Table::Logs, records, zeros(), resource, zeros(), scope, keys).unwrap())
+}
+
+const UUIDS: [&str; 2] = ["0190a0ff-89ab-7cde-8f01-23456789abcd", "ffffffff-ffff-ffff-ffff-ffffffffffff"];
+
+#[test]
+fn what_takes_fewer_bytes_in_another_form_comes_back_as_it_was() {
+    let disk = disk();
+    let [uuid, other] = UUIDS;
+    let batches = [
+        logs_of(&[Some(uuid), None, Some(other)], &[i64::MIN, 5, i64::MAX], &[Some(i64::MAX), None, Some(i64::MIN)]),
+        logs_of(&[None, Some(other)], &[1, 2], &[None, Some(3)]),
+        logs_of(&[Some("0190A0FF-89AB-7CDE-8F01-23456789ABCD"), Some(uuid)], &[3, 4], &[Some(3), Some(-4)]),
+    ];
+    let mut parts = Vec::new();
+    for (id, (batch, uuids)) in (1..).zip(batches.iter().zip([true, true, false])) {
+        let meta = write_part(&disk, Table::Logs, std::slice::from_ref(batch), &new_part(id), &PartOptions::default())
+            .unwrap();
+        let part = Part::open(&disk, meta).unwrap();
+        let names = file_columns(&part);
+        assert!(names.iter().any(|name| name == "observed_delay") && names.iter().all(|name| name != "observed_time"));
+        assert_eq!(names.iter().any(|name| name == "attr_uuid.id"), uuids, "{names:?}");
+        assert_eq!(names.iter().any(|name| name == "attr.id"), !uuids, "{names:?}");
+        parts.push(Arc::new(part));
+    }
+    let id = || ScanColumn::Attribute { family: Family::Record, key: Arc::from("id"), kind: Kind::String };
+    let observed = columns::fixed_position(Table::Logs, "observed_time").unwrap();
+    for (number, chosen, uuids) in [(8, &parts[..2], true), (9, &parts[..], false)] {
+        let merged = merge_parts(&disk, chosen, &new_part(number), &PartOptions::default(), &|| ()).unwrap();
+        let merged = Part::open(&disk, merged).unwrap();
+        assert_eq!(file_columns(&merged).iter().any(|name| name == "attr_uuid.id"), uuids);
+        for columns in [
+            all_of(Table::Logs),
+            vec![ScanColumn::Fixed(observed)],
+            vec![id()],
+            vec![id(), ScanColumn::Fixed(observed)],
+        ] {
+            let asked = scan(Table::Logs, columns);
+            let expected = sorted(in_memory(&batches[..chosen.len()], &asked));
+            assert_eq!(sorted(read(&merged, &asked).unwrap()), expected);
+        }
+        let mut asked = scan(Table::Logs, vec![ScanColumn::Fixed(observed)]);
+        asked.pruning.values = vec![(id(), vec![uuid.as_bytes().to_vec()])];
+        let keep = move |batch: &RecordBatch| Ok(rows_of(batch).iter().map(|row| Some(row == uuid)).collect());
+        asked.filters = vec![Filter { columns: vec![id()], keep: Arc::new(keep) }];
+        assert_eq!(read(&merged, &asked).unwrap().len(), chosen.len() - 1);
+        asked.pruning.values = vec![(id(), vec![b"0190a0ff-89ab-7cde-8f01-23456789abce".to_vec()])];
+        assert_eq!(merged.plan(&asked).unwrap().1.rows, 0);
+    }
 }

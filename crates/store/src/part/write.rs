@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use causeway_model::{Batch, Error, Kind, Result, Table, TimeRange};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
@@ -20,6 +21,7 @@ use crate::part::metadata::{facts_entry, index_path, part_directory, part_path};
 use crate::part::picks::Picks;
 use crate::part::project::{BLOCK_BYTES_MAX, Projector};
 use crate::part::sort::sorted_rows;
+use crate::part::stored::Stored;
 use crate::part::{KeyStatistics, NewPart, PartMeta, PartOptions};
 
 /// Bytes of a page at most. 8 MiB: lines of a megabyte must not make a page of 8 GiB.
@@ -83,6 +85,7 @@ pub(crate) struct PartWriter<'a> {
     table: Table,
     new: &'a NewPart,
     options: &'a PartOptions,
+    stored: Stored,
     parquet: ArrowWriter<CheckedWriter>,
     index: IndexWriter,
     keys: Vec<Key>,
@@ -105,14 +108,18 @@ impl<'a> PartWriter<'a> {
         let table = schema.table;
         disk.create_dir_all(&part_directory(table))?;
         let file = CheckedWriter::new(disk.create(&part_path(table, new.id))?);
-        let properties = properties(schema, keys.iter().map(|key| &key.statistics), options)?;
-        let parquet = ArrowWriter::try_new(file, schema.arrow.clone(), Some(properties)).map_err(write_error)?;
+        let stored = Stored::for_writing(schema, &keys);
+        let properties = properties(&stored, keys.iter().map(|key| &key.statistics), options)?;
+        let schema_written = stored.parquet().map_err(write_error)?;
+        let written = ArrowWriterOptions::new().with_properties(properties).with_parquet_schema(schema_written);
+        let parquet = ArrowWriter::try_new_with_options(file, stored.arrow.clone(), written).map_err(write_error)?;
         let index = IndexWriter::new(disk.create(&index_path(table, new.id))?, indexed_columns(schema));
         Ok(Self {
             disk,
             table,
             new,
             options,
+            stored,
             parquet,
             index,
             keys,
@@ -133,7 +140,7 @@ impl<'a> PartWriter<'a> {
             self.end_group()?;
         }
         self.index.add_block(block)?;
-        self.parquet.write(block).map_err(write_error)?;
+        self.parquet.write(&self.stored.encode(block)?).map_err(write_error)?;
         self.rows += block.num_rows() as u64;
         self.group_rows += block.num_rows();
         self.group_bytes += bytes;
@@ -206,10 +213,11 @@ fn indexed_columns(schema: &PartSchema) -> Vec<IndexedColumn> {
 }
 
 fn properties<'a>(
-    schema: &PartSchema,
+    stored: &Stored,
     keys: impl Iterator<Item = &'a KeyStatistics>,
     options: &PartOptions,
 ) -> Result<WriterProperties> {
+    let schema = stored.schema();
     let level = ZstdLevel::try_new(options.zstd_level).map_err(|error| Error::invalid(format!("zstd: {error}")))?;
     let mut builder = WriterProperties::builder()
         .set_created_by("causeway".to_owned())
@@ -222,15 +230,15 @@ fn properties<'a>(
         .set_statistics_truncate_length(Some(STATISTICS_BYTES_MAX))
         .set_column_index_truncate_length(Some(STATISTICS_BYTES_MAX))
         .set_statistics_enabled(EnabledStatistics::None);
-    for (column, field) in schema.columns.iter().zip(schema.arrow.fields()) {
+    for (column, field) in schema.columns.iter().zip(stored.arrow.fields()) {
         if matches!(column, Physical::Fixed(_)) {
             builder = fixed_properties(builder, schema.table, field.name(), field.data_type());
         }
     }
     for key in keys.filter(|key| key.promoted) {
         let column = Physical::Attribute { family: key.family, key: Arc::from(key.key.as_str()), kind: key.kind };
-        if schema.position(&column).is_some() {
-            builder = attribute_properties(builder, &column.name(schema.table), key, options);
+        if let Some(position) = schema.position(&column) {
+            builder = attribute_properties(builder, stored.arrow.field(position), key, options);
         }
     }
     Ok(builder.build())
@@ -268,11 +276,11 @@ fn fixed_properties(
 
 fn attribute_properties(
     builder: WriterPropertiesBuilder,
-    name: &str,
+    field: &Field,
     key: &KeyStatistics,
     options: &PartOptions,
 ) -> WriterPropertiesBuilder {
-    let path = ColumnPath::from(name);
+    let path = ColumnPath::from(field.name().as_str());
     let group_rows = key.rows.min(options.row_group_rows as u64);
     let (dictionary, encoding) = match key.kind {
         Kind::Int => {
@@ -280,6 +288,9 @@ fn attribute_properties(
         }
         Kind::Double => (key.distinct * 4 < group_rows, Encoding::BYTE_STREAM_SPLIT),
         Kind::Bool => (false, Encoding::PLAIN),
+        _ if matches!(field.data_type(), DataType::FixedSizeBinary(_)) => {
+            (key.distinct * 4 < group_rows, Encoding::PLAIN)
+        }
         _ => (key.distinct * 4 < group_rows, TEXT_ENCODING),
     };
     let builder =

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use causeway_model::{Clock, Delivery, Error, ErrorKind, Result};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::keeper::{Change, Keeper};
 use super::lock::DirectoryLock;
@@ -48,8 +49,8 @@ pub struct Core {
     pub clock: Arc<dyn Clock>,
     /// The data directory.
     pub disk: Arc<dyn Disk>,
-    /// The log.
-    pub wal: Mutex<Wal>,
+    /// The log; `None` while it is being replayed.
+    pub wal: Mutex<Option<Wal>>,
     /// The catalog.
     pub keeper: Mutex<Keeper>,
     /// What is seen.
@@ -64,27 +65,18 @@ pub struct Core {
     pub next_part_id: AtomicU64,
     /// One flush at a time.
     pub flushing: Mutex<()>,
+    /// Told at the end of each flush.
+    pub memory_freed: Notify,
     /// Held to the end.
     pub _lock: Option<DirectoryLock>,
 }
 
 impl Core {
-    /// Whether there is room for one more delivery of this size; the room is then taken, and [`Self::release`] gives it back.
+    /// Takes room in the queue for a delivery of this size; [`Self::release`] gives it back.
     ///
     /// # Errors
     /// `Overloaded` when there is none for now.
     pub fn admit(&self, bytes: usize) -> Result<()> {
-        let overloaded = |refusal: Refusal, why: &str| {
-            self.counters.refuse(refusal);
-            Err(Error::new(ErrorKind::Overloaded { retry_after: RETRY_AFTER }, why))
-        };
-        let full = {
-            let state = self.state.lock();
-            state.frozen.is_some() && state.active.bytes() >= self.options.memtable_bytes_max
-        };
-        if full {
-            return overloaded(Refusal::Memory, "the disk does not keep up: memory is full until a flush ends");
-        }
         // One delivery is let in however large it is, as its sender could never make it smaller by waiting.
         let room = |waiting: usize| {
             let sum = waiting.saturating_add(bytes);
@@ -92,8 +84,50 @@ impl Core {
         };
         match self.queue_bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room) {
             Ok(_) => Ok(()),
-            Err(_) => overloaded(Refusal::Queue, "too many bytes wait for their sync"),
+            Err(_) => Err(self.overloaded(Refusal::Queue, "too many bytes wait for their sync")),
         }
+    }
+
+    /// Waits until a flush has made room in memory. A sender that is kept waiting slows down at once and sends no byte twice,
+    /// which a refusal would have it do.
+    ///
+    /// # Errors
+    /// `Overloaded` when that takes longer than [`StoreOptions::memory_wait_max`], or flushing fails.
+    pub async fn wait_for_memory(&self) -> Result<()> {
+        if let Some(decided) = self.memory_has_room() {
+            return decided;
+        }
+        let room = async {
+            loop {
+                let freed = self.memory_freed.notified();
+                if let Some(decided) = self.memory_has_room() {
+                    return decided;
+                }
+                freed.await;
+            }
+        };
+        tokio::time::timeout(self.options.memory_wait_max, room).await.unwrap_or_else(|_| Err(self.memory_full()))
+    }
+
+    /// `None` while a flush is still making room.
+    fn memory_has_room(&self) -> Option<Result<()>> {
+        let full = {
+            let state = self.state.lock();
+            state.frozen.is_some() && state.active.bytes() >= self.options.memtable_bytes_max
+        };
+        if !full {
+            return Some(Ok(()));
+        }
+        self.problems.lock().flush.is_some().then(|| Err(self.memory_full()))
+    }
+
+    fn memory_full(&self) -> Error {
+        self.overloaded(Refusal::Memory, "the disk does not keep up: memory is full until a flush ends")
+    }
+
+    fn overloaded(&self, refusal: Refusal, why: &str) -> Error {
+        self.counters.refuse(refusal);
+        Error::new(ErrorKind::Overloaded { retry_after: RETRY_AFTER }, why)
     }
 
     /// Gives the room of [`Self::admit`] back.
@@ -127,6 +161,7 @@ impl Core {
         let payloads: Vec<&[u8]> = group.iter().map(|queued| queued.payload.as_slice()).collect();
         let started = self.clock.monotonic_nano();
         let mut wal = self.wal.lock();
+        let wal = wal.as_mut().ok_or_else(|| Error::unavailable("the log is being replayed"))?;
         let first = wal.append_group(&payloads)?;
         self.counters.synced(self.clock.monotonic_nano().saturating_sub(started), wal.bytes());
         Ok(first)
@@ -161,6 +196,7 @@ impl Core {
             flushed = self.flush_generation().and_then(|()| self.finish_flush());
         }
         self.problems.lock().flush = flushed.as_ref().err().map(|error| error.message.clone());
+        self.memory_freed.notify_waiters();
         flushed
     }
 
@@ -185,10 +221,15 @@ impl Core {
             state.copied_sequence = flushed.sequence;
             state.uncopied.take_if(|newest| newest.sequence == flushed.sequence);
         }
-        if let Err(error) = self.wal.lock().cut(flushed.sequence) {
+        self.cut_log(flushed.sequence);
+        Ok(())
+    }
+
+    /// Lets go of the log up to a sequence that is in parts and in the copy.
+    pub fn cut_log(&self, sequence: u64) {
+        if let Some(Err(error)) = self.wal.lock().as_mut().map(|wal| wal.cut(sequence)) {
             tracing::warn!(target: "causeway::store", "the log stays longer than it must: {error}");
         }
-        Ok(())
     }
 
     fn write_generation(&self, frozen: &Frozen) -> Result<Vec<Arc<Part>>> {
@@ -248,6 +289,6 @@ impl Core {
             Ok(free) => problems.push(format!("the disk is full: {free} bytes are free")),
             Err(error) => problems.push(error.message),
         }
-        Health { problems }
+        Health { problems, damaged: self.state.lock().damaged() }
     }
 }

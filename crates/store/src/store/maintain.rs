@@ -17,6 +17,9 @@ use crate::scan::{Pruning, Scan, ScanColumn};
 /// Parts of one merge arrived within this share of the retention age, so that little is kept longer than asked.
 const SPAN_SHARE: u128 = 8;
 
+/// With more parts of one table than this that were never merged, merging has fallen behind. 64: eight merges of the lowest level.
+const PARTS_BEHIND_MIN: usize = 64;
+
 impl Core {
     /// Does all that is due. `stop` is asked between merges.
     ///
@@ -102,8 +105,8 @@ impl Core {
             // Retention goes by arrival, which a merge must not make younger.
             created_unix_nano: metas().map(|meta| meta.created_unix_nano).max().unwrap_or(0),
         };
-        let merged = merge_parts(&self.disk, &parts, &new, &self.options.part).and_then(|meta| self.open_part(meta));
-        let merged = match merged {
+        let merged = merge_parts(&self.disk, &parts, &new, &self.options.part, &self.give_way());
+        let merged = match merged.and_then(|meta| self.open_part(meta)) {
             Ok(merged) => merged,
             Err(error) => {
                 self.discard(Trash { table, id: new.id, part: None, since: None });
@@ -123,6 +126,22 @@ impl Core {
         self.commit(Change { commit, parts: vec![merged] })?;
         self.counters.merged(bytes);
         Ok(true)
+    }
+
+    /// Lets a merge wait while memory is being flushed: senders wait for the flush, nobody for the merge. Not where so many parts
+    /// have come together that questions pay for it.
+    fn give_way(&self) -> impl Fn() {
+        let behind = self
+            .state
+            .lock()
+            .tables
+            .values()
+            .any(|slots| slots.iter().filter(|slot| slot.meta.level == 0).count() > PARTS_BEHIND_MIN);
+        move || {
+            if !behind {
+                drop(self.flushing.lock());
+            }
+        }
     }
 
     /// Finds which of the parts can't be read and merges them no more; all of them when each reads well by itself.

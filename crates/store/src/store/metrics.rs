@@ -189,9 +189,11 @@ impl Core {
             let sum =
                 |value: fn(&crate::part::PartMeta) -> u64| slots.iter().map(|slot| value(&slot.meta)).sum::<u64>();
             let damaged = slots.iter().filter(|slot| slot.part.is_none() || slot.suspect).count();
+            let unfiltered = slots.iter().flat_map(|slot| &slot.part).map(|part| part.index().filters_missing()).sum();
             let gauges = [
                 ("causeway_parts", "Parts.", slots.len() as u64),
                 ("causeway_parts_damaged", "Parts that can't be read, or not be merged.", damaged as u64),
+                ("causeway_part_filters_missing", "Filters of parts that let everything through.", unfiltered),
                 ("causeway_part_rows", "Rows in parts.", sum(|meta| meta.rows)),
                 ("causeway_part_bytes", "Bytes of parts.", sum(|meta| meta.bytes)),
             ];

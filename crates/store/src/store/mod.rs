@@ -40,12 +40,15 @@ pub struct StoreOptions {
     pub wal: WalOptions,
     /// Limits of parts.
     pub part: PartOptions,
-    /// A memtable is flushed once its batches hold this much memory. 64 MiB: with the one being flushed inside 300 MB.
+    /// A memtable is flushed once its batches hold this much memory. 24 MiB: the one being flushed, its encoded row group and a
+    /// merge stand beside it within 300 MB.
     pub memtable_bytes_max: usize,
     /// A memtable is flushed once it is this old, so that the log stays short. 60 s.
     pub memtable_age_max: Duration,
     /// Bytes of deliveries that may wait for their sync; beyond it senders are told to slow down. 64 MiB.
     pub queue_bytes_max: usize,
+    /// A delivery waits so long for room in memory before it is refused. 5 s: half of the time-out that exporters have by default.
+    pub memory_wait_max: Duration,
     /// Parts are not merged beyond this size. 1 GiB.
     pub part_bytes_max: u64,
     /// Deliveries are refused while less than this is free, so that flushes and merges can still free space. 64 MiB.
@@ -65,9 +68,10 @@ impl StoreOptions {
             directory: directory.into(),
             wal: WalOptions::default(),
             part: PartOptions::default(),
-            memtable_bytes_max: 64 << 20,
+            memtable_bytes_max: 24 << 20,
             memtable_age_max: Duration::from_secs(60),
             queue_bytes_max: 64 << 20,
+            memory_wait_max: Duration::from_secs(5),
             part_bytes_max: 1 << 30,
             disk_reserve_bytes: 64 << 20,
             delete_grace: Duration::from_secs(30),
@@ -97,6 +101,8 @@ pub struct LedgerRow {
 pub struct Health {
     /// Why deliveries can't be kept now; empty when they can.
     pub problems: Vec<String>,
+    /// What is damaged, and therefore missing from answers or soon to fail them; the rest is served.
+    pub damaged: Vec<String>,
 }
 
 /// Numbers for /metrics and the store's own telemetry: name (Prometheus style, unit last), help, labels, value, and whether it only rises.
@@ -145,7 +151,8 @@ impl Store {
     /// Opens or creates the store: catalog, then parts, then the log's replay.
     ///
     /// # Errors
-    /// `Unavailable` when the directory can't be used or another process has it; `Unsupported` when a newer program wrote it.
+    /// `Unavailable` when the directory can't be used, another process has it, or the log holds more than memory may and can't be
+    /// brought into parts; `Unsupported` when a newer program wrote it.
     pub async fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let opening = tokio::task::spawn_blocking(move || -> Result<Arc<Self>> {
             let core = Arc::new(open::local(options, clock)?);

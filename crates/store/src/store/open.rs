@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use causeway_model::{Clock, ErrorKind, Result, Table};
 use futures::executor::block_on;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::StoreOptions;
 use super::core::Core;
@@ -88,10 +89,8 @@ pub fn open(options: StoreOptions, clock: Arc<dyn Clock>, mut ground: Ground) ->
         let part = served(&ground.disk, &meta, &counters)?;
         state.add(meta, part);
     }
-    let wal = replay(&ground.disk, &options, &counters, &mut state, clock.monotonic_nano())?;
-    counters.wal_bytes(wal.bytes());
     let core = Core {
-        wal: Mutex::new(wal),
+        wal: Mutex::default(),
         keeper: Mutex::new(Keeper { catalog: ground.catalog, version: loaded.version, doubt: None }),
         state: Mutex::new(state),
         counters,
@@ -99,11 +98,13 @@ pub fn open(options: StoreOptions, clock: Arc<dyn Clock>, mut ground: Ground) ->
         queue_bytes: Default::default(),
         next_part_id: AtomicU64::new(loaded.next_part_id.max(highest.saturating_add(1))),
         flushing: Mutex::default(),
+        memory_freed: Notify::new(),
         disk: ground.disk,
         _lock: ground.lock,
         options,
         clock,
     };
+    replay(&core)?;
     if let Err(error) = core.finish_flush() {
         tracing::warn!(target: "causeway::store", "the copy beside the catalog is older than it: {error}");
     }
@@ -127,28 +128,37 @@ fn directory_of(table: Table) -> std::path::PathBuf {
     Path::new("parts").join(table.name())
 }
 
-/// Takes what the log has beyond the parts back into memory.
-fn replay(
-    disk: &Arc<dyn Disk>,
-    options: &StoreOptions,
-    counters: &Counters,
-    state: &mut State,
-    now: u64,
-) -> Result<Wal> {
-    let after = state.flushed_sequence;
-    let (wal, report) = Wal::open(disk.clone(), options.wal.clone(), after, &mut |sequence, payload| {
+/// Takes what the log has beyond the parts back into memory, at most what memory holds while deliveries come: two generations.
+/// A log that is longer, as flushes failed before, becomes parts on the way.
+fn replay(core: &Core) -> Result<()> {
+    let memory_bytes_max = core.options.memtable_bytes_max.saturating_mul(2);
+    let (after, now) = (core.state.lock().flushed_sequence, core.clock.monotonic_nano());
+    let (wal, report) = Wal::open(core.disk.clone(), core.options.wal.clone(), after, &mut |sequence, payload| {
         match delivery::decode(payload) {
-            Ok(delivery) => state.insert(sequence, delivery, now),
+            Ok(delivery) => core.state.lock().insert(sequence, delivery, now),
             Err(error) if error.kind == ErrorKind::Corrupt => {
-                counters.corruption(&format!("delivery {sequence} of the log is lost: {error}"));
+                core.counters.corruption(&format!("delivery {sequence} of the log is lost: {error}"));
             }
             Err(error) => return Err(error),
         }
-        Ok(())
+        if core.state.lock().memory_bytes() < memory_bytes_max {
+            return Ok(());
+        }
+        core.flush()
+            .map_err(|error| error.context("the log holds more than memory may, and can't be brought into parts"))
     })?;
-    state.sequence = state.sequence.max(wal.last_sequence());
-    tell(&report, counters);
-    Ok(wal)
+    tell(&report, &core.counters);
+    core.counters.wal_bytes(wal.bytes());
+    let (flushed, copied) = {
+        let mut state = core.state.lock();
+        state.sequence = state.sequence.max(wal.last_sequence());
+        (state.flushed_sequence > after, state.copied_sequence)
+    };
+    *core.wal.lock() = Some(wal);
+    if flushed {
+        core.cut_log(copied);
+    }
+    Ok(())
 }
 
 fn tell(report: &ReplayReport, counters: &Counters) {

@@ -163,6 +163,25 @@ impl State {
         slots.insert(at, Slot { meta, part, suspect: false });
     }
 
+    /// What of each table is damaged, in words.
+    pub fn damaged(&self) -> Vec<String> {
+        let mut damaged = Vec::new();
+        for (table, slots) in &self.tables {
+            let lost = slots.iter().filter(|slot| slot.part.is_none());
+            let (parts, rows) =
+                lost.fold((0, 0u64), |(parts, rows), slot| (parts + 1, rows.saturating_add(slot.meta.rows)));
+            if parts > 0 {
+                damaged
+                    .push(format!("{}: {parts} damaged parts with {rows} rows are left out of answers", table.name()));
+            }
+            let suspect = slots.iter().filter(|slot| slot.part.is_some() && slot.suspect).count();
+            if suspect > 0 {
+                damaged.push(format!("{}: {suspect} parts could not be read to be merged", table.name()));
+            }
+        }
+        damaged
+    }
+
     /// An atomic view of these tables.
     pub fn snapshot(&self, tables: &[Table]) -> Snapshot {
         let view = |table: &Table| {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use causeway_model::{Appender as _, Delivery, ErrorKind, SystemClock, Table};
+use causeway_model::{Appender as _, Delivery, ErrorKind, Result, SystemClock, Table};
+use futures::FutureExt as _;
+use futures::executor::block_on;
 
 use super::core::{Core, Queued};
 use super::open::{Ground, open};
@@ -38,8 +40,12 @@ impl Bench {
     }
 
     fn open(&self) -> Core {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<Core> {
         let ground = Ground { disk: Arc::new(self.disk.clone()), catalog: Box::new(self.catalog.clone()), lock: None };
-        open(self.options.clone(), self.clock.clone(), ground).unwrap()
+        open(self.options.clone(), self.clock.clone(), ground)
     }
 
     fn pass(&self, seconds: u64) {
@@ -93,6 +99,7 @@ fn a_damaged_part_is_told_and_the_rest_is_served() {
         let core = bench.open();
         assert_eq!(core.counters.corruptions(), 1);
         assert_eq!(logs(&core), vec![0, 2]);
+        assert_eq!(core.health().damaged, ["logs: 1 damaged parts with 1 rows are left out of answers"]);
         core.maintain(&|| false).unwrap();
         assert!(bench.has(&damaged[0]), "what is damaged is left for the operator");
     }
@@ -150,10 +157,7 @@ fn memory_is_bounded_while_the_catalog_refuses() {
     let mut time = 0;
     let mut admitted = || {
         time += 1;
-        core.admit(10).map(|()| {
-            core.release(10);
-            keep(&core, &[time]);
-        })
+        block_on(core.wait_for_memory()).map(|()| keep(&core, &[time]))
     };
     while core.state.lock().active.bytes() < 100_000 {
         admitted().unwrap();
@@ -167,6 +171,53 @@ fn memory_is_bounded_while_the_catalog_refuses() {
     core.flush().unwrap();
     assert!(core.health().problems.is_empty());
     admitted().unwrap();
+}
+
+#[tokio::test]
+async fn a_delivery_waits_for_a_flush_and_no_longer_than_it_may() {
+    let mut bench = Bench::new();
+    bench.options.memtable_bytes_max = 1;
+    let core = bench.open();
+    keep(&core, &[1]);
+    core.wait_for_memory().await.unwrap();
+    core.state.lock().freeze().unwrap();
+    keep(&core, &[2]);
+    let mut waiting = Box::pin(core.wait_for_memory());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    core.flush().unwrap();
+    waiting.await.unwrap();
+
+    bench.options.memory_wait_max = Duration::ZERO;
+    let core = bench.open();
+    keep(&core, &[3]);
+    core.state.lock().freeze().unwrap();
+    keep(&core, &[4]);
+    let refused = core.wait_for_memory().await.unwrap_err();
+    assert!(matches!(refused.kind, ErrorKind::Overloaded { .. }), "{refused}");
+}
+
+#[test]
+fn a_log_longer_than_memory_becomes_parts_at_the_start_or_the_start_is_refused() {
+    let mut bench = Bench::new();
+    let core = bench.open();
+    let times: Vec<i64> = (0..500).collect();
+    times.iter().for_each(|time| keep(&core, &[*time]));
+    let whole = core.state.lock().memory_bytes();
+    let ledger = core.state.lock().ledger.rows();
+    drop(core);
+    bench.options.memtable_bytes_max = whole / 10;
+    bench.catalog.plan(Fault::Refuse);
+    let refused = bench.try_open().unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+    assert!(refused.message.contains("the log holds more than memory may"), "{refused}");
+    for _ in 0..2 {
+        let core = bench.open();
+        assert!(core.state.lock().memory_bytes() < whole / 4);
+        assert!(core.state.lock().flushed_sequence > 250);
+        assert_eq!(logs(&core), times);
+        assert_eq!(core.state.lock().ledger.rows(), ledger);
+        assert!(core.health().problems.is_empty());
+    }
 }
 
 #[test]

@@ -139,6 +139,7 @@ impl Workers {
         let bytes = queued.payload.len().saturating_add(memory);
         core.admit(bytes)?;
         let room = Room { core: core.clone(), bytes };
+        core.wait_for_memory().await?;
         let (reply, answer) = oneshot::channel();
         let sent = match self.queue.lock().as_ref() {
             Some(queue) => queue.send(Waiting { queued, room, reply }).map_err(|_| closed()),

@@ -223,8 +223,10 @@ fn bodies_that_are_not_requests_are_invalid() {
         let error = decode(Signal::Logs, Encoding::Protobuf, body, RECEIVED).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Invalid);
     }
+    let empty = decode(Signal::Logs, Encoding::Json, b"", RECEIVED).unwrap();
+    assert_eq!((empty.received, empty.batches.len()), (0, 0), "no bytes are an empty request, as in protobuf");
     let broken = [
-        "",
+        " ",
         "[]",
         "{",
         "{}x",

@@ -1,0 +1,115 @@
+//! Does the leaf that groups by itself answer what DataFusion's own aggregate over the same rows would?
+
+use std::sync::Arc;
+
+use causeway_model::{Batch, Table};
+use causeway_query::{Limits, Report};
+use causeway_store::TableSnapshot;
+use causeway_store::disk::{Disk, LocalDisk};
+use causeway_store::part::{NewPart, Part, PartOptions, write_part};
+use serde_json::{Map, Value as Json, json};
+
+use super::fixture::{Fixture, Made, batch, collect};
+
+/// Rows of four services; every fifth has no route, the parts' routes overlap but differ.
+fn rows(from: u64, to: u64) -> Arc<Batch> {
+    let row = |n: u64| -> Map<String, Json> {
+        let mut attributes = json!({"n": n % 97, "user": format!("user{n}")});
+        if !n.is_multiple_of(5) {
+            attributes["route"] = json!(format!("/route{}", n % 7 + from / 100));
+        }
+        let service = ["a", "b", "c", "d"][usize::try_from(n / 130).unwrap() % 4];
+        let row = json!({
+            "time": 1_700_000_000_000_000_000_u64 + n,
+            "service_name": service,
+            "body": format!("line {n}"),
+            "attributes": attributes,
+        });
+        row.as_object().unwrap().clone()
+    };
+    Arc::new(batch(Table::Logs, &(from..to).map(row).collect::<Vec<_>>()))
+}
+
+fn part(directory: &std::path::Path, id: u64, rows: &Arc<Batch>) -> Arc<Part> {
+    let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(directory));
+    disk.create_dir_all(std::path::Path::new("parts/logs")).unwrap();
+    let new = NewPart { id, level: 0, sequences: (id, id), created_unix_nano: 0 };
+    let options = PartOptions { row_group_rows: 64, block_rows: 16, ..PartOptions::default() };
+    let meta = write_part(&disk, Table::Logs, std::slice::from_ref(rows), &new, &options).unwrap();
+    Arc::new(Part::open(&disk, meta).unwrap())
+}
+
+fn made(directory: &std::path::Path, memory: Vec<Arc<Batch>>) -> Made {
+    let parts = (0..3).map(|at| part(directory, at + 1, &rows(at * 300, at * 300 + 300))).collect();
+    Made { tables: vec![TableSnapshot { table: Table::Logs, parts, memory, unreadable_rows: 0 }] }
+}
+
+#[tokio::test]
+async fn groups_are_those_of_the_plain_aggregate() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(made(directory.path(), vec![rows(900, 950), rows(990, 1_000)]));
+    for by in ["service_name", "attr('route')"] {
+        for select in [
+            "count(*) AS n",
+            "count(1) AS n, count(attr('user')) AS users",
+            "count(*) AS n, sum(attr_int('n')) AS s, approx_percentile_cont(attr_int('n'), 0.5) AS p, min(body) AS b",
+            "approx_percentile_cont(0.9) WITHIN GROUP (ORDER BY attr_int('n') DESC) AS p",
+            "count(attr('route')) AS n",
+            "1 AS n",
+        ] {
+            for end in ["", "HAVING count(*) > 20", "LIMIT 3"] {
+                for condition in ["", "WHERE attr_int('n') < 20", "WHERE body LIKE '%7%' AND service_name <> 'a'"] {
+                    let ask = |by: &str| {
+                        format!("SELECT {by} AS g, {select} FROM logs {condition} GROUP BY {by} {end}")
+                            .replace("LIMIT", "ORDER BY g DESC LIMIT")
+                            + if end.starts_with("LIMIT") { "" } else { " ORDER BY g" }
+                    };
+                    // What is no column any more is grouped by DataFusion.
+                    let (own, plain) = (ask(by), ask(&format!("substr({by}, 1)")));
+                    let expected = fixture.text(&plain, vec![]).await.unwrap();
+                    assert_eq!(fixture.text(&own, vec![]).await.unwrap(), expected, "{own}");
+                    assert!(expected.lines().count() > 1, "{expected}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn explain_shows_where_rows_are_grouped() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(made(directory.path(), vec![]));
+    let cases = [
+        ("SELECT service_name, count(*) FROM logs GROUP BY service_name", true),
+        ("SELECT DISTINCT service_name FROM logs", true),
+        ("SELECT attr('route'), count(*) FROM logs WHERE attr_int('n') > 3 GROUP BY 1", true),
+        (
+            "SELECT attr('route'), approx_percentile_cont(0.9) WITHIN GROUP (ORDER BY attr_int('n')) FROM logs GROUP BY 1",
+            true,
+        ),
+        ("SELECT service_name, count(*) FILTER (WHERE attr_int('n') > 3) FROM logs GROUP BY 1", false),
+        ("SELECT service_name, max(service_name) FROM logs GROUP BY 1", false),
+        // It has no dictionary: nearly each row has a value of its own.
+        ("SELECT attr('user'), count(*) FROM logs GROUP BY 1", false),
+        ("SELECT upper(service_name), count(*) FROM logs GROUP BY 1", false),
+        ("SELECT service_name, attr('route'), count(*) FROM logs GROUP BY 1, 2", false),
+    ];
+    for (sql, expected) in cases {
+        let explained = fixture.text(&format!("EXPLAIN {sql}"), vec![]).await.unwrap();
+        assert_eq!(explained.contains("StoreGroups"), expected, "{explained}");
+    }
+}
+
+#[tokio::test]
+async fn row_groups_of_one_service_are_counted_unread() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(made(directory.path(), vec![]));
+    let sql = "SELECT service_name, count(*) AS n FROM logs GROUP BY 1 ORDER BY 1";
+    assert_eq!(fixture.text(sql, vec![]).await.unwrap(), "service_name | n\na | 260\nb | 260\nc | 250\nd | 130");
+    let answer = fixture.ask(sql, Limits::default()).await.unwrap();
+    let report = answer.report.clone();
+    collect(answer).await.unwrap();
+    let read = Report::get(&report.rows_scanned);
+    assert!(read > 0 && read < 600, "{report:?}");
+    assert!(report.coverage.get().is_none());
+}
