@@ -137,4 +137,22 @@ impl Rows<'_> {
         };
         lists.iter().map(row).collect()
     }
+
+    /// Events of spans, row by row: name and attributes (a JSON object).
+    pub(crate) fn events(&self, at: usize) -> Result<Vec<Vec<(String, String)>>> {
+        let column = self.0.columns().get(at).and_then(|column| column.as_list_opt::<i32>().cloned());
+        let lists = column.ok_or_else(|| Error::internal(format!("column {at} of the answer is no list")))?;
+        let row = |list: Option<ArrayRef>| {
+            let Some(list) = list.filter(|list| !list.is_empty()) else { return Ok(Vec::new()) };
+            let field = |name: &str| {
+                let column = list.as_struct_opt().and_then(|events| events.column_by_name(name).cloned());
+                let column = column.ok_or_else(|| Error::internal(format!("events lack {name}")))?;
+                Ok::<_, Error>(arrow::compute::cast(&column, &DataType::Utf8)?.as_string::<i32>().clone())
+            };
+            let (names, attributes) = (field("name")?, field("attributes")?);
+            let text = |column: &StringArray, event| self::at(column, event).unwrap_or_default().to_owned();
+            Ok((0..list.len()).map(|event| (text(&names, event), text(&attributes, event))).collect())
+        };
+        lists.iter().map(row).collect()
+    }
 }

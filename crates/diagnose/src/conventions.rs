@@ -18,6 +18,12 @@ pub(crate) const SYSTEMS: &[&str] = &["db.system.name", "db.system", "messaging.
 pub(crate) const FLAG_KEY: &str = "feature_flag.key";
 /// As above.
 pub(crate) const FLAG_VARIANTS: &[&str] = &["feature_flag.result.variant", "feature_flag.variant"];
+/// The event that records an evaluation, where spans rather than attributes tell of it.
+pub(crate) const FLAG_EVENT: &str = "feature_flag.evaluation";
+/// The event that records an exception, and its kind.
+pub(crate) const EXCEPTION_EVENT: &str = "exception";
+/// The pool that a connection is taken from.
+pub(crate) const POOL: &str = "db.client.connection.pool.name";
 /// The version of a service.
 pub(crate) const VERSION: &str = "service.version";
 /// What tells one instance of a service from another, the most telling first.

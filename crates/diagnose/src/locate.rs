@@ -84,6 +84,9 @@ pub struct Step {
     pub error_passed_on: Pair,
     /// What is wrong with it, by name.
     pub patterns: Vec<Pattern>,
+    /// Whether it does nothing but wait for a connection.
+    #[serde(skip)]
+    pub waits_for_pool: bool,
     /// In words.
     pub statement: String,
     /// Affected traces in which it shows most.
@@ -152,6 +155,7 @@ struct Tally<'a> {
     worst: Vec<(i64, [u8; 16])>,
     callees: BTreeMap<&'a str, usize>,
     system: bool,
+    waits_for_pool: bool,
 }
 
 /// The steps of all sampled traces, those with the largest part in the symptom first.
@@ -239,6 +243,7 @@ fn tally<'a>(traces: &'a Traces, trace: &Trace, weight: f64, tallies: &mut BTree
         seen.2 |= node.failed && !trace.is_error_origin(at);
         let tally = tallies.entry(key).or_default();
         tally.system |= node.system.is_some();
+        tally.waits_for_pool |= node.waits_for_pool;
         let sums = tally.sums(trace.class);
         sums.self_ns += node.self_ns as f64 * weight;
         sums.critical_ns += node.critical_ns as f64 * weight;
@@ -327,6 +332,7 @@ fn step(key: Key<'_>, mut tally: Tally<'_>, (normal, affected): (f64, f64), delt
         error_origin: of(|sums| sums.origins),
         error_passed_on: of(|sums| sums.passed_on),
         patterns: Vec::new(),
+        waits_for_pool: tally.waits_for_pool,
         statement: String::new(),
         trace_ids: Vec::new(),
     };
@@ -338,7 +344,8 @@ fn step(key: Key<'_>, mut tally: Tally<'_>, (normal, affected): (f64, f64), delt
         (Pattern::Timeout, grew(of(|sums| sums.timeouts), SHARE_MIN)),
         (
             Pattern::PoolWait,
-            tally.system && grew(waits, 1.0) && waits.after - waits.before >= SHARE_MIN * delta_ms.abs(),
+            (tally.system && grew(waits, 1.0) && waits.after - waits.before >= SHARE_MIN * delta_ms.abs())
+                || (tally.waits_for_pool && grew(critical_ms, 1.0) && delta >= SHARE_MIN * delta_ms.abs()),
         ),
         (
             Pattern::NPlusOne,
@@ -387,6 +394,7 @@ fn statement(step: &Step) -> String {
         text.push_str(match pattern {
             Pattern::Retry => "; retried",
             Pattern::Timeout => "; times out",
+            Pattern::PoolWait if step.waits_for_pool => "; waits for a connection",
             Pattern::PoolWait => "; its caller waits longer before it",
             Pattern::NPlusOne => "; N+1: many calls by one caller",
         });

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ask::{Inquiry, all_of, at, quoted};
-use crate::conventions::{FLAG_KEY, FLAG_VARIANTS, SYSTEMS, TARGETS, says_timeout};
+use crate::conventions::{EXCEPTION_EVENT, FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS, POOL, SYSTEMS, TARGETS, says_timeout};
 use crate::entries;
 use crate::scene::{Broke, Scene};
 use crate::types::{Signal, Window};
@@ -43,7 +43,7 @@ pub(crate) enum Class {
 }
 
 /// One span.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Node {
     pub id: [u8; 8],
     pub parent_id: Option<[u8; 8]>,
@@ -58,8 +58,10 @@ pub(crate) struct Node {
     pub end: i64,
     pub failed: bool,
     pub says_timeout: bool,
-    /// Flag and variant evaluated on it.
-    pub flag: Option<(u32, u32)>,
+    /// Flags and variants evaluated on it.
+    pub flags: Vec<(u32, u32)>,
+    /// Whether it waits for a connection: it names a pool and no system that it talks to.
+    pub waits_for_pool: bool,
     /// Values of the resource's dimensions, in the order of [`Traces::dimensions`].
     pub resource: Vec<Option<u32>>,
     /// Positions in the trace.
@@ -175,6 +177,7 @@ impl Traces {
         let keys = ["error.type", "exception.type", FLAG_KEY].iter().chain(FLAG_VARIANTS).chain(TARGETS).chain(SYSTEMS);
         columns.extend(keys.map(|key| format!("attr({})", quoted(key))));
         columns.extend(self.dimensions.iter().map(|key| format!("resource({})", quoted(key))));
+        columns.extend([format!("attr({})", quoted(POOL)), "events".to_owned()]);
         let start = scene.baseline.start.0.min(scene.affected.start.0).saturating_sub(SKEW_NS);
         let end = scene.baseline.end.0.max(scene.affected.end.0).saturating_add(SKEW_NS);
         format!(
@@ -203,7 +206,8 @@ impl Traces {
                 let (ids, spans, parents) = (rows.ids(0)?, rows.ids(1)?, rows.ids(2)?);
                 let (times, durations) = (rows.integers(3)?, rows.integers(4)?);
                 let (kinds, statuses) = (rows.integers(6)?, rows.integers(7)?);
-                let text = (0..resources + dimensions)
+                let events = rows.events(resources + dimensions + 1)?;
+                let text = (0..=resources + dimensions)
                     .map(|column| if column == 5 || column >= 8 { rows.text(column).map(Some) } else { Ok(None) })
                     .collect::<Result<Vec<_>>>()?;
                 for row in 0..rows.len() {
@@ -214,8 +218,12 @@ impl Traces {
                     kept += 1;
                     let read = |column: usize| text.get(column).and_then(Option::as_ref).and_then(|it| at(it, row));
                     let first = |from: usize, count: usize| (from..from + count).find_map(&read);
+                    let system = first(systems, SYSTEMS.len()).map(|it| self.intern(it));
+                    let told = events.get(row).map_or(&[][..], Vec::as_slice);
                     let flag = read(12)
-                        .map(|key| (self.intern(key), self.intern(first(variants, FLAG_VARIANTS.len()).unwrap_or(""))));
+                        .map(|key| (key.to_owned(), first(variants, FLAG_VARIANTS.len()).unwrap_or("").to_owned()));
+                    let flags = flag.into_iter().chain(evaluations(told));
+                    let flags = flags.map(|(key, variant)| (self.intern(&key), self.intern(&variant))).collect();
                     let node = Node {
                         id: spans.value(row).try_into().unwrap_or_default(),
                         parent_id: (!parents.is_null(row)).then(|| parents.value(row).try_into().unwrap_or_default()),
@@ -223,21 +231,18 @@ impl Traces {
                         name: self.intern(read(5).unwrap_or("")),
                         kind: i32::try_from(kinds.value(row)).unwrap_or(0),
                         target: first(targets, TARGETS.len()).map(|it| self.intern(it)),
-                        system: first(systems, SYSTEMS.len()).map(|it| self.intern(it)),
+                        system,
                         start: times.value(row),
                         end: times.value(row).saturating_add(durations.value(row).max(0)),
                         failed: statuses.value(row) == 2,
-                        says_timeout: (9..12).filter_map(&read).any(says_timeout),
-                        flag,
+                        says_timeout: (9..12).filter_map(&read).any(says_timeout)
+                            || told.iter().any(|(name, it)| name == EXCEPTION_EVENT && says_timeout(it)),
+                        flags,
+                        waits_for_pool: read(resources + dimensions).is_some() && system.is_none(),
                         resource: (resources..resources + dimensions)
                             .map(|it| read(it).map(|it| self.intern(it)))
                             .collect(),
-                        parent: None,
-                        children: Vec::new(),
-                        self_ns: 0,
-                        critical_ns: 0,
-                        inside: false,
-                        overrun_ns: 0,
+                        ..Node::default()
                     };
                     loaded.entry(ids.value(row).try_into().unwrap_or_default()).or_default().push(node);
                 }
@@ -428,6 +433,17 @@ impl Trace {
     pub fn is_error_origin(&self, at: usize) -> bool {
         self.nodes[at].failed && !self.nodes[at].children.iter().any(|child| self.nodes[*child].failed)
     }
+}
+
+/// Flags and variants that events tell of.
+fn evaluations(events: &[(String, String)]) -> Vec<(String, String)> {
+    let of = |(_, attributes): &(String, String)| {
+        let attributes: serde_json::Value = serde_json::from_str(attributes).ok()?;
+        let text = |key: &str| attributes.get(key).and_then(serde_json::Value::as_str);
+        let variant = FLAG_VARIANTS.iter().find_map(|key| text(key)).unwrap_or_default();
+        Some((text(FLAG_KEY)?.to_owned(), variant.to_owned()))
+    };
+    events.iter().filter(|(name, _)| name == FLAG_EVENT).filter_map(of).collect()
 }
 
 /// Lower-case hex.

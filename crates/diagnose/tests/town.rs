@@ -115,6 +115,7 @@ async fn a_turned_flag_is_the_cause_and_can_be_turned_back() {
     for seed in SEEDS {
         let mut town = Town::new(seed, Fault::ProviderSlow);
         town.flag_turned = Some(at(ONSET_S - 120).0);
+        town.flag_events = seed % 2 == 0;
         let ground = broken(&mut town).await;
         ground.change(at(ONSET_S - 120).0, "flag", &town.flag.clone(), "on", "off").await;
         ground.change(at(ONSET_S - 30).0, "version", &town.stock.clone(), "1.8", "1.8.1").await;
@@ -251,4 +252,16 @@ async fn logs_and_full_resources_are_heard_when_requests_say_nothing() {
     ground.samples((0..LENGTH_S / 60).map(|minute| full(minute * 60)).collect()).await;
     let found = suspects(&*ground.engine, &asked).await.unwrap();
     assert_eq!(first(&found), (Kind::Service, town.stock.as_str()), "{}", told(&found));
+}
+
+#[tokio::test]
+async fn waiting_for_a_connection_is_not_the_cause_but_what_holds_them() {
+    let mut town = Town::new(11, Fault::ProviderSlow);
+    town.pool = true;
+    let ground = broken(&mut town).await;
+    let steps = locate(&*ground.engine, &symptom()).await.unwrap().steps;
+    let wait = steps.iter().find(|step| step.operation == "db.pool.wait").unwrap();
+    assert!(wait.share_of_delta > 0.3 && wait.patterns.contains(&Pattern::PoolWait), "{wait:#?}");
+    let found = suspects(&*ground.engine, &symptom()).await.unwrap();
+    assert_eq!(first(&found), (Kind::Dependency, town.provider.as_str()), "{}", told(&found));
 }

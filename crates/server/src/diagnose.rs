@@ -2,40 +2,19 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::Duration;
 
 use causeway_diagnose::Time;
 use causeway_model::{Clock, Error, Result, SystemClock};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use crate::client::{Print, Server};
 use crate::config::Age;
 use crate::sql::Failure;
 
-/// A server that does not take the connection in this time is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Lists are cut here in text; `--format json` has all.
 const LISTED_MAX: usize = 10;
-
-/// How to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AnswerFormat {
-    /// For people.
-    Text,
-    /// The API's answer.
-    Json,
-}
-
-/// Whom to ask, and how to print.
-#[derive(Debug, Args)]
-pub struct Asking {
-    /// The server to ask
-    #[arg(long, env = "CAUSEWAY_URL", default_value = "http://127.0.0.1:4300", value_name = "URL")]
-    pub url: String,
-    /// How to print the answer
-    #[arg(long, value_enum, default_value_t = AnswerFormat::Text)]
-    pub format: AnswerFormat,
-}
 
 /// Arguments of `triage`, `where`, `suspects`: a symptom, as far as it is known.
 #[derive(Debug, Args)]
@@ -63,7 +42,7 @@ pub struct SymptomArguments {
     pub end: Option<String>,
     /// Whom to ask.
     #[command(flatten)]
-    pub asking: Asking,
+    pub server: Server,
 }
 
 /// Arguments of `validate`.
@@ -108,7 +87,7 @@ pub struct CompareArguments {
     pub limit: usize,
     /// Whom to ask.
     #[command(flatten)]
-    pub asking: Asking,
+    pub server: Server,
 }
 
 fn window(since: Age, start: Option<&String>, end: Option<&String>) -> Result<(Time, Time)> {
@@ -154,7 +133,7 @@ impl CompareArguments {
 /// See [`Failure`].
 pub async fn symptom(method: &str, arguments: &SymptomArguments) -> Result<(), Failure> {
     let body = arguments.body().map_err(wrong)?;
-    ask(method, &body, &arguments.asking).await
+    ask(method, &body, &arguments.server).await
 }
 
 /// `validate`.
@@ -164,7 +143,7 @@ pub async fn symptom(method: &str, arguments: &SymptomArguments) -> Result<(), F
 pub async fn validate(arguments: &ValidateArguments) -> Result<(), Failure> {
     let mitigated = Time::parse(&arguments.mitigated_at).map_err(wrong)?;
     let body = json!({ "symptom": arguments.symptom.body().map_err(wrong)?, "mitigated_at": mitigated });
-    ask("validate", &body, &arguments.symptom.asking).await
+    ask("validate", &body, &arguments.symptom.server).await
 }
 
 /// `compare`.
@@ -172,34 +151,19 @@ pub async fn validate(arguments: &ValidateArguments) -> Result<(), Failure> {
 /// # Errors
 /// See [`Failure`].
 pub async fn compare(arguments: &CompareArguments) -> Result<(), Failure> {
-    ask("compare", &arguments.body().map_err(wrong)?, &arguments.asking).await
+    ask("compare", &arguments.body().map_err(wrong)?, &arguments.server).await
 }
 
 fn wrong(error: Error) -> Failure {
     Failure::Query(error.message)
 }
 
-async fn ask(method: &str, body: &Value, asking: &Asking) -> Result<(), Failure> {
-    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
-    let client = client.map_err(|error| Failure::Connection(error.to_string()))?;
-    let url = format!("{}/api/v1/diagnose/{method}", asking.url.trim_end_matches('/'));
-    let unreached = |error: reqwest::Error| {
-        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        Failure::Connection(format!("{}: {why}", asking.url))
-    };
-    let response = crate::sql::with_progress(client.post(url).json(body).send()).await.map_err(unreached)?;
-    let status = response.status();
-    let text = response.text().await.map_err(unreached)?;
-    if !status.is_success() {
-        let message = crate::sql::message_of(&text);
-        return Err(Failure::Query(message.unwrap_or_else(|| format!("the server answered {status}"))));
-    }
-    let printed = match asking.format {
-        AnswerFormat::Json => text + "\n",
-        AnswerFormat::Text => {
-            let answer = serde_json::from_str(&text);
-            render(&answer.map_err(|error| Failure::Query(format!("the answer can't be read: {error}")))?)
-        }
+async fn ask(method: &str, body: &Value, server: &Server) -> Result<(), Failure> {
+    let path = format!("/api/v1/diagnose/{method}");
+    let answer = crate::sql::with_progress(server.ask(Method::POST, &path, &[], &[], Some(body))).await?;
+    let printed = match server.format {
+        Print::Json => format!("{answer}\n"),
+        Print::Table => render(&answer),
     };
     crate::sql::written(std::io::stdout().write_all(printed.as_bytes())).map(|_| ())
 }
@@ -212,6 +176,13 @@ fn render(answer: &Value) -> String {
         if let Some(statement) = statement.as_str() {
             let _ = writeln!(out, "{statement}");
         }
+    }
+    if let (Some(selected), Some(others)) =
+        (answer["selection"]["count"].as_u64(), answer["baseline"]["count"].as_u64())
+    {
+        let nothing = answer["findings"].as_array().is_some_and(Vec::is_empty);
+        let told = if nothing { "; nothing tells them apart" } else { "" };
+        let _ = writeln!(out, "{selected} selected, {others} others, {} keys compared{told}", answer["keys_compared"]);
     }
     if let Some(verdict) = answer["verdict"].as_str() {
         let _ = writeln!(out, "verdict: {}", verdict.replace('_', " "));
@@ -259,15 +230,20 @@ fn render(answer: &Value) -> String {
             number["baseline"]["p50"]
         );
     });
-    let queries = answer["how"]["queries"].as_array().map_or(0, Vec::len);
-    let sum = |name: &str| {
-        let list = answer["how"]["queries"].as_array().into_iter().flatten();
-        list.filter_map(|query| query[name].as_f64()).sum::<f64>()
-    };
-    let exact = if answer["how"]["exact"] == json!(true) { "exact" } else { "sampled or cut, see how.notes" };
-    let _ = writeln!(out, "how: {queries} queries, {} rows, {:.0} ms, {exact}", sum("rows_scanned"), sum("elapsed_ms"));
+    out.push_str(&how(&answer["how"]));
     // Names and values are anyone's text: control characters could recolour the terminal.
     out.chars().map(|letter| if letter.is_control() && letter != '\n' { '·' } else { letter }).collect()
+}
+
+/// What an answer rests on, in a line.
+fn how(how: &Value) -> String {
+    let queries = how["queries"].as_array().map_or(0, Vec::len);
+    let sum = |name: &str| {
+        let list = how["queries"].as_array().into_iter().flatten();
+        list.filter_map(|query| query[name].as_f64()).sum::<f64>()
+    };
+    let exact = if how["exact"] == json!(true) { "exact" } else { "sampled or cut, see how.notes" };
+    format!("how: {queries} queries, {} rows, {:.0} ms, {exact}\n", sum("rows_scanned"), sum("elapsed_ms"))
 }
 
 fn section(out: &mut String, title: &str, list: &Value, line: impl Fn(&mut String, &Value)) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use causeway_diagnose::suspects::{Suspected, suspects};
+use causeway_diagnose::suspects::{Suspected, Verdict, suspects};
 use causeway_diagnose::{Signal, Symptom, Time, Window};
 
 use crate::support::{Attributes, Ground, LogRow, Sample, SpanRow, text};
@@ -38,8 +38,30 @@ pub async fn run(directory: &Path, verbose: bool) {
         by_fault.entry(fault.to_owned()).or_default().add(rank, took);
         ground.store.close().await.unwrap();
     }
+    quiet(&directory.join("healthy"), verbose).await;
     all.print("nezha-tt");
     by_fault.iter().for_each(|(fault, scores)| scores.print(&format!("nezha-tt {fault}")));
+}
+
+/// False alarms: the second half of each healthy minute against its first.
+async fn quiet(healthy: &Path, verbose: bool) {
+    let (mut asked, mut alarms) = (0, 0);
+    for day in std::fs::read_dir(healthy).unwrap().filter_map(|it| Some(it.ok()?.path())) {
+        let ground = Ground::new().await;
+        let whole = import(&ground, &day).await;
+        let middle = Time((whole.start.0 + whole.end.0) / 2);
+        let (first, second) = (Window { start: whole.start, end: middle }, Window { start: middle, end: whole.end });
+        for (baseline, window) in [(first, second), (second, first)] {
+            let found = ask(&ground, baseline, window).await;
+            asked += 1;
+            alarms += usize::from(found.verdict == Verdict::Cause);
+            if verbose {
+                println!("quiet {:?} {}", found.verdict, found.statement);
+            }
+        }
+        ground.store.close().await.unwrap();
+    }
+    println!("nezha-tt quiet: a cause was named in {alarms} of {asked} halves of healthy minutes");
 }
 
 fn cases(directory: &Path) -> Vec<PathBuf> {

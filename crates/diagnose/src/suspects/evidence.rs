@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use causeway_model::Result;
 
 use crate::ask::{Inquiry, at, quoted};
-use crate::conventions::{FLAG_KEY, FLAG_VARIANTS, VERSION};
+use crate::conventions::{FLAG_KEY, VERSION};
 use crate::scene::Scene;
 use crate::traces::{Class, Traces};
 
@@ -104,8 +104,9 @@ pub(super) async fn first_seen(
 /// How often requests met this variant of a flag.
 pub(super) fn variant(traces: &Traces, flag: &str, variant: Option<&str>) -> Overlap {
     overlap(traces, |traces, node| {
-        let (key, served) = node.flag?;
-        (traces.text(key) == flag).then(|| variant.is_none_or(|variant| traces.text(served) == variant))
+        let mut served = node.flags.iter().filter(|(key, _)| traces.text(*key) == flag).peekable();
+        served.peek()?;
+        Some(served.any(|(_, it)| variant.is_none_or(|variant| traces.text(*it) == variant)))
     })
 }
 
@@ -131,26 +132,31 @@ pub(super) fn presence(traces: &Traces, service: &str) -> f64 {
     affected.iter().filter(|found| **found).count() as f64 / affected.len().max(1) as f64
 }
 
-/// Which services evaluate each flag, and the variants that they were served before and since the onset: from spans and from the log
-/// events that the conventions also allow.
+/// Which services evaluate each flag: from attributes and events of spans, and from the log events that the conventions also allow.
 pub(super) async fn flags(
     inquiry: &Inquiry<'_>,
     scene: &Scene,
+    traces: &Traces,
     keys: &BTreeSet<&str>,
 ) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut services: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     if keys.is_empty() {
         return Ok(services);
     }
+    for node in traces.traces.iter().flat_map(|trace| &trace.nodes) {
+        for (key, _) in node.flags.iter().filter(|(key, _)| keys.contains(traces.text(*key))) {
+            let evaluators = services.entry(traces.text(*key).to_owned()).or_default();
+            evaluators.insert(traces.text(node.service).to_owned());
+        }
+    }
     let list: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
     for table in ["spans", "logs"] {
         let sql = format!(
-            "SELECT attr({key}) AS flag, service_name, coalesce({variants}) AS variant, count(*) FROM {table} \
-             WHERE {} AND attr({key}) IN ({}) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            "SELECT attr({key}) AS flag, service_name, count(*) FROM {table} \
+             WHERE {} AND attr({key}) IN ({}) GROUP BY 1, 2 ORDER BY 1, 2",
             scene.window.condition(),
             list.join(", "),
             key = quoted(FLAG_KEY),
-            variants = FLAG_VARIANTS.map_attributes(),
         );
         inquiry
             .each(sql, |rows| {
@@ -165,14 +171,4 @@ pub(super) async fn flags(
             .await?;
     }
     Ok(services)
-}
-
-trait MapAttributes {
-    fn map_attributes(&self) -> String;
-}
-
-impl MapAttributes for &[&str] {
-    fn map_attributes(&self) -> String {
-        self.iter().map(|key| format!("attr({})", quoted(key))).collect::<Vec<_>>().join(", ")
-    }
 }

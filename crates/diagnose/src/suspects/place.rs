@@ -10,6 +10,9 @@ use crate::types::Signal;
 /// goes to each.
 const BETWEEN_CALLER: f64 = 0.5;
 
+/// Waiting for a connection is what others cause who hold them: it counts only where less than this is left of the damage without it.
+const WITHOUT_WAITS_MIN: f64 = 0.2;
+
 /// Shares of the damage; all of them sum up to about 1.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -83,8 +86,13 @@ fn weights(steps: &[Step], scene: &Scene) -> Vec<f64> {
         let grown = if by_errors { step.error_origin.after - step.error_origin.before } else { step.delta_ms };
         grown.max(0.0)
     };
-    let total: f64 = steps.iter().map(weight).sum();
-    steps.iter().map(|step| if total > 0.0 { weight(step) / total } else { 0.0 }).collect()
+    let whole: f64 = steps.iter().map(weight).sum();
+    let without: f64 = steps.iter().filter(|step| !step.waits_for_pool).map(weight).sum();
+    let waits_count = without < whole * WITHOUT_WAITS_MIN;
+    let total = if waits_count { whole } else { without };
+    let share =
+        |step: &Step| if total > 0.0 && (waits_count || !step.waits_for_pool) { weight(step) / total } else { 0.0 };
+    steps.iter().map(share).collect()
 }
 
 /// The part of a call's growth that is more calls rather than slower ones: that is its caller's doing, unless it calls again because calls

@@ -65,7 +65,7 @@ pub(super) async fn rank(
 ) -> Result<Vec<Suspect>> {
     let places = Places::of(steps, scene);
     let keys: BTreeSet<&str> = changes.iter().filter(|it| it.kind == "flag").map(|it| it.entity.as_str()).collect();
-    let flags = evidence::flags(inquiry, scene, &keys).await?;
+    let flags = evidence::flags(inquiry, scene, traces, &keys).await?;
     let case = Case { scene, traces, steps, places: &places, signals };
     let mut suspects: Vec<Suspect> = Vec::new();
     for mut change in changes {

@@ -21,7 +21,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 use prost::Message;
 
 /// Records of one request, as senders batch them.
@@ -48,6 +48,8 @@ pub struct SpanRow {
     pub failed: bool,
     pub message: String,
     pub attributes: Attributes,
+    /// Events: name and attributes, at the begin.
+    pub events: Vec<(String, Attributes)>,
 }
 
 /// One log record.
@@ -96,7 +98,10 @@ impl Ground {
                 .into_iter()
                 .map(|(resource, rows)| ResourceSpans {
                     resource: Some(resource),
-                    scope_spans: vec![ScopeSpans { spans: rows.into_iter().map(span).collect(), ..Default::default() }],
+                    scope_spans: vec![ScopeSpans {
+                        spans: rows.into_iter().map(span_of).collect(),
+                        ..Default::default()
+                    }],
                     ..Default::default()
                 })
                 .collect();
@@ -206,7 +211,13 @@ fn nanos(time: i64) -> u64 {
     u64::try_from(time).unwrap_or(0)
 }
 
-fn span(row: &SpanRow) -> Span {
+fn span_of(row: &SpanRow) -> Span {
+    let event = |(name, attributes): &(String, Attributes)| span::Event {
+        time_unix_nano: nanos(row.start),
+        name: name.clone(),
+        attributes: pairs(attributes),
+        ..Default::default()
+    };
     Span {
         trace_id: row.trace_id.into(),
         span_id: row.span_id.into(),
@@ -216,6 +227,7 @@ fn span(row: &SpanRow) -> Span {
         start_time_unix_nano: nanos(row.start),
         end_time_unix_nano: nanos(row.end),
         attributes: pairs(&row.attributes),
+        events: row.events.iter().map(event).collect(),
         status: Some(Status { code: if row.failed { 2 } else { 0 }, message: row.message.clone() }),
         ..Default::default()
     }

@@ -47,6 +47,10 @@ pub struct Town {
     pub innocent_deploy: Option<i64>,
     /// A flag on `till` that is turned at a time.
     pub flag_turned: Option<i64>,
+    /// Whether evaluations are told by events.
+    pub flag_events: bool,
+    /// `till` has few connections and takes one before it calls the provider.
+    pub pool: bool,
     /// Nanoseconds between requests, on average.
     pub gap_ns: f64,
     /// When the fault ends.
@@ -78,6 +82,8 @@ impl Town {
             skew: 0,
             innocent_deploy: None,
             flag_turned: None,
+            flag_events: false,
+            pool: false,
             gap_ns: 250e6,
             mended: START + LENGTH_S * SECOND,
         }
@@ -157,10 +163,23 @@ impl Town {
         let serving = self.call(trace, parent, resource.clone(), "pay", time);
         let off = self.flag_turned.is_some_and(|turned| time >= turned);
         let variant = text("feature_flag.result.variant", if off { "off" } else { "on" });
-        trace.spans[serving].attributes.extend([text("feature_flag.key", self.flag.clone()), variant]);
+        // Some libraries tell of an evaluation by attributes, others by an event.
+        let evaluation = vec![text("feature_flag.key", self.flag.clone()), variant];
+        if self.flag_events {
+            trace.spans[serving].events.push(("feature_flag.evaluation".to_owned(), evaluation));
+        } else {
+            trace.spans[serving].attributes.extend(evaluation);
+        }
         let mut now = trace.spans[serving].start + self.about(2.0);
         let slow = self.fault == Fault::ProviderSlow && self.broken(time) && (off || self.flag_turned.is_none());
         let fails = self.fault == Fault::ProviderFails && self.broken(time) && self.rng.below(5) == 0;
+        if self.pool {
+            let end = now + if slow { self.about(1800.0) } else { self.about(1.0) };
+            let wait = trace.open(Some(serving), resource.clone(), "db.pool.wait", 1, now);
+            trace.spans[wait].attributes.push(text("db.client.connection.pool.name", "orders"));
+            trace.close(wait, end, false);
+            now = end;
+        }
         let tries = if slow && self.rng.below(3) == 0 { 2 } else { 1 };
         for attempt in 1..=tries {
             let end = now + if slow { self.about(1500.0) } else { self.about(40.0) };

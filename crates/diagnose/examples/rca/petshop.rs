@@ -1,3 +1,0 @@
-//! Not yet.
-use std::path::Path;
-pub async fn run(_: &Path, _: bool) {}
