@@ -213,6 +213,32 @@ fn pulse(line: &str) -> (f64, f64, Option<f64>) {
 }
 
 #[tokio::test]
+async fn turning_the_flag_back_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(&folder.path().join("data"), SETTINGS).await;
+    let url = format!("http://{}", program.listen);
+    let mut demo = Demo::open(&["--url", &url, "--speed", "5"]).await;
+    demo.line("Something has happened").await;
+    // A checkout that began before is slow no more; one that began after takes 4 s to be noticed.
+    let mut slow = Vec::new();
+    for second in 0..12 {
+        let pulse = pulse(&demo.line("requests/s").await);
+        slow.extend(pulse.2.filter(|_| second >= 6));
+    }
+    let back = serde_json::json!({"defaultVariant": "on", "actor": "test"});
+    let (status, answer) = program.call("PATCH", "/api/v1/flags/payment-fraud-fallback", &back).await;
+    assert_eq!(status, 200, "{answer}");
+    let mut mended = Vec::new();
+    for second in 0..18 {
+        let pulse = pulse(&demo.line("requests/s").await);
+        mended.extend(pulse.2.filter(|_| second >= 10));
+    }
+    assert!(slow.iter().any(|p95| *p95 > 3500.0), "{slow:?}");
+    assert!(!mended.is_empty() && mended.iter().all(|p95| *p95 < 2500.0), "{mended:?}");
+    demo.end_by(Signal::INT).await;
+}
+
+#[tokio::test]
 async fn the_shop_serves_on_while_the_store_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let program = Program::start(&folder.path().join("data"), SETTINGS).await;
