@@ -141,11 +141,11 @@ async fn checkout_slow_is_slow_for_the_reason_that_it_promises() {
     let outside = "SELECT count(*) FROM spans WHERE service_name LIKE '%fraud%'";
     assert_eq!(left.program.number(outside).await, 0);
     let keys =
-        ["tenant.id", "user.id", "cloud.region", "app.version"].map(|key| format!("count(DISTINCT attr('{key}'))"));
+        ["app.version", "cloud.region", "tenant.id", "user.id"].map(|key| format!("count(DISTINCT attr('{key}'))"));
     let users =
         left.row(&format!("SELECT {} FROM spans WHERE service_name = 'inventory' AND kind = 2", keys.join(", "))).await;
     let distinct: Vec<i64> = users.values().map(|value| value.as_i64().unwrap()).collect();
-    assert_eq!((distinct[0], distinct[2], distinct[3]), (5, 4, 2), "{users:?}");
+    assert_eq!(distinct, [2, 4, 5, 96], "{users:?}");
 }
 
 #[tokio::test]
