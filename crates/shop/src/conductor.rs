@@ -271,7 +271,7 @@ impl<F: Fn(News)> Conductor<F> {
             }
         }
         old.into_iter().for_each(|old| drop(self.ending.spawn(old.end())));
-        let regions = region.map_or_else(|| REGIONS.join(" "), |region| region);
+        let regions = region.unwrap_or_else(|| REGIONS.join(" "));
         let attributes = json!({(self.names.of("region_key")): regions});
         let change = json!({
             "kind": "deploy", "entity": self.names.service(role), "before": before, "after": version, "actor": actor,

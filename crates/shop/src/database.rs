@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use crate::Problem;
 
 /// How long a request waits for a connection before it fails.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(700);
 /// How long a writer waits for another one; SQLite has one at a time.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,7 +30,8 @@ pub(crate) async fn open(
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Off)
         .busy_timeout(BUSY_TIMEOUT);
-    let options = PoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+    let options =
+        PoolOptions::new().max_connections(connections).min_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
     let pool = kit.pool(service, options, connect).await?;
     let mut transaction: sqlx::Transaction<'_, Sqlite> = pool.unmeasured().begin_with("BEGIN IMMEDIATE").await?;
     for statement in setup {

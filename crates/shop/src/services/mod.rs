@@ -132,12 +132,15 @@ async fn obey(mut orders: mpsc::Receiver<Order>, behave: watch::Sender<Behaviour
     }
 }
 
+/// By role, and by region where an instance serves only one.
+type Clients = BTreeMap<(Role, Option<String>), Client>;
+
 /// The services that this one calls, by region where an instance serves only one.
 #[derive(Clone)]
 struct Peers {
     kit: Kit,
     names: &'static Names,
-    clients: Arc<RwLock<BTreeMap<(Role, Option<String>), Client>>>,
+    clients: Arc<RwLock<Clients>>,
 }
 
 impl Peers {

@@ -20,10 +20,10 @@ use crate::wire::{Role, Start};
 const CHECK_MS: u64 = 25;
 const CHARGE_MS: u64 = 70;
 /// Connections to the database, each held for a whole payment.
-const CONNECTIONS: u32 = 26;
+const CONNECTIONS: u32 = 25;
 /// Calls for a score at once; others wait for their turn.
-const SCORES_MAX: usize = 24;
-const SCORE_TURN: Duration = Duration::from_millis(1500);
+const SCORES_MAX: usize = 23;
+const SCORE_TURN: Duration = Duration::from_millis(700);
 /// Time for one try at a score, where there is no other way to one.
 const SCORE_TIMEOUT: Duration = Duration::from_secs(7);
 /// The same where a local score is as good.
