@@ -121,6 +121,9 @@ function Headline({ data, busy, range, mitigated }: { data: Triage | null; busy:
 function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: Range; mitigated: string | null }) {
   const live = useChanges(range)
   const times = useMemo(() => (data?.series ?? []).map(({ time }) => Date.parse(time)), [data])
+  // A store younger than the window has nothing to show before its first record.
+  const begin = times[0] === undefined ? range.start : Math.max(range.start, times[0])
+  const shown = useMemo(() => ({ start: begin, end: range.end }), [begin, range.end])
   const [durations, requests] = useMemo(() => seriesOf(data), [data])
   const marks = useMemo(() => {
     const fix = mitigated ? [{ time: Date.parse(mitigated), label: 'mitigated', color: 'ok' }] : []
@@ -134,8 +137,8 @@ function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: R
     <div className="charts">
       {!data ? <Skeleton rows={1} height={202} /> : (
         <>
-          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={range} format={milliseconds} height={112} marks={marks} band={band} />
-          <Chart label="Requests and failures over time" times={times} series={requests} range={range} stacked format={short} height={84} marks={marks} band={band} />
+          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={shown} format={milliseconds} height={112} marks={marks} band={band} />
+          <Chart label="Requests and failures over time" times={times} series={requests} range={shown} stacked format={short} height={84} marks={marks} band={band} />
         </>
       )}
       <div className="legend"><span><span className="swatch accent" />p95</span><span><span className="swatch bar" />p50, requests</span><span><span className="swatch error" />failed; band: when it began</span><span>▾ change</span></div>
