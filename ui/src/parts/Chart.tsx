@@ -191,7 +191,9 @@ export function Chart(props: ChartProps) {
 }
 
 /** A line without axes, as wide as its cell; `at` is where on it "now" begins, from 0 to 1. */
-export function Spark({ values, at, bad, label }: { values: (number | null)[]; at: number; bad?: boolean; label: string }) {
+export function Spark({ values: all, at, bad, label }: { values: (number | null)[]; at: number; bad?: boolean; label: string }) {
+  // The last bucket has only begun: drawn, it would look like a fall.
+  const values = all.length > 2 ? all.slice(0, -1) : all
   const top = Math.max(...values.map((value) => value ?? 0), 1e-9)
   const points = values.map((value, index) => `${((index / Math.max(1, values.length - 1)) * 100).toFixed(2)},${(25 - ((value ?? 0) / top) * 22).toFixed(2)}`)
   return (

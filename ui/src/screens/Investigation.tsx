@@ -9,12 +9,16 @@ import { Failed, HowKnown, Panel, Skeleton, knownByHow } from '../parts/Panel'
 import { literal, timeSql } from '../sql'
 import { type Range, clock, rfc3339, said } from '../time'
 import { setParams, usePlace } from '../url'
-import { useAsk, useRange, useRows } from '../use'
+import { refresh, useAsk, useEvery, useRange, useRows } from '../use'
 import { BlastRadius } from './BlastRadius'
 import { Suspected } from './Suspected'
 import { Typed } from './Traces'
 import { Verdict } from './Verdict'
 import { WhereTable } from './WhereTable'
+
+/** An incident that began just now has too few requests for a verdict; until there is one, or this long, it is asked again. */
+const YOUNG_MS = 120_000
+const AGAIN_MS = 5000
 
 const SIGNALS = ['auto', 'latency', 'errors', 'traffic'] as const
 
@@ -39,6 +43,9 @@ export function Investigation() {
   const steps = useAsk(key, (signal) => where(symptom!, signal))
   const ranked = useAsk(key, (signal) => suspects(symptom!, signal))
   const mitigated = params.get('mitigated')
+  const onset = first.data?.onset
+  const young = onset ? range.end - Date.parse(onset.time) < YOUNG_MS : false
+  useEvery(AGAIN_MS, refresh, range.relative && young && !mitigated && !first.busy && !ranked.busy && ranked.data !== null && ranked.data.verdict !== 'cause')
   const mitigate = (at: string) => setParams({ mitigated: at, from: asked.start, to: asked.end })
   return (
     <div className="stack">

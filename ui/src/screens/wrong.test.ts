@@ -77,5 +77,7 @@ test('what broke comes first, and the traffic that follows from it is left out',
   expect(worstFirst(triaged(), [...others]).map(({ service }) => service)).toEqual(['web', 'pay'])
   expect(worstFirst(triaged({ ongoing: false }), [...others])).toEqual(others)
   const busier = triaged({ after: { ...triaged().after, requests_per_s: 11 } })
-  expect(worstFirst({ ...busier, symptom: { ...busier.symptom, signal: 'traffic' } }, [...others]), 'more requests are no harm').toEqual(others)
+  expect(worstFirst({ ...busier, symptom: { ...busier.symptom, signal: 'traffic' } }, [...others]), 'more requests are no harm').toEqual([])
+  expect(worstFirst(triaged({ onset: null }), [...others]), 'nothing began').toEqual([])
+  expect(worstFirst(null, [...others]), 'triage has not answered').toEqual(others)
 })

@@ -64,7 +64,10 @@ export function isBroken({ onset, symptom, before, after }: Triage): boolean {
 
 /** What broke and still is broken, before all that each service shows by itself. */
 export function worstFirst(found: Triage | null, others: Wrong[]): Wrong[] {
-  if (!found || !found.ongoing || !isBroken(found)) return others
+  if (!found) return others
+  // Triage looks at each operation by itself: where it sees nothing, the services' mixes only moved, as they do when a store is young.
+  if (!isBroken(found)) return []
+  if (!found.ongoing) return others
   const { service, operation, signal, statement } = found.symptom
   const first: Wrong = { service, operation, signal: signal === 'auto' ? 'latency' : signal, statement, score: Infinity }
   // Who waits longer asks less: traffic that moved since the onset follows from what broke.
