@@ -1,5 +1,5 @@
 // What is the cause? The page fills itself: the onset first, then where, who is suspected and why, and whether the fix held.
-import { useMemo } from 'react'
+import { useMemo, useRef } from 'react'
 import { type Symptom, type Triage, suspects, triage, where } from '../api'
 import { duration, milliseconds, plural, rate, share, short } from '../format'
 import { Chart, type Series, changeMarks, changeText } from '../parts/Chart'
@@ -16,9 +16,9 @@ import { Typed } from './Traces'
 import { Verdict } from './Verdict'
 import { WhereTable } from './WhereTable'
 
-/** An incident that began just now has too few requests for a verdict; until there is one, or this long, it is asked again. */
+/** The evidence about an incident that began just now still grows: it is asked for again until it is this old. */
 const YOUNG_MS = 120_000
-const AGAIN_MS = 5000
+const AGAIN_MS = 10_000
 
 const SIGNALS = ['auto', 'latency', 'errors', 'traffic'] as const
 
@@ -38,14 +38,19 @@ export function Investigation() {
   const range = useRange()
   const asked = symptomOf(params, range)
   const first = useAsk(JSON.stringify(asked), (signal) => triage(asked, signal))
-  const symptom = first.data && !first.busy ? resolved(asked, first.data) : null
+  const settled = first.data && !first.busy ? resolved(asked, first.data) : null
+  // While the same is asked again, what was found before stays on screen.
+  const subject = JSON.stringify([asked.signal, asked.service, asked.operation, asked.filter])
+  const kept = useRef<{ subject: string; symptom: Symptom } | null>(null)
+  if (settled) kept.current = { subject, symptom: settled }
+  const symptom = settled ?? (kept.current?.subject === subject && !first.error ? kept.current.symptom : null)
   const key = symptom && JSON.stringify(symptom)
   const steps = useAsk(key, (signal) => where(symptom!, signal))
   const ranked = useAsk(key, (signal) => suspects(symptom!, signal))
   const mitigated = params.get('mitigated')
   const onset = first.data?.onset
   const young = onset ? range.end - Date.parse(onset.time) < YOUNG_MS : false
-  useEvery(AGAIN_MS, refresh, range.relative && young && !mitigated && !first.busy && !ranked.busy && ranked.data !== null && ranked.data.verdict !== 'cause')
+  useEvery(AGAIN_MS, refresh, range.relative && young && !mitigated && !first.busy && !ranked.busy)
   const mitigate = (at: string) => setParams({ mitigated: at, from: asked.start, to: asked.end })
   return (
     <div className="stack">
