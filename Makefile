@@ -36,6 +36,7 @@ test: tools-build tools-test $(SCREENS)
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	cargo build $(CARGO_FLAGS) --bins
 	cargo test $(CARGO_FLAGS) --no-fail-fast
+# Its walk through an incident as it happens takes about a minute and a half.
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:browser
 
 # Peers are measured in the same run once `make peers` has installed them; full run: about ten minutes with them.

@@ -26,5 +26,6 @@ export default defineConfig({
   plugins: [react(), twins()],
   // dist/.gitignore keeps the folder in the repository; `npm run build` clears the rest. No data: URLs, the policy forbids them.
   build: { emptyOutDir: false, assetsInlineLimit: 0, manifest: 'manifest.json', modulePreload: { polyfill: false } },
-  server: { proxy: Object.fromEntries(['/api', '/v1', '/readyz', '/healthz', '/metrics', '/ofrep'].map((path) => [path, server])) },
+  // The program answers its own pages alone: behind the proxy the page speaks as one of them.
+  server: { proxy: Object.fromEntries(['/api', '/v1', '/readyz', '/healthz', '/metrics', '/ofrep'].map((path) => [path, { target: server, changeOrigin: true, headers: { origin: server } }])) },
 })

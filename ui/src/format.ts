@@ -3,6 +3,7 @@
 /** Nanoseconds. */
 export function duration(ns: number | null | undefined): string {
   if (ns === null || ns === undefined || !Number.isFinite(ns)) return '–'
+  if (ns === 0) return '0'
   const size = Math.abs(ns)
   if (size < 1e3) return `${Math.round(ns)} ns`
   if (size < 1e6) return `${digits(ns / 1e3)} µs`

@@ -190,14 +190,17 @@ export function Chart(props: ChartProps) {
   )
 }
 
-/** A line without axes, as wide as its cell. */
-export function Spark({ values, bad, label }: { values: (number | null)[]; bad?: boolean; label: string }) {
+/** A line without axes, as wide as its cell; `at` is where on it "now" begins, from 0 to 1. */
+export function Spark({ values: all, at, bad, label }: { values: (number | null)[]; at: number; bad?: boolean; label: string }) {
+  // The last bucket has only begun: drawn, it would look like a fall.
+  const values = all.length > 2 ? all.slice(0, -1) : all
   const top = Math.max(...values.map((value) => value ?? 0), 1e-9)
   const points = values.map((value, index) => `${((index / Math.max(1, values.length - 1)) * 100).toFixed(2)},${(25 - ((value ?? 0) / top) * 22).toFixed(2)}`)
   return (
     <svg className={bad ? 'spark bad' : 'spark'} viewBox="0 0 100 26" preserveAspectRatio="none" role="img" aria-label={label}>
       <polygon className="area" points={`0,26 ${points.join(' ')} 100,26`} />
       <polyline className="line" points={points.join(' ')} />
+      <line className="at" x1={at * 100} x2={at * 100} y1="0" y2="26" />
     </svg>
   )
 }

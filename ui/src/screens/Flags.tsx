@@ -20,7 +20,7 @@ export function Flags() {
         <p className="notice">No flag is defined. <span className="mono">PUT /api/v1/flags/KEY</span> defines one, in flagd’s JSON.</p>
       ) : (
         <table className="table">
-          <thead><tr><th>Flag</th><th className="fit">State</th><th>Default variant</th><th className="fit">Rules</th><th>Last edit</th><th className="fit">&nbsp;</th></tr></thead>
+          <thead><tr><th>Flag</th><th className="fit">State</th><th>Default variant</th><th className="fit">Rules</th><th className="fit">Last edit</th><th className="fit">&nbsp;</th></tr></thead>
           <tbody>
             {data.map((flag) => (
               <Fragment key={flag.key}>
@@ -49,7 +49,7 @@ function FlagRow({ flag, changed, open }: { flag: Flag; changed: () => void; ope
         </div>
       </td>
       <td className="fit">{hasRules(flag.targeting) ? <span className="tag">targeting</span> : <span className="dim">none</span>}</td>
-      <td className="soft">{date(Date.parse(flag.changed_at))} {clock(Date.parse(flag.changed_at), { beside: Date.parse(flag.changed_at) })}{flag.changed_by && ` by ${flag.changed_by}`} <span className="dim">v{flag.version}</span></td>
+      <td className="soft fit">{clock(Date.parse(flag.changed_at))}{flag.changed_by && ` by ${flag.changed_by}`} <span className="dim">v{flag.version}</span></td>
       <td className="fit"><button className="button quiet small" aria-expanded={open} onClick={() => setParams({ flag: open ? null : flag.key })}>{open ? 'Close' : 'Audit'}</button></td>
     </tr>
   )

@@ -1,5 +1,5 @@
 // What is the cause? The page fills itself: the onset first, then where, who is suspected and why, and whether the fix held.
-import { useMemo } from 'react'
+import { useMemo, useRef } from 'react'
 import { type Symptom, type Triage, suspects, triage, where } from '../api'
 import { duration, milliseconds, plural, rate, share, short } from '../format'
 import { Chart, type Series, changeMarks, changeText } from '../parts/Chart'
@@ -9,12 +9,16 @@ import { Failed, HowKnown, Panel, Skeleton, knownByHow } from '../parts/Panel'
 import { literal, timeSql } from '../sql'
 import { type Range, clock, rfc3339, said } from '../time'
 import { setParams, usePlace } from '../url'
-import { useAsk, useRange, useRows } from '../use'
+import { refresh, useAsk, useEvery, useRange, useRows } from '../use'
 import { BlastRadius } from './BlastRadius'
 import { Suspected } from './Suspected'
 import { Typed } from './Traces'
 import { Verdict } from './Verdict'
 import { WhereTable } from './WhereTable'
+
+/** The evidence about an incident that began just now still grows: it is asked for again until it is this old. */
+const YOUNG_MS = 120_000
+const AGAIN_MS = 10_000
 
 const SIGNALS = ['auto', 'latency', 'errors', 'traffic'] as const
 
@@ -34,11 +38,19 @@ export function Investigation() {
   const range = useRange()
   const asked = symptomOf(params, range)
   const first = useAsk(JSON.stringify(asked), (signal) => triage(asked, signal))
-  const symptom = first.data && !first.busy ? resolved(asked, first.data) : null
+  const settled = first.data && !first.busy ? resolved(asked, first.data) : null
+  // While the same is asked again, what was found before stays on screen.
+  const subject = JSON.stringify([asked.signal, asked.service, asked.operation, asked.filter])
+  const kept = useRef<{ subject: string; symptom: Symptom } | null>(null)
+  if (settled) kept.current = { subject, symptom: settled }
+  const symptom = settled ?? (kept.current?.subject === subject && !first.error ? kept.current.symptom : null)
   const key = symptom && JSON.stringify(symptom)
   const steps = useAsk(key, (signal) => where(symptom!, signal))
   const ranked = useAsk(key, (signal) => suspects(symptom!, signal))
   const mitigated = params.get('mitigated')
+  const onset = first.data?.onset
+  const young = onset ? range.end - Date.parse(onset.time) < YOUNG_MS : false
+  useEvery(AGAIN_MS, refresh, range.relative && young && !mitigated && !first.busy && !ranked.busy)
   const mitigate = (at: string) => setParams({ mitigated: at, from: asked.start, to: asked.end })
   return (
     <div className="stack">
@@ -121,6 +133,9 @@ function Headline({ data, busy, range, mitigated }: { data: Triage | null; busy:
 function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: Range; mitigated: string | null }) {
   const live = useChanges(range)
   const times = useMemo(() => (data?.series ?? []).map(({ time }) => Date.parse(time)), [data])
+  // A store younger than the window has nothing to show before its first record.
+  const begin = times[0] === undefined ? range.start : Math.max(range.start, times[0])
+  const shown = useMemo(() => ({ start: begin, end: range.end }), [begin, range.end])
   const [durations, requests] = useMemo(() => seriesOf(data), [data])
   const marks = useMemo(() => {
     const fix = mitigated ? [{ time: Date.parse(mitigated), label: 'mitigated', color: 'ok' }] : []
@@ -134,8 +149,8 @@ function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: R
     <div className="charts">
       {!data ? <Skeleton rows={1} height={202} /> : (
         <>
-          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={range} format={milliseconds} height={112} marks={marks} band={band} />
-          <Chart label="Requests and failures over time" times={times} series={requests} range={range} stacked format={short} height={84} marks={marks} band={band} />
+          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={shown} format={milliseconds} height={112} marks={marks} band={band} />
+          <Chart label="Requests and failures over time" times={times} series={requests} range={shown} stacked format={short} height={84} marks={marks} band={band} />
         </>
       )}
       <div className="legend"><span><span className="swatch accent" />p95</span><span><span className="swatch bar" />p50, requests</span><span><span className="swatch error" />failed; band: when it began</span><span>▾ change</span></div>

@@ -1,7 +1,7 @@
 // Who is suspected, and what speaks for and against each? The verdict, the evidence, and the way to undo it.
 import type { Mitigation, Suspect, Suspects } from '../api'
 import { clock, said } from '../time'
-import { digits } from '../format'
+import { digits, plural } from '../format'
 import { Findings, QueryLinks } from '../parts/Evidence'
 import { FlagSwitch } from '../parts/FlagSwitch'
 import { Failed, Panel, Skeleton, knownByHow } from '../parts/Panel'
@@ -13,6 +13,11 @@ const VERDICTS: Record<Suspects['verdict'], { label: string; tag: string }> = {
   nothing_broken: { label: 'nothing is broken', tag: 'tag ok' },
 }
 
+/** Below this score a suspect is shown only when asked for. */
+const HARDLY = 0.05
+/** A second whose score is this near to the first is shown as openly: a symptom and its cause may change places. */
+const NEAR = 0.1
+
 interface SuspectedProps {
   asking: Asking<Suspects>
   mitigated: string | null
@@ -21,12 +26,16 @@ interface SuspectedProps {
 
 export function Suspected({ asking: { data, error, busy }, mitigated, mitigate }: SuspectedProps) {
   const verdict = data && VERDICTS[data.verdict]
+  const cleared = data?.suspects.filter(({ score }) => score < HARDLY) ?? []
+  const best = data?.suspects[0]?.score ?? 0
+  const one = (suspect: Suspect) => <One key={`${suspect.rank}${suspect.entity}`} suspect={suspect} first={suspect.rank === 1 && data?.verdict === 'cause'} open={data?.verdict === 'cause' && suspect.rank <= 2 && suspect.score >= best - NEAR} mitigated={mitigated} mitigate={mitigate} />
   return (
     <Panel title="Suspects" actions={verdict && <span className={verdict.tag}>{verdict.label}</span>} known={knownByHow(data?.how)} busy={busy} flush className="suspects">
       {error ? <Failed error={error} /> : !data ? <div className="notice"><Skeleton rows={6} height={22} /></div> : (
         <>
           <p className="statement">{said(data.statement)}</p>
-          {data.suspects.map((suspect) => <One key={`${suspect.rank}${suspect.entity}`} suspect={suspect} first={suspect.rank === 1 && data.verdict === 'cause'} mitigated={mitigated} mitigate={mitigate} />)}
+          {data.suspects.filter(({ score }) => score >= HARDLY).map(one)}
+          {cleared.length > 0 && <details><summary className="notice">{plural(cleared.length, 'other')} looked at and hardly suspected</summary>{cleared.map(one)}</details>}
         </>
       )}
     </Panel>
@@ -36,11 +45,13 @@ export function Suspected({ asking: { data, error, busy }, mitigated, mitigate }
 interface OneProps {
   suspect: Suspect
   first: boolean
+  /** Its evidence and its way back stand open. */
+  open: boolean
   mitigated: string | null
   mitigate: (at: string) => void
 }
 
-function One({ suspect, first, mitigated, mitigate }: OneProps) {
+function One({ suspect, first, open, mitigated, mitigate }: OneProps) {
   const evidence = (
     <>
       <Findings findings={suspect.for} sign="for" />
@@ -49,14 +60,16 @@ function One({ suspect, first, mitigated, mitigate }: OneProps) {
     </>
   )
   const { change } = suspect
+  const title = said(suspect.title)
+  const at = change ? clock(Date.parse(change.time)) : ''
   return (
     <article className="suspect">
       <div className="row top">
         <span className={first ? 'rank first' : 'rank'}>{suspect.rank}</span>
         <div className="grow">
-          <div className="row wrap"><span className="title">{said(suspect.title)}</span><span className="tag">{suspect.kind}</span>{change && <span className="dim">{clock(Date.parse(change.time))}{change.actor && ` by ${change.actor}`}</span>}</div>
-          {first ? evidence : <details><summary className="dim">{suspect.for.length} for, {suspect.against.length} against</summary>{evidence}</details>}
-          {first && suspect.mitigation && !mitigated && <div className="mitigation"><Undo mitigation={suspect.mitigation} title={suspect.title} mitigate={mitigate} /></div>}
+          <div className="row wrap"><span className="title">{title}</span><span className="tag">{suspect.kind}</span>{change && <span className="dim">{title.includes(at) ? '' : `${at} `}{change.actor && `by ${change.actor}`}</span>}</div>
+          {open ? evidence : <details><summary className="dim">{suspect.for.length} for, {suspect.against.length} against</summary>{evidence}</details>}
+          {open && suspect.mitigation && !mitigated && <div className="mitigation"><Undo mitigation={suspect.mitigation} title={suspect.title} mitigate={mitigate} /></div>}
         </div>
         <span className="row" title={`Score ${digits(suspect.score)} of 1`}><svg className="score" aria-hidden><rect width={`${Math.round(suspect.score * 100)}%`} height="5" /></svg><span className="dim">{suspect.score.toFixed(2)}</span></span>
       </div>

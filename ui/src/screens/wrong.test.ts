@@ -1,6 +1,7 @@
 // Is what is wrong found, and what chance does left alone?
 import { expect, test } from 'vitest'
-import { type History, type Service, historyOf, recentStart, whatIsWrong } from './wrong'
+import type { Triage } from '../api'
+import { type History, type Service, historyOf, recentStart, splitOf, whatIsWrong, worstFirst } from './wrong'
 
 const HOUR = { start: 0, end: 3_600_000 }
 const SECONDS = 60
@@ -16,14 +17,14 @@ const calm: Service = { service: 'cart', requests: 6000, errors: 12, recent_requ
 
 function found(changes: Partial<Service>, past = history()) {
   const service = { ...calm, ...changes }
-  return whatIsWrong([service], new Map([[service.service, past]]), TIMES, SECONDS, HOUR)
+  return whatIsWrong([service], new Map([[service.service, past]]), TIMES, SECONDS, splitOf(HOUR, null))
 }
 
 test('a calm service is left alone, also where little is known of it', () => {
   expect(found({})).toEqual([])
   expect(found({ recent_errors: 6, recent_requests: 600 }), 'within chance').toEqual([])
   expect(found({ recent_requests: 6, recent_errors: 6, recent_p95_ns: 9e9 }, history(() => ({ requests: 1 }))), 'few requests').toEqual([])
-  expect(whatIsWrong([calm], new Map(), TIMES, SECONDS, HOUR), 'no history').toEqual([])
+  expect(whatIsWrong([calm], new Map(), TIMES, SECONDS, splitOf(HOUR, null)), 'no history').toEqual([])
 })
 
 test('errors, durations and traffic are told apart', () => {
@@ -51,4 +52,32 @@ test('what is recent is a tenth of the window, within bounds', () => {
   expect(recentStart(HOUR)).toBe(3_240_000)
   expect(recentStart({ start: 0, end: 86_400_000 })).toBe(85_800_000)
   expect(recentStart({ start: 0, end: 100_000 })).toBe(50_000)
+})
+
+/** Of a store that began at minute 58 and broke 50 s later. */
+function triaged(changes: Partial<Triage> = {}): Triage {
+  const at = (ms: number) => new Date(ms).toISOString()
+  const red = { requests: 100, requests_per_s: 5, error_rate: 0, p50_ms: 50, p95_ms: 100, p99_ms: 120 }
+  return {
+    symptom: { signal: 'latency', service: 'web', operation: 'GET /', filter: null, statement: 'slow' },
+    onset: { time: at(3_530_000), earliest: at(3_529_000), latest: at(3_530_000), confidence: 0.95 },
+    ongoing: true, baseline: { start: at(3_480_000), end: at(3_529_000) }, before: red, after: red, series: [], radius: [], changes: [], findings: [],
+    how: { queries: [], exact: true, start: at(3_480_000), end: at(3_600_000) }, ...changes,
+  }
+}
+
+test('a young store is looked at from its first record on, cut at the onset', () => {
+  expect(splitOf(HOUR, triaged())).toEqual({ start: 3_480_000, end: 3_600_000, until: 3_529_000, since: 3_530_000 })
+  expect(splitOf(HOUR, triaged({ ongoing: false }))).toEqual({ start: 3_480_000, end: 3_600_000, until: 3_540_000, since: 3_540_000 })
+  expect(splitOf(HOUR, triaged({ how: { queries: [], exact: true, start: '1969-12-31T23:00:00Z', end: '' } })).start, 'an old store').toBe(0)
+})
+
+test('what broke comes first, and the traffic that follows from it is left out', () => {
+  const others = [{ service: 'cart', signal: 'traffic', statement: '', score: 2 }, { service: 'web', signal: 'latency', statement: '', score: 1 }, { service: 'pay', signal: 'latency', statement: '', score: 1 }] as const
+  expect(worstFirst(triaged(), [...others]).map(({ service }) => service)).toEqual(['web', 'pay'])
+  expect(worstFirst(triaged({ ongoing: false }), [...others])).toEqual(others)
+  const busier = triaged({ after: { ...triaged().after, requests_per_s: 11 } })
+  expect(worstFirst({ ...busier, symptom: { ...busier.symptom, signal: 'traffic' } }, [...others]), 'more requests are no harm').toEqual([])
+  expect(worstFirst(triaged({ onset: null }), [...others]), 'nothing began').toEqual([])
+  expect(worstFirst(null, [...others]), 'triage has not answered').toEqual(others)
 })

@@ -1,8 +1,9 @@
-// Is something wrong? The last minutes against what was usual before, service by service, by what chance alone would not do.
+// Is something wrong? What broke, and each service since then against what was usual before, by what chance alone would not do.
+import type { Triage } from '../api'
 import { digits, duration, rate, share } from '../format'
 import { type Range, exact } from '../time'
 
-/** Totals of a service over the window; `recent` is its last part. */
+/** Totals of a service over the window; `recent` is its part from `Split.since` on. */
 export interface Service {
   service: string | null
   requests: number
@@ -30,10 +31,47 @@ export interface History {
 
 export interface Wrong {
   service: string | null
+  operation?: string | null
   signal: 'errors' | 'latency' | 'traffic'
   statement: string
   /** Larger is worse. */
   score: number
+}
+
+/** The window cut into what was usual, up to `until`, and what is now, from `since` on. All in Unix ms. */
+export interface Split extends Range {
+  until: number
+  since: number
+}
+
+/**
+ * Cut at the onset of what is still going on; without one before the last minutes. A store younger than the window has nothing
+ * to show before its first record, so the window begins there.
+ */
+export function splitOf(range: Range, found: Triage | null): Split {
+  const first = found ? Date.parse(found.how.start) : range.start
+  const start = first < range.end ? Math.max(range.start, first) : range.start
+  const onset = found && found.ongoing && isBroken(found) ? found.onset : null
+  const since = onset ? Date.parse(onset.time) : recentStart({ start, end: range.end })
+  if (since >= range.end) return splitOf(range, null)
+  return { start, end: range.end, since: Math.max(start, since), until: onset ? Date.parse(onset.earliest) : since }
+}
+
+/** More requests that are answered as well as before are no harm. */
+export function isBroken({ onset, symptom, before, after }: Triage): boolean {
+  return onset !== null && (symptom.signal !== 'traffic' || after.requests_per_s < before.requests_per_s)
+}
+
+/** What broke and still is broken, before all that each service shows by itself. */
+export function worstFirst(found: Triage | null, others: Wrong[]): Wrong[] {
+  if (!found) return others
+  // Triage looks at each operation by itself: where it sees nothing, the services' mixes only moved, as they do when a store is young.
+  if (!isBroken(found)) return []
+  if (!found.ongoing) return others
+  const { service, operation, signal, statement } = found.symptom
+  const first: Wrong = { service, operation, signal: signal === 'auto' ? 'latency' : signal, statement, score: Infinity }
+  // Who waits longer asks less: traffic that moved since the onset follows from what broke.
+  return [first, ...others.filter((other) => other.signal !== 'traffic' && !(other.service === service && other.signal === first.signal))]
 }
 
 /** A tenth of the window, but at least a minute and at most ten: what is wrong now, not what was wrong once. */
@@ -98,9 +136,8 @@ function calmHalf(history: History, busy: number[]): { requests: number; error_r
  * What was usual before: medians of the buckets and the calmer half of the errors, so that an incident that began earlier than
  * the last minutes, or one that is over, does not pass for usual until it fills half of the window.
  */
-function usual(history: History, times: number[], seconds: number, range: Range): Usual | null {
-  const recent = recentStart(range)
-  const whole = times.flatMap((time, index) => (time >= range.start && time + seconds * 1000 <= recent ? [index] : []))
+function usual(history: History, times: number[], seconds: number, split: Split): Usual | null {
+  const whole = times.flatMap((time, index) => (time >= split.start && time + seconds * 1000 <= split.until ? [index] : []))
   const busy = whole.filter((index) => history.requests[index]! > 0)
   if (busy.length < BUCKETS_MIN) return null
   return {
@@ -110,12 +147,12 @@ function usual(history: History, times: number[], seconds: number, range: Range)
   }
 }
 
-export function whatIsWrong(services: Service[], histories: Map<string | null, History>, times: number[], seconds: number, range: Range): Wrong[] {
+export function whatIsWrong(services: Service[], histories: Map<string | null, History>, times: number[], seconds: number, split: Split): Wrong[] {
   const found = services.flatMap((service) => {
     const history = histories.get(service.service)
-    const before = history && usual(history, times, seconds, range)
+    const before = history && usual(history, times, seconds, split)
     if (!before || before.requests < REQUESTS_MIN) return []
-    return [errors(service, before), latency(service, before), traffic(service, before, range)].filter((item) => item !== null)
+    return [errors(service, before), latency(service, before), traffic(service, before, split)].filter((item) => item !== null)
   })
   return found.sort((left, right) => right.score - left.score)
 }
@@ -136,8 +173,8 @@ function latency({ service, recent_requests, recent_p95_ns: now }: Service, { p9
 }
 
 /** A count against what a Poisson process of the usual rate gives; twice the deviations, since traffic comes in bursts. */
-function traffic({ service, recent_requests }: Service, { requests_per_s }: Usual, range: Range): Wrong | null {
-  const seconds = (range.end - recentStart(range)) / 1000
+function traffic({ service, recent_requests }: Service, { requests_per_s }: Usual, { since, end }: Split): Wrong | null {
+  const seconds = (end - since) / 1000
   const expected = requests_per_s * seconds
   if (expected < REQUESTS_MIN) return null
   const ratio = recent_requests / expected

@@ -42,7 +42,7 @@ export function Health() {
       </span>
       {last && (
         <>
-          <span title="Records received over the last seconds, its own telemetry left out">{last.perSecond === null ? '– records/s' : `${rate(Math.max(0, last.perSecond)).replace('/s', '')} records/s`}</span>
+          {last.perSecond !== null && <span title="Records received over the last seconds, its own telemetry left out">{rate(Math.max(0, last.perSecond)).replace('/s', '')} records/s</span>}
           <span className="optional">{count(last.stored)} stored</span>
           <span className={last.dropped > 0 ? 'warn' : 'optional'}>{last.dropped > 0 ? `${plural(last.dropped, 'record')} dropped` : 'none dropped'}</span>
         </>
