@@ -1,4 +1,4 @@
-# Causeway's commands: demo, test, run, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
+# Causeway's commands: demo, test, walk, run, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
 
 # Outside the checkout, so that a fresh clone does not build DataFusion again.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/causeway/target
@@ -11,7 +11,7 @@ CARGO_FLAGS := --release --locked --workspace
 SCREENS := ui/dist/index.html
 SCREENS_SOURCES := $(shell find ui/src -type f) ui/index.html ui/vite.config.ts ui/tsconfig.json
 
-.PHONY: demo run test build bench peers fuzz clean tools-build tools-test
+.PHONY: demo run test walk build bench peers fuzz clean tools-build tools-test
 
 # A shop that breaks, its users, and Causeway to find out why; say DEMO_FLAGS="--scenario bad-deploy" for another incident.
 DEMO_FLAGS ?=
@@ -36,8 +36,11 @@ test: tools-build tools-test $(SCREENS)
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	cargo build $(CARGO_FLAGS) --bins
 	cargo test $(CARGO_FLAGS) --no-fail-fast
-# Its walk through an incident as it happens takes about a minute and a half.
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:browser
+
+# From Home to the verified fix in a real browser, while an incident of the demo happens: about a minute and a half.
+walk: build tools-test
+	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:walk
 
 # Peers are measured in the same run once `make peers` has installed them; full run: about ten minutes with them.
 BENCH_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))bench
