@@ -10,12 +10,12 @@ use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use axum::routing::get;
+use causeway_diagnose::Time;
 use causeway_model::{
     AttributeSets, AttributeSetsBuilder, Batch, Delivery, Error, ErrorKind, KeyDictionary, Result, Side, Table,
     Value as Attribute,
 };
 use causeway_query::{Limits, Parameter, Question};
-use chrono::{DateTime, SecondsFormat, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -126,11 +126,11 @@ async fn read_and_keep(desk: &Desk, request: Request) -> Result<Kept> {
 impl Change {
     fn of(told: Told, now: i64) -> Result<Self> {
         let content = serde_json::to_vec(&told).map_err(|error| Error::internal(error.to_string()))?;
-        let time = told.time.as_deref().map(time_of).transpose()?;
+        let time = told.time.as_deref().map(Time::parse).transpose()?;
         let change = Self {
             may_recur: told.id.is_none() && time.is_none(),
             id: told.id.unwrap_or_else(|| format!("{:032x}", xxh3_128(&content))),
-            time_unix_nano: time.unwrap_or(now),
+            time_unix_nano: time.map_or(now, |time| time.0),
             kind: told.kind,
             entity: told.entity,
             before: told.before,
@@ -217,7 +217,7 @@ async fn known(desk: &Desk, changes: &[Change]) -> Result<Vec<Known>> {
             let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let id = text("id");
             let may_recur = some.iter().any(|change| change.id == id && change.may_recur);
-            known.push(Known { source: text("source"), time_unix_nano: time_of(&text("time"))?, may_recur, id });
+            known.push(Known { source: text("source"), time_unix_nano: Time::parse(&text("time"))?.0, may_recur, id });
         }
     }
     Ok(known)
@@ -311,7 +311,7 @@ async fn find(desk: &Desk, wanted: Wanted) -> Result<Vec<Map<String, Value>>> {
             conditions.push(format!("{condition} ${}", parameters.len()));
         }
     };
-    let time = |text: Option<String>| text.map(|text| time_of(&text).map(rfc3339)).transpose();
+    let time = |text: Option<String>| text.map(|text| Time::parse(&text).map(|time| time.to_string())).transpose();
     given("time >=", time(wanted.start)?);
     given("time <=", time(wanted.end)?);
     given("kind =", wanted.kind);
@@ -330,19 +330,4 @@ async fn find(desk: &Desk, wanted: Wanted) -> Result<Vec<Map<String, Value>>> {
         change.insert("id".to_owned(), id.unwrap_or_default());
     }
     Ok(changes)
-}
-
-/// Reads a time.
-///
-/// # Errors
-/// `Invalid` for what is not RFC 3339, or not within the years that 64 bits of nanoseconds reach.
-pub fn time_of(text: &str) -> Result<i64> {
-    let wrong = || Error::invalid(format!("`{}` is no time such as 2026-05-01T12:00:00Z", text.escape_debug()));
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
-    time.timestamp_nanos_opt().ok_or_else(wrong)
-}
-
-/// A time as text.
-pub fn rfc3339(unix_nano: i64) -> String {
-    DateTime::<Utc>::from_timestamp_nanos(unix_nano).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

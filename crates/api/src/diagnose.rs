@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::post;
 use causeway_diagnose::{compare, locate, suspects, triage, validate};
-use causeway_model::{Error, ErrorKind, Result};
-use http::header;
-use serde::Serialize;
+use causeway_model::{Error, Result};
 use serde::de::DeserializeOwned;
 
 use crate::Desk;
-use crate::body::Budget;
-use crate::sql::error_response;
+use crate::json;
 
 /// Bytes of a request: the SQL in it may have 1 MiB, as anywhere.
 const REQUEST_BYTES_MAX: usize = 2 << 20;
@@ -31,42 +28,31 @@ pub fn routes() -> Router<Arc<Desk>> {
 
 async fn triage(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let answer = async { triage::triage(&*desk.answerer, &read(&desk, request).await?).await };
-    written(answer.await)
+    json::answer(answer.await)
 }
 
 async fn compare(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let answer = async { compare::compare(&*desk.answerer, &read(&desk, request).await?).await };
-    written(answer.await)
+    json::answer(answer.await)
 }
 
 async fn locate(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let answer = async { locate::locate(&*desk.answerer, &read(&desk, request).await?).await };
-    written(answer.await)
+    json::answer(answer.await)
 }
 
 async fn suspects(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let answer = async { suspects::suspects(&*desk.answerer, &read(&desk, request).await?).await };
-    written(answer.await)
+    json::answer(answer.await)
 }
 
 async fn validate(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let answer = async { validate::validate(&*desk.answerer, &read(&desk, request).await?).await };
-    written(answer.await)
+    json::answer(answer.await)
 }
 
 async fn read<T: DeserializeOwned>(desk: &Desk, request: Request) -> Result<T> {
-    if request.headers().contains_key(header::CONTENT_ENCODING) {
-        return Err(Error::new(ErrorKind::Unsupported, "a question is not compressed"));
-    }
-    let mut charge = Budget::new(REQUEST_BYTES_MAX).charge();
-    let idle_max = desk.intake.body_idle_max();
-    let body = crate::body::collect(request.into_body(), REQUEST_BYTES_MAX, idle_max, &mut charge).await?;
+    let (parts, body) = request.into_parts();
+    let body = json::take(desk, &parts.headers, body, REQUEST_BYTES_MAX).await?;
     serde_json::from_slice(&body).map_err(|error| Error::invalid(format!("the question can't be read: {error}")))
-}
-
-fn written<T: Serialize>(answer: Result<T>) -> Response {
-    match answer {
-        Ok(answer) => axum::Json(answer).into_response(),
-        Err(error) => error_response(&error),
-    }
 }

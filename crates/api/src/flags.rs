@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use axum::routing::get;
+use causeway_diagnose::Time;
 use causeway_flags::{Author, Edit, SET_BYTES_MAX, Shown, Way};
 use causeway_model::{Error, Result};
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::Desk;
-use crate::changes::{Change, TEXT_BYTES_MAX, keep, rfc3339};
+use crate::changes::{Change, TEXT_BYTES_MAX, keep};
 use crate::json::{self, answer, blocking};
 
 /// How often the file of flags is looked at. 1 s: an edit by hand takes effect while one looks on.
@@ -49,7 +50,7 @@ fn shown(flag: Shown) -> Value {
     all.entry("defaultVariant").or_insert(Value::Null);
     all.insert("key".to_owned(), flag.key.into());
     all.insert("version".to_owned(), flag.version.into());
-    all.insert("changed_at".to_owned(), rfc3339(flag.changed_unix_nano).into());
+    all.insert("changed_at".to_owned(), Time(flag.changed_unix_nano).to_string().into());
     all.insert("changed_by".to_owned(), flag.changed_by.into());
     Value::Object(all)
 }
@@ -57,7 +58,7 @@ fn shown(flag: Shown) -> Value {
 async fn history(State(desk): State<Arc<Desk>>, Path(key): Path<String>) -> Response {
     let edit = |edit: Edit| {
         json!({
-            "time": rfc3339(edit.time_unix_nano), "version": edit.version, "way": edit.way,
+            "time": Time(edit.time_unix_nano), "version": edit.version, "way": edit.way,
             "actor": edit.actor, "reason": edit.reason, "before": edit.before, "after": edit.after,
         })
     };

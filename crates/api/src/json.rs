@@ -1,9 +1,10 @@
-//! How is a JSON body taken in, and JSON answered? The same way in every dialect of our own that changes something.
+//! How is a JSON body taken in, and JSON answered? The same way in every dialect of our own.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use causeway_model::{Error, ErrorKind, Result};
 use http::{HeaderMap, header};
 use serde::Serialize;
@@ -22,12 +23,20 @@ pub async fn read<T: DeserializeOwned>(desk: &Desk, headers: &HeaderMap, body: B
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(Error::new(ErrorKind::Unsupported, "send it as JSON: Content-Type: application/json"));
     }
+    let body = take(desk, headers, body, bytes_max).await?;
+    serde_json::from_slice(&body).map_err(|error| Error::invalid(format!("the body can't be understood: {error}")))
+}
+
+/// Takes a body of at most `bytes_max` in, whatever its type: enough for a question, which changes nothing.
+///
+/// # Errors
+/// `Unsupported` for a compressed one, and those of receiving.
+pub async fn take(desk: &Desk, headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Error::new(ErrorKind::Unsupported, "send it without compression"));
     }
     let mut charge = Budget::new(bytes_max).charge();
-    let body = crate::body::collect(body, bytes_max, desk.intake.body_idle_max(), &mut charge).await?;
-    serde_json::from_slice(&body).map_err(|error| Error::invalid(format!("the body can't be understood: {error}")))
+    crate::body::collect(body, bytes_max, desk.intake.body_idle_max(), &mut charge).await
 }
 
 /// An answer, or the error in its place.

@@ -116,7 +116,8 @@ pub fn read_vector(body: &[u8], counted: bool) -> Result<Answer> {
     Ok(Answer { rows: result.len() as u64, total: counted.then(|| values.sum::<f64>() as u64) })
 }
 
-fn not_understood(error: serde_json::Error) -> Error {
+/// What came is no JSON of the expected kind.
+pub fn not_understood(error: serde_json::Error) -> Error {
     Error::invalid(format!("the answer is not understood: {error}"))
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use causeway_model::{Error, Result};
+use causeway_model::Result;
 use serde_json::Value;
 
 use crate::clock;
@@ -13,7 +13,7 @@ use crate::http;
 use crate::load::{self, Load};
 use crate::process::{self, Process};
 use crate::program::{Program, Running, Timed};
-use crate::prometheus::read_vector;
+use crate::prometheus::{not_understood, read_vector};
 use crate::query::{Answer, Known, Query};
 use crate::workload::Signal;
 use crate::workload::files::Dataset;
@@ -179,10 +179,6 @@ fn read_lines(body: &[u8]) -> Result<Answer> {
         }
     }
     Ok(answer)
-}
-
-fn not_understood(error: serde_json::Error) -> Error {
-    Error::invalid(format!("the answer is not understood: {error}"))
 }
 
 #[cfg(test)]

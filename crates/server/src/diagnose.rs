@@ -16,6 +16,20 @@ use crate::sql::Failure;
 /// Lists are cut here in text; `--format json` has all.
 const LISTED_MAX: usize = 10;
 
+/// The time that is looked at.
+#[derive(Debug, Args)]
+pub struct WindowArguments {
+    /// Look back this far from the end, such as 15m or 1h
+    #[arg(long, default_value = "15m", conflicts_with = "start")]
+    pub since: Age,
+    /// Look from here, as 2026-11-20T09:30:00Z
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Look until here; now when missing
+    #[arg(long)]
+    pub end: Option<String>,
+}
+
 /// Arguments of `triage`, `where`, `suspects`: a symptom, as far as it is known.
 #[derive(Debug, Args)]
 pub struct SymptomArguments {
@@ -31,15 +45,9 @@ pub struct SymptomArguments {
     /// A predicate over spans in SQL
     #[arg(long, value_name = "SQL")]
     pub filter: Option<String>,
-    /// Look back this far from the end, such as 15m or 1h
-    #[arg(long, default_value = "15m", conflicts_with = "start")]
-    pub since: Age,
-    /// Look from here, as 2026-11-20T09:30:00Z
-    #[arg(long)]
-    pub start: Option<String>,
-    /// Look until here; now when missing
-    #[arg(long)]
-    pub end: Option<String>,
+    /// When.
+    #[command(flatten)]
+    pub window: WindowArguments,
     /// Whom to ask.
     #[command(flatten)]
     pub server: Server,
@@ -67,15 +75,9 @@ pub struct CompareArguments {
     /// Spans or logs
     #[arg(long, default_value = "spans", value_parser = ["spans", "logs"])]
     pub table: String,
-    /// Look back this far from the end
-    #[arg(long, default_value = "15m", conflicts_with = "start")]
-    pub since: Age,
-    /// Look from here
-    #[arg(long)]
-    pub start: Option<String>,
-    /// Look until here; now when missing
-    #[arg(long)]
-    pub end: Option<String>,
+    /// When.
+    #[command(flatten)]
+    pub window: WindowArguments,
     /// Begin of the baseline's time; the same time when missing
     #[arg(long, requires = "baseline_end")]
     pub baseline_start: Option<String>,
@@ -90,19 +92,21 @@ pub struct CompareArguments {
     pub server: Server,
 }
 
-fn window(since: Age, start: Option<&String>, end: Option<&String>) -> Result<(Time, Time)> {
-    let end = match end {
-        Some(text) => Time::parse(text)?,
-        None => Time(SystemClock::new().now_unix_nano()),
-    };
-    let back = i64::try_from(since.0.as_nanos()).unwrap_or(i64::MAX);
-    let start = start.map_or(Ok(Time(end.0.saturating_sub(back))), |text| Time::parse(text))?;
-    Ok((start, end))
+impl WindowArguments {
+    fn bounds(&self) -> Result<(Time, Time)> {
+        let end = match &self.end {
+            Some(text) => Time::parse(text)?,
+            None => Time(SystemClock::new().now_unix_nano()),
+        };
+        let back = i64::try_from(self.since.0.as_nanos()).unwrap_or(i64::MAX);
+        let start = self.start.as_ref().map_or(Ok(Time(end.0.saturating_sub(back))), |text| Time::parse(text))?;
+        Ok((start, end))
+    }
 }
 
 impl SymptomArguments {
     fn body(&self) -> Result<Value> {
-        let (start, end) = window(self.since, self.start.as_ref(), self.end.as_ref())?;
+        let (start, end) = self.window.bounds()?;
         let mut body = json!({ "signal": self.signal, "start": start, "end": end });
         for (name, value) in [("service", &self.service), ("operation", &self.operation), ("filter", &self.filter)] {
             if let (Some(value), Some(body)) = (value, body.as_object_mut()) {
@@ -115,7 +119,7 @@ impl SymptomArguments {
 
 impl CompareArguments {
     fn body(&self) -> Result<Value> {
-        let (start, end) = window(self.since, self.start.as_ref(), self.end.as_ref())?;
+        let (start, end) = self.window.bounds()?;
         let time = |text: &Option<String>, other: Time| text.as_ref().map_or(Ok(other), |text| Time::parse(text));
         let (before, until) = (time(&self.baseline_start, start)?, time(&self.baseline_end, end)?);
         Ok(json!({

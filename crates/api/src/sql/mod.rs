@@ -24,8 +24,8 @@ use serde::Deserialize;
 pub use encode::{Encoded, Format, encode};
 
 use crate::Desk;
-use crate::body::Budget;
 use crate::errors::{retry_after_seconds, verdict};
+use crate::json;
 
 /// Bytes of a question: the text's own limit is 1 MiB, and as much again for parameters.
 const QUESTION_BYTES_MAX: usize = 2 << 20;
@@ -86,12 +86,7 @@ async fn by_body(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 async fn read(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Asked> {
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Error::new(ErrorKind::Unsupported, "a question is not compressed"));
-    }
-    let mut charge = Budget::new(QUESTION_BYTES_MAX).charge();
-    let idle_max = desk.intake.body_idle_max();
-    let body = crate::body::collect(body, QUESTION_BYTES_MAX, idle_max, &mut charge).await?;
+    let body = json::take(desk, headers, body, QUESTION_BYTES_MAX).await?;
     serde_json::from_slice(&body)
         .map_err(|error| Error::invalid(format!("the question must be a JSON object with `query`: {error}")))
 }

@@ -1,7 +1,7 @@
 //! On whose behalf is this request? W3C Baggage that the user's app sends and each service passes on and tells on its span.
 
 use causeway_kit as kit;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use super::Common;
 use crate::wire::Role;
@@ -10,6 +10,9 @@ use crate::wire::Role;
 const BAGGAGE: &str = "baggage";
 /// Longest baggage that is passed on; four short values.
 const BAGGAGE_BYTES_MAX: usize = 512;
+
+/// A request to be sent, or why it can't be.
+type Asked = Result<kit::RequestBuilder, kit::Failure>;
 
 /// Who asks.
 pub(super) struct Visitor {
@@ -42,28 +45,18 @@ impl Visitor {
     }
 
     /// A request to another service on the same behalf.
-    pub(super) fn post(
-        &self,
-        common: &Common,
-        role: Role,
-        route: &str,
-        id: &str,
-    ) -> Result<kit::RequestBuilder, kit::Failure> {
-        let client = common.peers.of(role, &self.region)?;
-        let request = client.post(common.names.path(route, id)).route(common.names.of(route));
-        Ok(request.header(BAGGAGE, &self.baggage))
+    pub(super) fn post(&self, common: &Common, role: Role, route: &str, id: &str) -> Asked {
+        self.request(Method::POST, common, role, route, id)
     }
 
     /// The same with GET.
-    pub(super) fn get(
-        &self,
-        common: &Common,
-        role: Role,
-        route: &str,
-        id: &str,
-    ) -> Result<kit::RequestBuilder, kit::Failure> {
+    pub(super) fn get(&self, common: &Common, role: Role, route: &str, id: &str) -> Asked {
+        self.request(Method::GET, common, role, route, id)
+    }
+
+    fn request(&self, method: Method, common: &Common, role: Role, route: &str, id: &str) -> Asked {
         let client = common.peers.of(role, &self.region)?;
-        let request = client.get(common.names.path(route, id)).route(common.names.of(route));
+        let request = client.request(method, common.names.path(route, id)).route(common.names.of(route));
         Ok(request.header(BAGGAGE, &self.baggage))
     }
 }
