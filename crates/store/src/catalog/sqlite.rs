@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use causeway_model::{Error, ErrorKind, Result, Table, TimeRange};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
 use super::{Catalog, CatalogCommit, CatalogState, Flushed};
@@ -51,12 +51,8 @@ impl SqliteCatalog {
     /// # Errors
     /// `Corrupt` when it is damaged, `Unsupported` when a newer program wrote it, `Unavailable` when the disk refuses.
     pub async fn open(path: &Path) -> Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true);
+        // Nothing here may read the file: what fails while connecting is closed behind our back, on SQLite's thread.
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(true);
         let connection = SqliteConnection::connect_with(&options).await.map_err(refused)?;
         let mut catalog = Self { connection: Some(connection) };
         if let Err(error) = catalog.prepare().await {
@@ -73,6 +69,9 @@ impl SqliteCatalog {
 
     /// Checks the file, brings its schema up to date and reads all of it once.
     async fn prepare(&mut self) -> Result<()> {
+        for pragma in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"] {
+            sqlx::query(pragma).execute(&mut *self.connection()?).await.map_err(refused)?;
+        }
         let check: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&mut *self.connection()?)
             .await
