@@ -34,7 +34,8 @@ test: tools-build tools-test $(SCREENS)
 	cd ui && npm test
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	cargo build $(CARGO_FLAGS) --bins
+	# With the tests at once: alone, the programs would resolve other features, and DataFusion would be built twice.
+	cargo build $(CARGO_FLAGS) --bins --tests
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:browser
 
