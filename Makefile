@@ -30,11 +30,11 @@ ui/node_modules/.package-lock.json: ui/package.json ui/package-lock.json | tools
 $(SCREENS): $(SCREENS_SOURCES) ui/node_modules/.package-lock.json
 	cd ui && npm run build
 
+# Programs and tests are built at once: alone, the programs would resolve other features, and DataFusion would be built twice.
 test: tools-build tools-test $(SCREENS)
 	cd ui && npm test
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	# With the tests at once: alone, the programs would resolve other features, and DataFusion would be built twice.
 	cargo build $(CARGO_FLAGS) --bins --tests
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:browser
