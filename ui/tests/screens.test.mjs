@@ -4,14 +4,14 @@ import { after, before, describe, test } from 'node:test'
 import { openBrowser } from './browser.mjs'
 import { startFixture } from './fixture.mjs'
 import { startProgram } from './program.mjs'
-import { HOSTILE, sendHostile, sendLargeTrace, sendShop } from './telemetry.mjs'
+import { sendLargeTrace, sendShop } from './telemetry.mjs'
 
 const END = Date.now()
 const MINUTES = 40
 const WINDOW = `from=now-${MINUTES + 5}m`
 
 describe('screens', () => {
-  let program, fixture, browser, page, complaints, hostile
+  let program, fixture, browser, page, complaints, large
 
   before(async () => {
     program = await startProgram()
@@ -75,8 +75,8 @@ describe('screens', () => {
   })
 
   test('a trace of 50,000 spans opens, and a span shows its details by keyboard alone', async () => {
-    const id = await sendLargeTrace(program.url, { end: END, spans: 50_000 })
-    await open(`/traces/${id}`)
+    large = await sendLargeTrace(program.url, { end: END, spans: 50_000 })
+    await open(`/traces/${large}`)
     await page.getByText('50,000 spans').waitFor()
     const spans = page.getByRole('group', { name: /^Spans/ })
     await spans.focus()
@@ -127,26 +127,11 @@ describe('screens', () => {
     await page.getByRole('button', { name: /Last 45 minutes/ }).waitFor()
   })
 
-  test('markup in every field stays text', async () => {
-    hostile = await sendHostile(program.url, END)
-    const visible = HOSTILE.slice(0, 20)
-    const service = encodeURIComponent(HOSTILE)
-    for (const path of [`/?${WINDOW}`, `/traces?${WINDOW}&service=${service}`, `/traces/${hostile}`, `/traces/${hostile}?view=list`, `/logs?${WINDOW}&service=${service}`, `/sql?q=${encodeURIComponent("SELECT * FROM spans WHERE name LIKE '<img%'")}`]) {
-      await open(path)
-      if (path.startsWith('/traces/') && !path.includes('view')) {
-        await page.getByRole('group', { name: /^Spans/ }).press('Home')
-        await page.getByRole('complementary', { name: 'Span' }).getByText(visible).first().waitFor()
-      } else await page.getByText(visible).locator('visible=true').first().waitFor()
-    }
-    assert.equal(await page.evaluate(() => window.hurt), undefined)
-    assert.equal(await page.locator('img[src="x"]').count(), 0)
-  })
-
   test('every screen stands in both themes and small windows without a complaint', async () => {
     for (const scheme of ['dark', 'light']) {
       await page.emulateMedia({ colorScheme: scheme })
       await page.setViewportSize(scheme === 'dark' ? { width: 900, height: 700 } : { width: 1440, height: 900 })
-      for (const path of ['/', '/traces', `/traces/${hostile}`, '/logs', '/compare', '/investigate', '/flags', '/sql']) {
+      for (const path of ['/', '/traces', `/traces/${large}`, '/logs', '/compare', '/investigate', '/flags', '/sql']) {
         await open(`${path}?${WINDOW}`)
         await page.getByText('Store ready').waitFor()
         assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), scheme)

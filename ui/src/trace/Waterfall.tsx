@@ -2,6 +2,7 @@
 import { type KeyboardEvent, type PointerEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { duration } from '../format'
 import { token, useTheme } from '../theme'
+import { setParams, usePlace } from '../url'
 import { useSize } from '../use'
 import type { Node, Tree } from './layout'
 import { rowsOf } from './layout'
@@ -196,6 +197,29 @@ function rowAfter(key: string, row: number, rows: number, page: number): number 
   return to === undefined ? null : Math.min(Math.max(to, 0), rows - 1)
 }
 
+/** Which spans are closed and which stretch is seen: in the URL as `closed=ID…` and `zoom=FROM,TO`, in ns from the trace's start. */
+function useShown(tree: Tree) {
+  const { params } = usePlace()
+  const ids = params.getAll('closed').join()
+  const closed = useMemo<ReadonlySet<number>>(() => {
+    const wanted = new Set(ids.split(','))
+    return new Set(ids === '' ? [] : tree.nodes.flatMap(({ id }, index) => (wanted.has(id) ? [index] : [])))
+  }, [tree, ids])
+  const zoomed = params.get('zoom')
+  const view = useMemo((): View => {
+    const [from, to] = (zoomed ?? '').split(',').map(Number)
+    return from !== undefined && to !== undefined && from < to ? { from, to } : { from: 0, to: Math.max(1, tree.duration) }
+  }, [tree, zoomed])
+  const fold = (index: number, close: boolean) => {
+    const next = new Set(closed)
+    if (close) next.add(index)
+    else next.delete(index)
+    setParams({ closed: [...next].map((index) => tree.nodes[index]!.id) }, { replace: true })
+  }
+  const zoom = (view: View | null) => setParams({ zoom: view && `${Math.floor(view.from)},${Math.ceil(view.to)}` }, { replace: true })
+  return { closed, fold, view, zoom }
+}
+
 interface WaterfallProps {
   tree: Tree
   /** Index of the selected node, or -1. */
@@ -207,8 +231,7 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
   const [box, { width, height }] = useSize<HTMLDivElement>()
   const canvas = useRef<HTMLCanvasElement>(null)
   const ruler = useRef<HTMLCanvasElement>(null)
-  const [closed, setClosed] = useState<ReadonlySet<number>>(new Set())
-  const [view, setView] = useState<View>({ from: 0, to: Math.max(1, tree.duration) })
+  const { closed, fold, view, zoom } = useShown(tree)
   const [drag, setDrag] = useState<View | null>(null)
   const theme = useTheme()
   const rows = useMemo(() => rowsOf(tree, closed), [tree, closed])
@@ -216,7 +239,6 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
     if (!canvas.current || !box.current || width === 0) return
     drawRows(canvas.current, { tree, rows, closed, selected, view, width, height, scroll: box.current.scrollTop })
   }, [box, tree, rows, closed, selected, view, width, height])
-  useEffect(() => setView({ from: 0, to: Math.max(1, tree.duration) }), [tree])
   useEffect(draw, [draw, theme.shown])
   useEffect(() => {
     if (ruler.current && width > 0) drawRuler(ruler.current, view, width, drag)
@@ -228,12 +250,6 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
     if (row * ROW < scrollTop || (row + 1) * ROW > scrollTop + clientHeight) box.current.scrollTop = row * ROW - clientHeight / 2
   }, [selected, rows, box, height])
 
-  const fold = (index: number, close: boolean) => {
-    const next = new Set(closed)
-    if (close) next.add(index)
-    else next.delete(index)
-    setClosed(next)
-  }
   const press = (event: PointerEvent) => {
     const bounds = event.currentTarget.getBoundingClientRect()
     const index = rows[Math.floor((event.clientY - bounds.top + (box.current?.scrollTop ?? 0)) / ROW)]
@@ -253,7 +269,7 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
   const chosen = tree.nodes[selected]
   return (
     <div className="waterfall">
-      <Ruler canvas={ruler} width={width} view={view} drag={drag} setDrag={setDrag} zoom={setView} all={{ from: 0, to: Math.max(1, tree.duration) }} />
+      <Ruler canvas={ruler} width={width} view={view} drag={drag} setDrag={setDrag} zoom={zoom} />
       <div ref={box} className="scroller" tabIndex={0} role="group" aria-label="Spans. Up and down choose, left and right close and open." onScroll={draw} onKeyDown={key}>
         <div style={{ height: Math.min(SCROLL_MAX, rows.length * ROW) }}>
           <canvas ref={canvas} onPointerDown={press} />
@@ -270,12 +286,12 @@ interface RulerProps {
   view: View
   drag: View | null
   setDrag: (drag: View | null) => void
-  zoom: (view: View) => void
-  all: View
+  /** null: all of it. */
+  zoom: (view: View | null) => void
 }
 
 /** The scale of time; dragging over it zooms in, a double click out. */
-function Ruler({ canvas, width, view, drag, setDrag, zoom, all }: RulerProps) {
+function Ruler({ canvas, width, view, drag, setDrag, zoom }: RulerProps) {
   const origin = useRef<number | null>(null)
   const at = (event: PointerEvent) => {
     const left = nameWidth(width)
@@ -292,7 +308,7 @@ function Ruler({ canvas, width, view, drag, setDrag, zoom, all }: RulerProps) {
         if (drag && drag.to - drag.from > (view.to - view.from) / 200) zoom(drag)
         setDrag(null)
       }}
-      onDoubleClick={() => zoom(all)}
+      onDoubleClick={() => zoom(null)}
     />
   )
 }
