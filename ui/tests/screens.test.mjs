@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { openBrowser } from './browser.mjs'
 import { startFixture } from './fixture.mjs'
 import { startProgram } from './program.mjs'
-import { sendLargeTrace, sendShop } from './telemetry.mjs'
+import { sendChanges, sendLargeTrace, sendShop } from './telemetry.mjs'
 
 const END = Date.now()
 const MINUTES = 40
@@ -30,6 +30,7 @@ describe('screens', () => {
     await page.getByText('Nothing has arrived yet.').waitFor()
     await page.getByText('OTEL_EXPORTER_OTLP_ENDPOINT').first().waitFor()
     await sendShop(program.url, { end: END, minutes: MINUTES })
+    await sendChanges(program.url, END)
     await page.getByText('It arrives:').waitFor()
     await page.getByRole('button', { name: 'Look at it' }).click()
     await page.getByRole('heading', { name: 'What is wrong' }).waitFor()
@@ -74,6 +75,61 @@ describe('screens', () => {
     await page.getByText('Selection narrowed to').waitFor()
   })
 
+  test('the same rectangle is chosen by keyboard', async () => {
+    await open(`/traces?${WINDOW}&service=checkout`)
+    await page.getByText(/\d+ requests · drag to select/).waitFor()
+    await page.getByRole('group', { name: /^Map of durations/ }).focus()
+    for (const key of ['End', 'Home', 'PageDown', 'PageDown', 'Shift+End', 'Shift+PageUp', 'Shift+PageUp', 'Shift+PageUp']) await page.keyboard.press(key)
+    await page.getByText(/: [\d,]+, \d+ failed\. Enter selects\./).waitFor({ state: 'attached' })
+    await page.keyboard.press('Enter')
+    await page.getByText(/requests selected/).waitFor()
+    const [start, end, low, high] = new URL(page.url()).searchParams.get('sel').split(',').map(Number)
+    assert.ok(start < end && low < high)
+    await page.keyboard.press('Escape')
+    await page.getByText(/drag to select/).waitFor()
+    assert.equal(new URL(page.url()).searchParams.get('sel'), null)
+  })
+
+  test('changes are marked on every chart, said when focused or pointed at, and lead to a comparison', async () => {
+    const charts = [['/', '.spark'], ['/traces', '.map'], ['/logs', '.chart'], ['/investigate', '.charts .chart:first-child'], ['/investigate', '.charts .chart:nth-child(2)']]
+    for (const [path, chart] of charts) {
+      await open(`${path}?${WINDOW}`)
+      const mark = page.locator(`${chart} .mark`).first()
+      await mark.waitFor({ state: 'attached' })
+      if (chart === '.spark') await mark.hover()
+      else await mark.focus()
+      await page.locator('.tip.fixed').getByText(/deploy checkout: 2\.3\.0 → 2\.4\.0/).waitFor()
+    }
+    await page.keyboard.press('ArrowRight')
+    await page.locator('.tip.fixed').getByText(/config payment/).waitFor()
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: 'What sets them apart' }).waitFor()
+    const { searchParams } = new URL(page.url())
+    assert.equal(searchParams.get('from'), searchParams.get('baseline_to'))
+  })
+
+  test('a comparison opens from a service, a list with conditions, and a stretch of logs', async () => {
+    await open(`/?${WINDOW}`)
+    await page.getByRole('row').filter({ hasText: 'payment' }).getByRole('link', { name: 'Compare' }).click()
+    await page.getByText('feature_flag.result.variant').first().waitFor()
+    await open(`/traces?${WINDOW}&service=checkout&min=1500ms`)
+    await page.getByRole('button', { name: 'Compare with the others' }).click()
+    await page.getByText('feature_flag.result.variant').first().waitFor()
+    await open(`/logs?${WINDOW}&q=attempt`)
+    await page.getByRole('button', { name: 'Compare with the others' }).click()
+    await page.getByText('fraud.timeout').first().waitFor()
+    await open(`/logs?${WINDOW}`)
+    await page.getByRole('list', { name: /Logs, newest first/ }).waitFor()
+    const { x, y, width, height } = await page.getByRole('img', { name: /^Logs over time/ }).boundingBox()
+    await page.mouse.move(x + width * 0.8, y + height / 2)
+    await page.mouse.down()
+    await page.mouse.move(x + width * 0.95, y + height / 2, { steps: 4 })
+    await page.mouse.up()
+    await page.getByRole('button', { name: /^Compare [\d,]+ with the other [\d,]+/ }).click()
+    await page.getByText('fraud.timeout').first().waitFor()
+    assert.match(new URL(page.url()).searchParams.get('baseline'), /NOT \(time >= /)
+  })
+
   test('a trace of 50,000 spans opens, and a span shows its details by keyboard alone', async () => {
     large = await sendLargeTrace(program.url, { end: END, spans: 50_000 })
     await open(`/traces/${large}`)
@@ -86,6 +142,37 @@ describe('screens', () => {
     await page.getByRole('complementary', { name: 'Span' }).getByText('nightly import').first().waitFor()
     await page.getByRole('button', { name: /origins, first/ }).click()
     await page.getByText(/the error began here: duplicate key/).waitFor()
+  })
+
+  test('what is open, closed, zoomed and selected is in the URL: a reload shows the same', async () => {
+    await open(`/traces/${large}`)
+    const spans = page.getByRole('group', { name: /^Spans/ })
+    const rows = () => spans.locator('div').first().evaluate((inner) => inner.clientHeight)
+    await page.getByText('50,000 spans').waitFor()
+    const whole = await rows()
+    await spans.press('Home')
+    await spans.press('ArrowDown')
+    await spans.press('ArrowLeft')
+    const folded = await rows()
+    assert.ok(folded < whole, `${folded} of ${whole}`)
+    const ruler = await page.getByRole('img', { name: 'Scale of time' }).boundingBox()
+    await page.mouse.move(ruler.x + ruler.width * 0.6, ruler.y + 20)
+    await page.mouse.down()
+    await page.mouse.move(ruler.x + ruler.width * 0.8, ruler.y + 20, { steps: 3 })
+    await page.mouse.up()
+    const place = new URL(page.url())
+    for (const name of ['span', 'closed', 'zoom']) assert.ok(place.searchParams.get(name), name)
+    await page.reload()
+    await page.getByRole('complementary', { name: 'Span' }).getByText('chunk 0').first().waitFor()
+    assert.equal(await rows(), folded)
+    await open(`/logs?${WINDOW}`)
+    const lines = page.getByRole('list', { name: /Logs, newest first/ })
+    await lines.getByRole('button').first().click()
+    await lines.locator('.kv').first().waitFor()
+    await page.getByRole('complementary', { name: 'Fields' }).locator('summary').filter({ hasText: 'event' }).first().click()
+    await page.reload()
+    await lines.locator('.kv').first().waitFor()
+    await page.getByRole('complementary', { name: 'Fields' }).getByRole('button', { name: 'order.placed' }).waitFor()
   })
 
   test('logs are searched, filtered by a click, opened, and lead to their request', async () => {

@@ -184,6 +184,12 @@ export async function sendHostile(url, end) {
   return trace
 }
 
+/** Two changes of the shop: one long before the trouble, one shortly before. */
+export const sendChanges = (url, end) => call(url, 'POST', '/api/v1/changes', [
+  { time: new Date(end - 1_500_000).toISOString(), kind: 'deploy', entity: 'checkout', before: '2.3.0', after: '2.4.0', actor: 'ci', source: 'test' },
+  { time: new Date(end - 540_000).toISOString(), kind: 'config', entity: 'payment', before: 'timeout 2 s', after: 'timeout 1.2 s', actor: 'kim', source: 'test' },
+])
+
 /** A flag that is defined and switched by someone who means harm. */
 export async function defineHostileFlag(url) {
   const path = `/api/v1/flags/${encodeURIComponent(HOSTILE)}`

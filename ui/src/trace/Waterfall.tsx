@@ -1,6 +1,8 @@
 // When did each span run? One row a span on a canvas; only what is in view is drawn, however many there are.
 import { type KeyboardEvent, type PointerEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { duration } from '../format'
+import { Marks } from '../parts/Marks'
+import type { Mark } from '../parts/marks'
 import { token, useTheme } from '../theme'
 import { setParams, usePlace } from '../url'
 import { useSize } from '../use'
@@ -225,9 +227,12 @@ interface WaterfallProps {
   /** Index of the selected node, or -1. */
   selected: number
   select: (index: number) => void
+  /** What changed while it ran. */
+  marks: Mark[]
+  to: (time: number) => string
 }
 
-export function Waterfall({ tree, selected, select }: WaterfallProps) {
+export function Waterfall({ tree, selected, select, marks, to }: WaterfallProps) {
   const [box, { width, height }] = useSize<HTMLDivElement>()
   const canvas = useRef<HTMLCanvasElement>(null)
   const ruler = useRef<HTMLCanvasElement>(null)
@@ -269,7 +274,10 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
   const chosen = tree.nodes[selected]
   return (
     <div className="waterfall">
-      <Ruler canvas={ruler} width={width} view={view} drag={drag} setDrag={setDrag} zoom={zoom} />
+      <div className="ruled">
+        <Ruler canvas={ruler} width={width} view={view} drag={drag} setDrag={setDrag} zoom={zoom} />
+        <Marks marks={marks} range={{ start: tree.began.ms + view.from / 1e6, end: tree.began.ms + view.to / 1e6 }} left={nameWidth(width) + 4} right={4} top={RULER - 12} to={to} />
+      </div>
       <div ref={box} className="scroller" tabIndex={0} role="group" aria-label="Spans. Up and down choose, left and right close and open." onScroll={draw} onKeyDown={key}>
         <div style={{ height: Math.min(SCROLL_MAX, rows.length * ROW) }}>
           <canvas ref={canvas} onPointerDown={press} />
