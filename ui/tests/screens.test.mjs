@@ -110,7 +110,7 @@ describe('screens', () => {
 
   test('a comparison opens from a service, a list with conditions, and a stretch of logs', async () => {
     await open(`/?${WINDOW}`)
-    await page.getByRole('row').filter({ hasText: 'payment' }).getByRole('link', { name: 'Compare' }).click()
+    await page.getByRole('row').filter({ hasText: 'payment' }).getByRole('link', { name: 'Compare', exact: true }).click()
     await page.getByText('feature_flag.result.variant').first().waitFor()
     await open(`/traces?${WINDOW}&service=checkout&min=1500ms`)
     await page.getByRole('button', { name: 'Compare with the others' }).click()
