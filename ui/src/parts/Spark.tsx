@@ -16,19 +16,32 @@ interface SparkProps {
   label: string
 }
 
+type Point = readonly [string, string]
+
+/** What is known, in stretches: where nothing was measured there is no line. */
+function stretches(points: (Point | null)[]): Point[][] {
+  const found: Point[][] = []
+  points.forEach((point, index) => {
+    if (!point) return
+    if (points[index - 1]) found.at(-1)!.push(point)
+    else found.push([point])
+  })
+  return found
+}
+
 export function Spark({ times, values: all, range, since, marks, to, bad, label }: SparkProps) {
   // The last bucket has only begun: drawn, it would look like a fall.
   const values = all.length > 2 ? all.slice(0, -1) : all
   const top = Math.max(...values.map((value) => value ?? 0), 1e-9)
   const step = (times[1] ?? range.end) - (times[0] ?? range.start)
   const x = (ms: number) => Math.min(100, Math.max(0, ((ms - range.start) / (range.end - range.start)) * 100)).toFixed(2)
-  const points = values.map((value, index) => `${x((times[index] ?? range.start) + step / 2)},${(25 - ((value ?? 0) / top) * 22).toFixed(2)}`)
-  const ends = [points[0], points.at(-1)].map((point) => point?.split(',')[0] ?? 0)
+  const points = values.map((value, index) => (value === null ? null : ([x((times[index] ?? range.start) + step / 2), (25 - (value / top) * 22).toFixed(2)] as const)))
+  const lines = stretches(points)
   return (
     <div className={bad ? 'spark bad' : 'spark'}>
       <svg viewBox="0 0 100 26" preserveAspectRatio="none" role="img" aria-label={label}>
-        <polygon className="area" points={`${ends[0]},26 ${points.join(' ')} ${ends[1]},26`} />
-        <polyline className="line" points={points.join(' ')} />
+        <path className="area" d={lines.map((line) => `M${line[0]![0]},26 L${line.map((point) => point.join()).join(' ')} L${line.at(-1)![0]},26 Z`).join(' ')} />
+        <path className="line" d={lines.map((line) => `M${line.map((point) => point.join()).join(' L')}`).join(' ')} />
         <line className="at" x1={x(since)} x2={x(since)} y1="0" y2="26" />
       </svg>
       <Marks marks={marks} range={range} to={to} small />

@@ -1,7 +1,7 @@
 // How is everything? Services with their rates, errors and durations, worst first; what is wrong; what changed.
 import { useEffect, useMemo, useState } from 'react'
 import { type Change, type Triage, triage } from '../api'
-import { count, duration, plural, rate, share } from '../format'
+import { count, duration, rate, share } from '../format'
 import { buckets } from '../parts/Chart'
 import { compareAround, useChanges } from '../parts/changes'
 import { changeMarks, changeText } from '../parts/marks'
@@ -105,7 +105,7 @@ function byService(wrong: Wrong[]): [string | null, Wrong[]][] {
 }
 
 const between = ({ split, younger }: Shown) =>
-  `since ${clock(split.since)} against the ${duration((split.until - split.start) * 1e6)} before${younger ? `; telemetry begins at ${clock(split.start)}` : ''}`
+  `since ${clock(split.since)}, against ${younger ? 'all' : `the ${duration((split.until - split.start) * 1e6)}`} before`
 
 function WhatIsWrong({ wrong, found, shown, error, busy, known, any }: WhatIsWrongProps) {
   return (
@@ -165,11 +165,11 @@ function ServiceTable({ services, wrong, shown, histories, times, changes, known
   const sorted = (services ?? []).toSorted((left, right) => score(right) - score(left) || right.errors / right.requests - left.errors / left.requests || right.requests - left.requests)
   const toggle = <label className="check soft"><input type="checkbox" checked={own} onChange={(event) => setParams({ own: event.target.checked ? '1' : null })} />Causeway’s own</label>
   return (
-    <Panel title="Services" actions={<><span className="dim">{services ? `${count(services.length)}, worst first; numbers since ${clock(shown.split.since)}, lines since ${clock(shown.split.start)}` : ''}</span>{toggle}</>} known={known} flush>
+    <Panel title="Services" actions={<><span className="dim">{services ? `${count(services.length)}, worst first; ${shown.younger ? 'telemetry begins' : 'lines begin'} at ${clock(shown.split.start)}` : ''}</span>{toggle}</>} known={known} flush>
       {!services ? <div className="notice"><Skeleton rows={6} height={26} /></div> : services.length === 0 ? (
         <p className="notice">No spans in this window. <Link to={urlTo('/logs')}>Logs</Link> may be there.</p>
       ) : (
-        <table className="table">
+        <table className="table services">
           <thead><tr><th>Service</th><th className="num fit">Requests</th><th>&nbsp;</th><th className="num fit">Errors</th><th>&nbsp;</th><th className="num fit">p95</th><th>&nbsp;</th><th className="fit"><span className="visually-hidden">Go to</span></th></tr></thead>
           <tbody>{sorted.map((service) => <ServiceRow key={service.service ?? ''} service={service} wrong={wrong.filter((item) => item.service === service.service)} split={shown.split} times={times} changes={changes} lines={histories.get(service.service)} />)}</tbody>
         </table>
@@ -216,7 +216,7 @@ function ServiceRow({ service, wrong, split, times, changes, lines }: ServiceRow
 
 function WhatChanged({ changes: { rows, data, error, busy }, range }: { changes: ReturnType<typeof useChanges>; range: Range }) {
   return (
-    <Panel title="What changed" actions={<span className="dim">{rows ? plural(rows.length, 'change') : ''}</span>} known={knownBy(data)} busy={busy} flush>
+    <Panel title="What changed" actions={<span className="dim">{rows && rows.length > CHANGES_SHOWN ? `the newest ${CHANGES_SHOWN} of ${count(rows.length)}` : ''}</span>} known={knownBy(data)} busy={busy} flush>
       {error ? <Failed error={error} /> : !rows ? <div className="notice"><Skeleton rows={3} /></div> : rows.length === 0 ? (
         <p className="notice">No change was seen in this window. Versions that move in the telemetry, edits of flags and <span className="mono">POST /api/v1/changes</span> appear here.</p>
       ) : (

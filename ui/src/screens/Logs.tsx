@@ -4,11 +4,11 @@ import { count, plural, short } from '../format'
 import { Chart, type Series, buckets } from '../parts/Chart'
 import { compareAround, useChanges } from '../parts/changes'
 import { Chips, useFilters } from '../parts/Fields'
-import { Failed, Panel, knownBy } from '../parts/Panel'
+import { Failed, Panel, Skeleton, knownBy } from '../parts/Panel'
 import { all, filterSql, literal, searchSql, timeSql } from '../sql'
 import { type Range, bucketSeconds, clock, exact, rfc3339 } from '../time'
 import { go, setParams, urlTo, usePlace } from '../url'
-import { useRange, useRows } from '../use'
+import { useRange, useRows, useSeen } from '../use'
 import { Facets } from './Facets'
 import { Lines } from './Lines'
 import { OWN } from './own'
@@ -43,10 +43,11 @@ export function Logs() {
   const predicate = picked === 'TRUE' ? among : all(among, picked)
   const selection = selectionOf(params)
   const shown = selection ?? range
+  const seen = useSeen('logs', range)
   return (
     <>
       <form className="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-        <Typed label={'Search: word, "phrase", /expression/, key=value, -without'} value={text} param="q" placeholder="timeout payment" grow searchKey />
+        <Typed label="Search" value={text} param="q" placeholder={'word  "a phrase"  /expression/  key=value  -without'} grow searchKey />
         <Typed label="SQL predicate" value={params.get('where') ?? ''} param="where" placeholder="attr_int('attempt') > 1" />
         <label className="field">
           Severity
@@ -57,7 +58,7 @@ export function Logs() {
         <label className="check"><input type="checkbox" checked={own} onChange={(event) => setParams({ own: event.target.checked ? '1' : null })} />Causeway’s own</label>
       </form>
       {(filters.length > 0 || service) && <Chips />}
-      <Histogram among={among} predicate={predicate} range={range} selection={selection} service={service} />
+      {seen ? <Histogram among={among} predicate={predicate} range={seen} selection={selection} service={service} /> : <Panel title="Logs" busy><Skeleton rows={1} height={104} /></Panel>}
       <div className="logs">
         <Facets predicate={predicate} range={shown} />
         <Lines predicate={predicate} range={shown} text={text} />

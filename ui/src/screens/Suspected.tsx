@@ -65,7 +65,7 @@ function One({ suspect, first, open, mitigated, mitigate }: OneProps) {
       <Findings findings={suspect.for} sign="for" />
       <Findings findings={suspect.against} sign="against" />
       <p className="refute row top"><span className="dim grow">What would clear it: {said(suspect.refute.statement)}</span><QueryLinks query={suspect.refute.query} /></p>
-      {suspect.mitigation && !mitigated && <div className="mitigation"><Undo mitigation={suspect.mitigation} title={suspect.title} primary={open} mitigate={mitigate} /></div>}
+      {suspect.mitigation && !mitigated && <div className="mitigation"><Undo mitigation={suspect.mitigation} title={suspect.title} primary={first} mitigate={mitigate} /></div>}
     </>
   )
   const { change } = suspect

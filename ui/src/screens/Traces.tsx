@@ -9,7 +9,7 @@ import { Link } from '../shell/Shell'
 import { ENTRY, all, filterSql, literal, timeSql } from '../sql'
 import { type Range, bucketSeconds, clock, exact, rfc3339 } from '../time'
 import { go, setParams, urlTo, usePlace } from '../url'
-import { useRange, useRows } from '../use'
+import { useRange, useRows, useSeen } from '../use'
 import { OWN } from './own'
 
 /** Columns of the map: about one for each 8 pixels. */
@@ -63,11 +63,12 @@ export function Traces() {
   const [among, picked] = [amongPredicate(search), pickedPredicate(search, filters.map(filterSql))]
   const predicate = picked === 'TRUE' ? among : all(among, picked)
   const selection = selectionOf(params)
+  const seen = useSeen('spans', range)
   return (
     <div className="stack">
       <SearchBar search={search} range={range} />
       <Chips />
-      <DurationMap among={among} predicate={predicate} range={range} selection={selection} service={search.service} operation={search.operation} every={search.every} />
+      {seen ? <DurationMap among={among} predicate={predicate} range={seen} selection={selection} service={search.service} operation={search.operation} every={search.every} /> : <Panel title="Durations" busy><Skeleton rows={1} height={220} /></Panel>}
       <Found predicate={selection ? all(predicate, selectionSql(selection)) : predicate} range={range} selected={selection !== null} />
     </div>
   )
@@ -211,7 +212,7 @@ FROM spans WHERE ${all(timeSql(range), 'duration_ns IS NOT NULL', predicate)} GR
     <Panel title="Durations" actions={actions} known={knownBy(data)} busy={busy}>
       {error ? <Failed error={error} /> : <Heatmap cells={cells} range={range} bucketMs={seconds * 1000} selection={selection} select={select} marks={marks} to={(time) => compareAround('spans', predicate, range, time)} />}
       <div className="legend">
-        <span><span className="swatch accent" />darker: more {what}s</span>
+        <span><span className="swatch accent" />stronger: more {what}s</span>
         <span><span className="swatch error" />mostly failed; underlined: some failed</span>
         {marks.length > 0 && <span>▾ {plural(marks.length, 'change')}</span>}
       </div>

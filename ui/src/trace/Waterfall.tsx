@@ -71,17 +71,22 @@ function drawRows(canvas: HTMLCanvasElement, drawing: Drawing) {
   context.textBaseline = 'middle'
   const first = Math.floor(drawing.scroll / ROW)
   const last = Math.min(drawing.rows.length, first + Math.ceil(drawing.height / ROW) + 1)
-  for (let row = first; row < last; row += 1) {
-    const index = drawing.rows[row]!
-    const node = drawing.tree.nodes[index]!
-    const y = row * ROW - drawing.scroll
-    if (index === drawing.selected) {
-      context.fillStyle = palette['accent-soft']
-      context.fillRect(0, y, drawing.width, ROW)
-    }
-    drawName(context, palette, drawing, node, index, y, left)
-    drawSpan(context, palette, drawing, node, y, left)
+  const seen = drawing.rows.slice(first, last).map((index, place) => ({ index, node: drawing.tree.nodes[index]!, y: (first + place) * ROW - drawing.scroll }))
+  for (const { index, y } of seen) {
+    if (index !== drawing.selected) continue
+    context.fillStyle = palette['accent-soft']
+    context.fillRect(0, y, drawing.width, ROW)
   }
+  const within = (from: number, to: number, paint: () => void) => {
+    context.save()
+    context.beginPath()
+    context.rect(from, 0, to - from, drawing.height)
+    context.clip()
+    paint()
+    context.restore()
+  }
+  within(0, left - 2, () => seen.forEach(({ index, node, y }) => drawName(context, palette, drawing, node, index, y, left)))
+  within(left + 1, drawing.width, () => seen.forEach(({ node, y }) => drawSpan(context, palette, drawing, node, y, left)))
   context.fillStyle = palette.line
   context.fillRect(left, 0, 1, drawing.height)
 }
@@ -129,10 +134,6 @@ function drawSpan(context: CanvasRenderingContext2D, palette: Colors, { view, wi
   const room = width - left - 8
   const x = (ns: number) => left + 4 + ((ns - view.from) / (view.to - view.from)) * room
   if (node.end < view.from || node.start > view.to) return
-  context.save()
-  context.beginPath()
-  context.rect(left + 1, y, width - left, ROW)
-  context.clip()
   const from = x(Math.max(node.start, view.from))
   const size = Math.max(2, x(Math.min(node.end, view.to)) - from)
   context.fillStyle = node.origin ? palette.error : node.failed ? palette['error-soft'] : palette['bar-2']
@@ -156,7 +157,6 @@ function drawSpan(context: CanvasRenderingContext2D, palette: Colors, { view, wi
     context.fillText(text, from + 6, y + 11)
     context.font = '12px system-ui, sans-serif'
   }
-  context.restore()
 }
 
 function drawRuler(canvas: HTMLCanvasElement, view: View, width: number, drag: View | null) {
