@@ -75,7 +75,7 @@ describe('screens', () => {
     await page.getByText('Selection narrowed to').waitFor()
   })
 
-  test('the same rectangle is chosen by keyboard', async () => {
+  test('the same is chosen by keyboard, on the map and on the bars of logs', async () => {
     await open(`/traces?${WINDOW}&service=checkout`)
     await page.getByText(/\d+ requests · drag to select/).waitFor()
     await page.getByRole('group', { name: /^Map of durations/ }).focus()
@@ -88,6 +88,11 @@ describe('screens', () => {
     await page.keyboard.press('Escape')
     await page.getByText(/drag to select/).waitFor()
     assert.equal(new URL(page.url()).searchParams.get('sel'), null)
+    await open(`/logs?${WINDOW}`)
+    await page.getByRole('heading', { name: /^[1-9][\d,]* logs$/ }).waitFor()
+    await page.getByRole('group', { name: /^Chart/ }).focus()
+    for (const key of ['ArrowLeft', 'ArrowLeft', 'Shift+ArrowLeft', 'Shift+ArrowLeft', 'Enter']) await page.keyboard.press(key)
+    await page.getByRole('button', { name: /^Compare [\d,]+ with the other [\d,]+/ }).waitFor()
   })
 
   test('changes are marked on every chart, said when focused or pointed at, and lead to a comparison', async () => {

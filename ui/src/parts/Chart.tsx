@@ -1,11 +1,12 @@
-// How does a number move over time? uPlot with the house's colours, changes as marks, an onset as a band, and a drag that
-// selects a stretch of it.
-import { useEffect, useMemo, useRef } from 'react'
+// How does a number move over time? uPlot with the house's colours, changes as marks, an onset as a band, and a drag, or
+// arrows with Shift, that select a stretch of it.
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from 'react'
 import uPlot from 'uplot'
 import { setRange } from '../shell/TimePicker'
 import { token, useTheme } from '../theme'
 import { type Range, clock } from '../time'
 import { useSize } from '../use'
+import { type Cursor, moved } from './cells'
 import { Marks } from './Marks'
 import { type Mark, markText } from './marks'
 
@@ -154,25 +155,51 @@ function axisTime(ms: number, range: Range): string {
   return long ? `${at.getMonth() + 1}/${at.getDate()} ${text.slice(0, 5)}` : range.end - range.start > 600_000 ? text.slice(0, 5) : text
 }
 
+/** A stretch chosen by keyboard, bucket by bucket. */
+function useWalk({ times, range, drag }: ChartProps) {
+  const [cursor, setCursor] = useState<Cursor | null>(null)
+  const step = times.length > 1 ? times[1]! - times[0]! : range.end - range.start
+  const walked = useMemo((): Range | null => {
+    const ends = cursor && [cursor.column, cursor.from.column].map((column) => times[column] ?? range.start).sort((left, right) => left - right)
+    return ends && { start: Math.max(range.start, ends[0]!), end: Math.min(range.end, ends[1]! + step) }
+  }, [cursor, times, range.start, range.end, step])
+  const key = (event: KeyboardEvent) => {
+    if (event.target !== event.currentTarget) return
+    const next = moved(cursor, event.key, event.shiftKey, { columns: times.length, low: 0, high: 0 })
+    if (next) setCursor(next)
+    else if (event.key === 'Enter' && walked) {
+      setCursor(null)
+      const choose = drag ?? setRange
+      choose(walked.start, walked.end)
+    } else if (event.key === 'Escape' && cursor) setCursor(null)
+    else return
+    event.preventDefault()
+  }
+  return { walked, key, leave: () => setCursor(null) }
+}
+
 export function Chart(props: ChartProps) {
   const [box, { width }] = useSize<HTMLDivElement>()
   const tip = useRef<HTMLDivElement>(null)
   const theme = useTheme()
+  const { walked, key, leave } = useWalk(props)
+  const selected = walked ?? props.selected
   const data = useMemo(() => {
     const columns = props.stacked ? stack(props.series).toReversed() : props.series.map(({ values }) => values)
     return [props.times.map((time) => time / 1000), ...columns] as uPlot.AlignedData
   }, [props.times, props.series, props.stacked])
   useEffect(() => {
     if (!box.current || !tip.current || width === 0) return
-    const plot = new uPlot(options(props, width, tip.current), data, box.current)
+    const plot = new uPlot(options({ ...props, selected }, width, tip.current), data, box.current)
     return () => plot.destroy()
     // The plot is made anew with its data: at some hundred points that costs about a millisecond.
-  }, [box, data, width, theme.shown, props.marks, props.band, props.range.start, props.range.end, props.selected?.start, props.selected?.end])
+  }, [box, data, width, theme.shown, props.marks, props.band, props.range.start, props.range.end, selected?.start, selected?.end])
   return (
-    <div className="chart" style={{ minHeight: props.height ?? 150 }}>
+    <div className="chart" style={{ minHeight: props.height ?? 150 }} tabIndex={0} role="group" aria-label="Chart. Left and right move, with Shift they select, Enter takes the selection." onKeyDown={key} onBlur={leave}>
       <div ref={box} role="img" aria-label={props.label} />
       <div ref={tip} className="tip" hidden />
       <Marks marks={props.marks} range={props.range} left={LEFT} right={RIGHT} top={TOP} bottom={FOOT} to={props.to} />
+      <p className="visually-hidden" aria-live="polite">{walked && `${clock(walked.start)} to ${clock(walked.end)}. Enter selects.`}</p>
     </div>
   )
 }

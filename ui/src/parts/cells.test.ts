@@ -22,3 +22,8 @@ test('with Shift the opposite corner stays', () => {
   expect(moved(first, 'ArrowDown', true, BOUNDS)).toEqual({ column: 6, level: 49, from: { column: 5, level: 50 } })
   expect(moved(first, 'ArrowDown', false, BOUNDS)).toEqual(at(6, 49))
 })
+
+test('where there is one level, up and down are for something else', () => {
+  expect(moved(at(5, 0), 'ArrowUp', false, { columns: 9, low: 0, high: 0 })).toBeNull()
+  expect(moved(at(5, 0), 'ArrowLeft', false, { columns: 9, low: 0, high: 0 })).toEqual(at(4, 0))
+})

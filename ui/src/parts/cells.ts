@@ -1,4 +1,5 @@
-// How is a rectangle of a map chosen by keyboard? A cell under a cursor that the arrows move, and a corner that stays with Shift.
+// How is a part of a chart chosen by keyboard? A cell under a cursor that the arrows move, and a corner that stays with Shift. A chart
+// of one level is a stretch of time.
 
 interface Spot {
   column: number
@@ -30,7 +31,7 @@ const within = (value: number, low: number, high: number) => Math.min(Math.max(v
 /** Where a key leads; null where it is for something else. The first key begins in the middle of the newest column. */
 export function moved(cursor: Cursor | null, key: string, extend: boolean, { columns, low, high }: Bounds): Cursor | null {
   const move = MOVES[key]
-  if (!move) return null
+  if (!move || (move[0] === 0 && low === high)) return null
   const begin = { column: columns - 1, level: Math.round((low + high) / 2) }
   const here = cursor ?? { ...begin, from: begin }
   const spot = cursor ? { column: within(here.column + move[0], 0, columns - 1), level: within(here.level + move[1], low, high) } : begin
