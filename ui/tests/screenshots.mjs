@@ -17,6 +17,10 @@ const program = given ? null : await startProgram()
 const fixture = program && (await startFixture(program.url, end - 8 * 60_000))
 const url = given ?? fixture.url
 if (program) {
+  await pictures('empty', async (page, take) => {
+    await page.goto(url)
+    await take('empty')
+  })
   await sendShop(program.url, { end, minutes: 40 })
   await sendChanges(program.url, end)
 }
@@ -37,15 +41,30 @@ const screens = {
   flags: '/flags',
   sql: `/sql?q=${encodeURIComponent('SELECT * FROM spans LIMIT 200')}`,
 }
-for (const [theme, width, height] of SIZES) {
-  const { browser, page, complaints } = await openBrowser({ theme, width, height })
+await pictures('filled', async (page, take) => {
   for (const [name, path] of Object.entries(screens)) {
     await page.goto(url + path)
-    await page.waitForLoadState('networkidle')
-    await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) })
+    await take(name)
   }
-  for (const complaint of new Set(complaints)) console.log(complaint)
-  await browser.close()
-}
+  for (const [name, key] of Object.entries({ palette: 'Control+k', keys: '?', time: '.' })) {
+    await page.goto(url)
+    await page.waitForLoadState('networkidle')
+    await page.keyboard.press(key)
+    await take(name)
+  }
+})
 await fixture?.stop()
 await program?.stop()
+
+/** Shows the screens in each size and theme; `take` waits until all has been answered. */
+async function pictures(store, show) {
+  for (const [theme, width, height] of SIZES) {
+    const { browser, page, complaints } = await openBrowser({ theme, width, height })
+    await show(page, async (name) => {
+      await page.waitForLoadState('networkidle')
+      await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) })
+    })
+    for (const complaint of new Set(complaints)) console.log(`${store} store, ${theme}: ${complaint}`)
+    await browser.close()
+  }
+}

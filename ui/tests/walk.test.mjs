@@ -6,15 +6,19 @@ import { openBrowser } from './browser.mjs'
 import { startDemo } from './demo.mjs'
 
 const SCENARIO = 'checkout-slow'
-/** As `make demo` shows it: it breaks after 50 s. */
+/** As `make demo` shows it. */
 const SPEED = 1
-/** The incident has to begin, and to last until it stands out. */
-const BREAKS_MS = 180_000
+/** From the moment it breaks until it stands out: some requests have to end, and Home asks every ten seconds. */
+const STANDS_OUT_MS = 90_000
 /** The requests that began before the fix have to end, and enough to follow. */
 const FIXED_MS = 240_000
 /** From what is on screen to the next step; the loop promises 10 s, and a busy machine gets some more. */
 const STEP_MS = 60_000
+/** A demo that says nothing more must not hold the tests up for ever. */
+const WHOLE_MS = 900_000
 const CLICKS_MAX = 4
+/** Requests since the onset before something is done: some twenty seconds of them. */
+const REQUESTS_MIN = 50
 
 /** What the shop calls what the truth speaks of. */
 const NAMES = { flag: 'payment-fraud-fallback', fraud_host: 'api.fraudscore.example' }
@@ -33,7 +37,7 @@ describe('the walk', () => {
     await demo?.stop()
   })
 
-  test(`from Home to the cause in at most ${CLICKS_MAX} clicks, the switch, and the verdict`, async () => {
+  test(`from Home to the cause in at most ${CLICKS_MAX} clicks, the switch, and the verdict`, { timeout: WHOLE_MS }, async () => {
     let clicks = 0
     const click = async (locator) => {
       await locator.click()
@@ -42,10 +46,10 @@ describe('the walk', () => {
     const panel = (name) => page.locator('section.panel').filter({ has: page.getByRole('heading', { name, exact: true }) })
 
     await page.goto(demo.url)
-    const wrong = panel('What is wrong').getByRole('listitem').filter({ hasText: 'latency' }).first()
-    await wrong.waitFor({ timeout: BREAKS_MS })
-    assert.match(await wrong.innerText(), /web|checkout|payment/)
-    assert.match(demo.said(), /Find out: http/, 'the demo said so too')
+    // Not before it has begun: a machine that is busy for a moment slows the shop too, and Home says so rightly.
+    await demo.heard('Find out: http')
+    const wrong = panel('What is wrong').getByRole('listitem').filter({ hasText: 'latency' }).filter({ hasText: /web|checkout|payment/ }).first()
+    await wrong.waitFor({ timeout: STANDS_OUT_MS })
 
     await click(wrong.getByRole('link', { name: 'Investigate' }))
     const { searchParams } = new URL(page.url())
@@ -59,12 +63,20 @@ describe('the walk', () => {
     assert.ok(y >= 0 && y + height <= page.viewportSize().height, 'on screen without scrolling')
     assert.ok(clicks <= CLICKS_MAX, `${clicks} clicks`)
 
+    // Nobody acts on a handful of requests, and no verdict could be built on them: as the page says itself how many it knows of.
+    await page.waitForFunction((least) => {
+      const known = /Since: ([\d,]+) request/.exec(document.querySelector('.numbers')?.title ?? '')
+      return known !== null && Number(known[1].replaceAll(',', '')) >= least
+    }, REQUESTS_MIN, { timeout: STANDS_OUT_MS, polling: 250 })
+
     // The flag is one of the two causes: the first, or the one through which the slow dependency could do harm.
     const { flag, variant } = truth.mitigation
     const set = panel('Suspects').getByRole('button', { name: `Set ${flag} to ${variant}`, exact: true })
     await click(set.first())
     await click(panel('Suspects').getByRole('button', { name: `Set ${flag} to ${variant} now`, exact: true }))
-    await panel('Did it help?').getByText('Fixed', { exact: true }).waitFor({ timeout: FIXED_MS })
+    await panel('Did it help?').getByText('Fixed', { exact: true }).waitFor({ timeout: FIXED_MS }).catch(async (error) => {
+      throw new Error(`not fixed, but: ${await page.locator('#main').innerText()}`, { cause: error })
+    })
     await page.reload()
     await panel('Did it help?').getByText('Fixed', { exact: true }).waitFor({ timeout: STEP_MS })
 

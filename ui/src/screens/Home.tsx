@@ -216,7 +216,7 @@ function ServiceRow({ service, wrong, split, times, changes, lines }: ServiceRow
 
 function WhatChanged({ changes: { rows, data, error, busy }, range }: { changes: ReturnType<typeof useChanges>; range: Range }) {
   return (
-    <Panel title="What changed" actions={<span className="dim">{rows && rows.length > CHANGES_SHOWN ? `the newest ${CHANGES_SHOWN} of ${count(rows.length)}` : ''}</span>} known={knownBy(data)} busy={busy} flush>
+    <Panel title="What changed" actions={rows && rows.length > CHANGES_SHOWN && <span className="dim">the newest {CHANGES_SHOWN} of {count(rows.length)}</span>} known={knownBy(data)} busy={busy} flush>
       {error ? <Failed error={error} /> : !rows ? <div className="notice"><Skeleton rows={3} /></div> : rows.length === 0 ? (
         <p className="notice">No change was seen in this window. Versions that move in the telemetry, edits of flags and <span className="mono">POST /api/v1/changes</span> appear here.</p>
       ) : (
