@@ -176,10 +176,12 @@ describe('screens', () => {
     const lines = page.getByRole('list', { name: /Logs, newest first/ })
     await lines.getByRole('button').first().click()
     await lines.locator('.kv').first().waitFor()
-    await page.getByRole('complementary', { name: 'Fields' }).locator('summary').filter({ hasText: 'event' }).first().click()
+    const fields = page.getByRole('complementary', { name: 'Fields' })
+    await fields.locator('summary').filter({ hasText: 'event' }).first().click()
+    await fields.getByRole('button', { name: 'order.placed' }).waitFor()
     await page.reload()
     await lines.locator('.kv').first().waitFor()
-    await page.getByRole('complementary', { name: 'Fields' }).getByRole('button', { name: 'order.placed' }).waitFor()
+    await fields.getByRole('button', { name: 'order.placed' }).waitFor()
   })
 
   test('logs are searched, filtered by a click, opened, and lead to their request', async () => {
