@@ -8,7 +8,7 @@ import { type Range, clock } from '../time'
 import { useSize } from '../use'
 import { type Cursor, moved } from './cells'
 import { Marks } from './Marks'
-import { type Mark, markText } from './marks'
+import { type Mark, markText } from './marking'
 
 export interface Series {
   label: string

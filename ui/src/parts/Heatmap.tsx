@@ -7,7 +7,7 @@ import { type Range, clock } from '../time'
 import { useSize } from '../use'
 import { type Cursor, moved } from './cells'
 import { Marks } from './Marks'
-import type { Mark } from './marks'
+import type { Mark } from './marking'
 
 /** Rows of the map in one factor of ten. */
 export const ROWS_PER_DECADE = 8

@@ -4,7 +4,7 @@ import { type FocusEvent, type KeyboardEvent, type PointerEvent, useMemo, useSta
 import { plural } from '../format'
 import { Link } from '../shell/Shell'
 import type { Range } from '../time'
-import { type Mark, clustered, markText } from './marks'
+import { type Mark, clustered, markText } from './marking'
 
 /** Shares of the window within which marks are one: a triangle is this wide on a chart, and on a small one. */
 const NEAR = 0.012

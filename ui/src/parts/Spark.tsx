@@ -1,7 +1,7 @@
 // Which way does a number go? A line without axes, as wide as its cell, with the changes of its window.
 import type { Range } from '../time'
 import { Marks } from './Marks'
-import type { Mark } from './marks'
+import type { Mark } from './marking'
 
 interface SparkProps {
   /** Unix ms of each bucket's start. */

@@ -5,7 +5,7 @@ import { timeSql } from '../sql'
 import { type Range, rfc3339 } from '../time'
 import { urlTo } from '../url'
 import { useRows } from '../use'
-import { changeMarks } from './marks'
+import { changeMarks } from './marking'
 
 /** More than a screen can mark. */
 const CHANGES_MAX = 500

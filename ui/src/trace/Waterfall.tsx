@@ -2,7 +2,7 @@
 import { type KeyboardEvent, type PointerEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { duration } from '../format'
 import { Marks } from '../parts/Marks'
-import type { Mark } from '../parts/marks'
+import type { Mark } from '../parts/marking'
 import { token, useTheme } from '../theme'
 import { setParams, usePlace } from '../url'
 import { useSize } from '../use'
@@ -275,7 +275,7 @@ export function Waterfall({ tree, selected, select, marks, to }: WaterfallProps)
   return (
     <div className="waterfall">
       <div className="ruled">
-        <Ruler canvas={ruler} width={width} view={view} drag={drag} setDrag={setDrag} zoom={zoom} />
+        <Ruler canvas={ruler} width={width} view={view} setDrag={setDrag} zoom={zoom} />
         <Marks marks={marks} range={{ start: tree.began.ms + view.from / 1e6, end: tree.began.ms + view.to / 1e6 }} left={nameWidth(width) + 4} right={4} top={RULER - 12} to={to} />
       </div>
       <div ref={box} className="scroller" tabIndex={0} role="group" aria-label="Spans. Up and down choose, left and right close and open." onScroll={draw} onKeyDown={key}>
@@ -292,28 +292,33 @@ interface RulerProps {
   canvas: React.RefObject<HTMLCanvasElement | null>
   width: number
   view: View
-  drag: View | null
   setDrag: (drag: View | null) => void
   /** null: all of it. */
   zoom: (view: View | null) => void
 }
 
 /** The scale of time; dragging over it zooms in, a double click out. */
-function Ruler({ canvas, width, view, drag, setDrag, zoom }: RulerProps) {
+function Ruler({ canvas, width, view, setDrag, zoom }: RulerProps) {
   const origin = useRef<number | null>(null)
   const at = (event: PointerEvent) => {
     const left = nameWidth(width)
     const share = (event.clientX - event.currentTarget.getBoundingClientRect().left - left - 4) / (width - left - 8)
     return view.from + Math.min(1, Math.max(0, share)) * (view.to - view.from)
   }
+  const to = (event: PointerEvent): View | null => {
+    const here = at(event)
+    return origin.current === null ? null : { from: Math.min(origin.current, here), to: Math.max(origin.current, here) }
+  }
   return (
     <canvas
       ref={canvas} className="ruler" role="img" aria-label="Scale of time" title="Drag to zoom in, double click to zoom out"
       onPointerDown={(event) => { origin.current = at(event); event.currentTarget.setPointerCapture(event.pointerId) }}
-      onPointerMove={(event) => origin.current !== null && setDrag({ from: Math.min(origin.current, at(event)), to: Math.max(origin.current, at(event)) })}
-      onPointerUp={() => {
+      onPointerMove={(event) => setDrag(to(event))}
+      onPointerUp={(event) => {
+        // What the last movement set may not be drawn yet.
+        const chosen = to(event)
         origin.current = null
-        if (drag && drag.to - drag.from > (view.to - view.from) / 200) zoom(drag)
+        if (chosen && chosen.to - chosen.from > (view.to - view.from) / 200) zoom(chosen)
         setDrag(null)
       }}
       onDoubleClick={() => zoom(null)}

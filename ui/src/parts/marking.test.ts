@@ -1,7 +1,7 @@
 // Are changes marked where they belong, and said in the same words everywhere?
 import { expect, test } from 'vitest'
 import type { Change } from '../api'
-import { type Mark, changeMarks, changeText, clustered } from './marks'
+import { type Mark, changeMarks, changeText, clustered } from './marking'
 
 const WINDOW = { start: 0, end: 1000 }
 const mark = (time: number): Mark => ({ time, label: String(time), tone: 'accent' })
