@@ -1,4 +1,4 @@
-# Causeway's commands: demo, test, walk, run, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
+# Causeway's commands: demo, test, walk, screenshots, run, bench, bench-screens, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
 
 # Outside the checkout, so that a fresh clone does not build DataFusion again.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/causeway/target
@@ -11,7 +11,7 @@ CARGO_FLAGS := --release --locked --workspace
 SCREENS := ui/dist/index.html
 SCREENS_SOURCES := $(shell find ui/src -type f) ui/index.html ui/vite.config.ts ui/tsconfig.json
 
-.PHONY: demo run test walk build bench peers fuzz clean tools-build tools-test
+.PHONY: demo run test walk screenshots build bench bench-screens peers fuzz clean tools-build tools-test
 
 # A shop that breaks, its users, and Causeway to find out why; say DEMO_FLAGS="--scenario bad-deploy" for another incident.
 DEMO_FLAGS ?=
@@ -39,15 +39,25 @@ test: tools-build tools-test $(SCREENS)
 	cargo test $(CARGO_FLAGS) --no-fail-fast
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:browser
 
-# From Home to the verified fix in a real browser, while an incident of the demo happens: about a minute and a half.
+# The part of `make test` that goes from Home to the verified fix in a real browser, while an incident of the demo happens.
 walk: build tools-test
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:walk
+
+# Each screen, dark and light, in three widths; SCREENSHOTS_URL shows a program that runs, such as `causeway open FILE`.
+SCREENSHOTS_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))screenshots
+SCREENSHOTS_URL ?=
+screenshots: build tools-test
+	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run screenshots -- $(SCREENSHOTS_DIRECTORY) $(SCREENSHOTS_URL)
 
 # Peers are measured in the same run once `make peers` has installed them; full run: about ten minutes with them.
 BENCH_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))bench
 BENCH_FLAGS ?=
 bench: build
 	$(BINARIES)/causeway-bench --causeway $(BINARIES)/causeway --peers $(BENCH_DIRECTORY)/peers --cache $(BENCH_DIRECTORY)/cache $(BENCH_FLAGS)
+
+# How quick the screens are in a real browser: about a minute.
+bench-screens: build tools-test
+	@cd ui && CAUSEWAY=$(BINARIES)/causeway npm run --silent measure
 
 peers:
 	crates/bench/peers.sh $(BENCH_DIRECTORY)/peers

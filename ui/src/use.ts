@@ -1,7 +1,8 @@
 // When is what asked? Hooks that ask, keep the last answer while the next is under way, and forget what nobody waits for.
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import { type Answer, objects, sql } from './api'
-import { type Range, isRelative, parseRange } from './time'
+import { timeSql } from './sql'
+import { type Range, exact, isRelative, parseRange } from './time'
 import { usePlace } from './url'
 
 export interface Asking<T> {
@@ -74,6 +75,25 @@ export function useRange(): Range & { relative: boolean } {
   const now = useNow()
   const [from, to] = [params.get('from'), params.get('to')]
   return useMemo(() => ({ ...parseRange(from, to, now), relative: isRelative(from, to) }), [from, to, now])
+}
+
+/** A window that is emptier than this before its first record is shown from there on. */
+const UNSEEN_MAX = 0.1
+
+/**
+ * The window from the first record on that the table has in it: an hour of which two minutes are known would be a stripe at the
+ * edge. Null until that is known. What is searched for plays no part, so that all charts of a screen show the same.
+ */
+export function useSeen(table: 'spans' | 'logs', range: Range): Range | null {
+  const { rows, error } = useRows<{ first: string | null }>(`SELECT min(time) AS first FROM ${table} WHERE ${timeSql(range)}`, { partial: true })
+  const first = rows?.[0]?.first
+  const { start, end } = range
+  return useMemo(() => {
+    if (rows === null && !error) return null
+    // A hair earlier, so that the first record is inside after rounding.
+    const begin = first ? exact(first).ms - 1 : start
+    return begin - start > (end - start) * UNSEEN_MAX ? { start: begin, end } : { start, end }
+  }, [rows === null, error, first, start, end])
 }
 
 /** Calls now and then while the page is looked at. */

@@ -10,7 +10,10 @@ async function freePort() {
   return port
 }
 
-/** Starts the demo of the program that CAUSEWAY names; answers when the shop is open, with the store's URL and how to end both. */
+/**
+ * Starts the demo of the program that CAUSEWAY names; answers when the shop is open, with the store's URL, how to wait for words of
+ * the demo, and how to end both.
+ */
 export async function startDemo({ scenario, speed }) {
   const program = process.env.CAUSEWAY
   if (!program) throw new Error('CAUSEWAY must name the program to test')
@@ -18,19 +21,28 @@ export async function startDemo({ scenario, speed }) {
   const child = spawn(program, ['demo', '--scenario', scenario, '--speed', String(speed), '--url', url], { stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = new Promise((resolve) => child.once('exit', resolve))
   let said = ''
-  await new Promise((resolve, reject) => {
-    // Read to the end, or the demo would wait for its words to be taken.
-    const heard = (chunk) => {
-      said += chunk
-      if (said.includes('The shop is open')) resolve()
+  const waiting = new Set()
+  // Read to the end, or the demo would wait for its words to be taken.
+  const hear = (chunk) => {
+    said += chunk
+    for (const wake of waiting) wake()
+  }
+  child.stdout.on('data', hear)
+  child.stderr.on('data', hear)
+  const heard = (words) => new Promise((resolve, reject) => {
+    const wake = () => {
+      if (!said.includes(words)) return
+      waiting.delete(wake)
+      resolve()
     }
-    child.stdout.on('data', heard)
-    child.stderr.on('data', heard)
-    child.once('exit', (code) => reject(new Error(`the demo ended with ${code}: ${said}`)))
+    waiting.add(wake)
+    wake()
+    ended.then((code) => reject(new Error(`the demo ended with ${code} and did not say "${words}": ${said}`)))
   })
   const stop = async () => {
     child.kill('SIGINT')
     await ended
   }
-  return { url, stop, said: () => said }
+  await heard('The shop is open')
+  return { url, heard, stop }
 }

@@ -1,11 +1,13 @@
-// What does each screen look like? Pictures of all of them, dark and light, in two sizes, to be looked at by a person.
+// What does each screen look like? Pictures of all of them, dark and light, in three widths, to be looked at by a person.
 // Usage: node tests/screenshots.mjs FOLDER [URL]; without a URL a program is started (CAUSEWAY names it) and filled.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { openBrowser } from './browser.mjs'
 import { startFixture } from './fixture.mjs'
 import { startProgram } from './program.mjs'
-import { sendHostile, sendShop } from './telemetry.mjs'
+import { sendChanges, sendShop } from './telemetry.mjs'
+
+const SIZES = [['light', 1280, 800], ['dark', 1920, 1080], ['dark', 1280, 800], ['light', 800, 700]]
 
 const [folder = 'screenshots', given] = process.argv.slice(2)
 mkdirSync(folder, { recursive: true })
@@ -15,8 +17,12 @@ const program = given ? null : await startProgram()
 const fixture = program && (await startFixture(program.url, end - 8 * 60_000))
 const url = given ?? fixture.url
 if (program) {
+  await pictures('empty', async (page, take) => {
+    await page.goto(url)
+    await take('empty')
+  })
   await sendShop(program.url, { end, minutes: 40 })
-  await sendHostile(program.url, end)
+  await sendChanges(program.url, end)
 }
 const answer = await fetch(`${url}/api/v1/sql`, {
   method: 'POST',
@@ -35,15 +41,30 @@ const screens = {
   flags: '/flags',
   sql: `/sql?q=${encodeURIComponent('SELECT * FROM spans LIMIT 200')}`,
 }
-for (const [theme, width, height] of [['light', 1440, 900], ['dark', 1440, 900], ['light', 900, 700], ['dark', 900, 700]]) {
-  const { browser, page, complaints } = await openBrowser({ theme, width, height })
+await pictures('filled', async (page, take) => {
   for (const [name, path] of Object.entries(screens)) {
     await page.goto(url + path)
-    await page.waitForLoadState('networkidle')
-    await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) })
+    await take(name)
   }
-  for (const complaint of new Set(complaints)) console.log(complaint)
-  await browser.close()
-}
+  for (const [name, key] of Object.entries({ palette: 'Control+k', keys: '?', time: '.' })) {
+    await page.goto(url)
+    await page.waitForLoadState('networkidle')
+    await page.keyboard.press(key)
+    await take(name)
+  }
+})
 await fixture?.stop()
 await program?.stop()
+
+/** Shows the screens in each size and theme; `take` waits until all has been answered. */
+async function pictures(store, show) {
+  for (const [theme, width, height] of SIZES) {
+    const { browser, page, complaints } = await openBrowser({ theme, width, height })
+    await show(page, async (name) => {
+      await page.waitForLoadState('networkidle')
+      await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) })
+    })
+    for (const complaint of new Set(complaints)) console.log(`${store} store, ${theme}: ${complaint}`)
+    await browser.close()
+  }
+}

@@ -29,8 +29,8 @@ const hex = (next, bytes) => Array.from({ length: bytes }, () => Math.floor(next
 
 /** Collects spans and logs by service and sends them in requests of a bounded size. */
 class Sender {
-  constructor(url) {
-    this.url = url
+  constructor(url, { resource = {}, scope = { name: 'shop', version: '1' } } = {}) {
+    Object.assign(this, { url, resource, scope })
     this.clear()
   }
   clear() {
@@ -45,18 +45,14 @@ class Sender {
   }
   async flush() {
     const resource = (service) => ({
-      attributes: attributes({ 'service.name': service, 'service.version': '1.4.2', 'deployment.environment.name': 'demo', 'host.name': `${service}-0` }),
+      attributes: attributes({ 'service.name': service, 'service.version': '1.4.2', 'deployment.environment.name': 'demo', 'host.name': `${service}-0`, ...this.resource }),
     })
-    const post = async (path, body) => {
-      const reply = await fetch(this.url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
-      if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`)
-    }
-    const scope = { name: 'shop', version: '1' }
+    const { url, scope } = this
     if (this.spans.size) {
-      await post('/v1/traces', { resourceSpans: [...this.spans].map(([service, spans]) => ({ resource: resource(service), scopeSpans: [{ scope, spans }] })) })
+      await call(url, 'POST', '/v1/traces', { resourceSpans: [...this.spans].map(([service, spans]) => ({ resource: resource(service), scopeSpans: [{ scope, spans }] })) })
     }
     if (this.logs.size) {
-      await post('/v1/logs', { resourceLogs: [...this.logs].map(([service, logRecords]) => ({ resource: resource(service), scopeLogs: [{ scope, logRecords }] })) })
+      await call(url, 'POST', '/v1/logs', { resourceLogs: [...this.logs].map(([service, logRecords]) => ({ resource: resource(service), scopeLogs: [{ scope, logRecords }] })) })
     }
     this.clear()
   }
@@ -64,21 +60,21 @@ class Sender {
 
 const nanos = (ms) => String(Math.round(ms * 1000)) + '000'
 
-function span(sender, next, { service, name, kind, trace, parent, start, ms, error, extra, events }) {
+function span(sender, next, { service, name, kind, trace, parent, start, ms, error, extra, events, more }) {
   const id = hex(next, 8)
   sender.add(sender.spans, service, {
     traceId: trace, spanId: id, ...(parent ? { parentSpanId: parent } : {}), name, kind,
     startTimeUnixNano: nanos(start), endTimeUnixNano: nanos(start + ms),
     attributes: attributes(extra ?? {}), events: events ?? [],
-    status: error ? { code: 2, message: error } : {},
+    status: error ? { code: 2, message: error } : {}, ...more,
   })
   return id
 }
 
-function log(sender, { service, time, severity, text, body, trace, spanId, extra }) {
+function log(sender, { service, time, severity, text, body, trace, spanId, extra, event }) {
   sender.add(sender.logs, service, {
     timeUnixNano: nanos(time), severityNumber: severity, severityText: text, body: { stringValue: body },
-    ...(trace ? { traceId: trace, spanId } : {}), attributes: attributes(extra ?? {}),
+    ...(trace ? { traceId: trace, spanId } : {}), ...(event && { eventName: event }), attributes: attributes(extra ?? {}),
   })
 }
 
@@ -157,15 +153,54 @@ export async function sendLargeTrace(url, { end, spans, seed = 7 }) {
   return trace
 }
 
-/** One trace and log whose every field is written by someone who means harm. Returns its id. */
+const INCIDENT_MS = 180_000
+
+/** One request, one log and one change, whose every field is written by someone who means harm. Returns the trace's id. */
+function hostileRequest(sender, next, at, ms) {
+  const trace = hex(next, 16)
+  const harm = { [HOSTILE]: HOSTILE }
+  const slow = ms > 1000
+  const events = [{ timeUnixNano: nanos(at + 1), name: HOSTILE, attributes: attributes(harm) }]
+  const more = { traceState: `x=${HOSTILE}`, links: [{ traceId: hex(next, 16), spanId: hex(next, 8), traceState: HOSTILE, attributes: attributes(harm) }] }
+  const root = span(sender, next, { service: HOSTILE, name: HOSTILE, kind: 2, trace, start: at, ms: ms + 20, error: slow ? HOSTILE : '', extra: { ...harm, ...(slow && { [`slow ${HOSTILE}`]: HOSTILE }) }, events, more })
+  span(sender, next, { service: HOSTILE, name: `call ${HOSTILE}`, kind: 3, trace, parent: root, start: at + 10, ms, error: slow ? HOSTILE : '', extra: { ...harm, 'server.address': HOSTILE, 'db.query.text': HOSTILE, 'feature_flag.key': HOSTILE, 'feature_flag.result.variant': HOSTILE }, events, more })
+  log(sender, { service: HOSTILE, time: at + 5, severity: slow ? 17 : 9, text: HOSTILE, body: HOSTILE, trace, spanId: root, extra: { ...harm, event: HOSTILE }, event: HOSTILE })
+  return trace
+}
+
+/** Twenty minutes of a service that is hostile in every field, and slow in the last three after a change that is so too. */
 export async function sendHostile(url, end) {
   const next = random(99)
-  const sender = new Sender(url)
-  const trace = hex(next, 16)
-  const id = span(sender, next, { service: HOSTILE, name: HOSTILE, kind: 2, trace, start: end - 5000, ms: 300, error: HOSTILE, extra: { [HOSTILE]: HOSTILE }, events: [{ timeUnixNano: nanos(end - 4900), name: HOSTILE, attributes: attributes({ [HOSTILE]: HOSTILE }) }] })
-  log(sender, { service: HOSTILE, time: end - 4800, severity: 17, text: HOSTILE, body: HOSTILE, trace, spanId: id, extra: { [HOSTILE]: HOSTILE } })
+  const sender = new Sender(url, { resource: { [HOSTILE]: HOSTILE }, scope: { name: HOSTILE, version: HOSTILE, attributes: attributes({ [HOSTILE]: HOSTILE }) } })
+  const onset = end - INCIDENT_MS
+  let trace
+  for (let at = end - 1_200_000; at < end - 8000; at += 400 + next() * 400) {
+    trace = hostileRequest(sender, next, at, at < onset ? 80 + next() * 40 : 3000 + next() * 1000)
+    if (sender.size > 5000) await sender.flush()
+  }
   await sender.flush()
+  const change = (kind, entity, back) => ({ time: new Date(onset - back).toISOString(), kind, entity, before: HOSTILE, after: `after ${HOSTILE}`, actor: HOSTILE, source: HOSTILE, attributes: { [HOSTILE]: HOSTILE } })
+  await call(url, 'POST', '/api/v1/changes', [change('flag', HOSTILE, 20_000), change('deploy', HOSTILE, 30_000), change(HOSTILE, HOSTILE, 40_000)])
   return trace
+}
+
+/** Two changes of the shop: one long before the trouble, one shortly before. */
+export const sendChanges = (url, end) => call(url, 'POST', '/api/v1/changes', [
+  { time: new Date(end - 1_500_000).toISOString(), kind: 'deploy', entity: 'checkout', before: '2.3.0', after: '2.4.0', actor: 'ci', source: 'test' },
+  { time: new Date(end - 540_000).toISOString(), kind: 'config', entity: 'payment', before: 'timeout 2 s', after: 'timeout 1.2 s', actor: 'kim', source: 'test' },
+])
+
+/** A flag that is defined and switched by someone who means harm. */
+export async function defineHostileFlag(url) {
+  const path = `/api/v1/flags/${encodeURIComponent(HOSTILE)}`
+  const definition = { state: 'ENABLED', description: HOSTILE, variants: { [HOSTILE]: HOSTILE, off: 'off' }, defaultVariant: HOSTILE, targeting: { if: [{ '==': [{ var: HOSTILE }, HOSTILE] }, HOSTILE, 'off'] } }
+  await call(url, 'PUT', path, { ...definition, actor: HOSTILE, reason: HOSTILE })
+  await call(url, 'PATCH', path, { defaultVariant: 'off', actor: HOSTILE, reason: HOSTILE })
+}
+
+async function call(url, method, path, body) {
+  const reply = await fetch(url + path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  if (!reply.ok) throw new Error(`${method} ${path}: ${reply.status} ${await reply.text()}`)
 }
 
 /** The shop's last `minutes`, the last `slowMinutes` of them in trouble. */

@@ -1,12 +1,14 @@
-// How does a number move over time? uPlot with the house's colours, changes as markers, an onset as a band, and a drag that
-// sets the window.
-import { useEffect, useMemo, useRef } from 'react'
+// How does a number move over time? uPlot with the house's colours, changes as marks, an onset as a band, and a drag, or
+// arrows with Shift, that select a stretch of it.
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from 'react'
 import uPlot from 'uplot'
-import type { Change } from '../api'
 import { setRange } from '../shell/TimePicker'
 import { token, useTheme } from '../theme'
 import { type Range, clock } from '../time'
 import { useSize } from '../use'
+import { type Cursor, moved } from './cells'
+import { Marks } from './Marks'
+import { type Mark, markText } from './marking'
 
 export interface Series {
   label: string
@@ -14,14 +16,6 @@ export interface Series {
   /** Name of a colour token. */
   color: string
   kind: 'line' | 'bars'
-}
-
-export interface Mark {
-  /** Unix ms. */
-  time: number
-  label: string
-  /** Name of a colour token. */
-  color: string
 }
 
 export interface Band {
@@ -40,16 +34,22 @@ interface ChartProps {
   stacked?: boolean
   format: (value: number) => string
   height?: number
-  marks?: Mark[]
+  marks: Mark[]
+  /** Where the mark of an instant leads to. */
+  to: (time: number) => string
   band?: Band | null
+  /** What dragging does, given Unix ms; without it the window is set. */
+  drag?: (start: number, end: number) => void
+  /** What was dragged over before. */
+  selected?: Range | null
   label: string
 }
 
-export const changeMarks = (changes: Change[] | null | undefined): Mark[] =>
-  (changes ?? []).map((change) => ({ time: Date.parse(change.time), label: changeText(change), color: 'accent' }))
-
-export const changeText = (change: Change) =>
-  `${change.kind} ${change.entity}${change.before !== null && change.before !== undefined ? `: ${change.before} → ${change.after ?? '–'}` : change.after ? `: ${change.after}` : ''}`
+/** Pixels around the plot: room for the marks above, the times below, the numbers to the left. */
+const TOP = 10
+const RIGHT = 22
+const FOOT = 24
+const LEFT = 46
 
 /** Sums from below, so that bars drawn back to front stand on each other. */
 function stack(series: Series[]): (number | null)[][] {
@@ -70,29 +70,15 @@ function drawBand(plot: uPlot, band: Band) {
   ctx.restore()
 }
 
-function drawMarks(plot: uPlot, marks: Mark[]) {
+function drawSelected(plot: uPlot, { start, end }: Range) {
   const { ctx, bbox } = plot
+  const x = (ms: number) => plot.valToPos(ms / 1000, 'x', true)
   ctx.save()
-  ctx.beginPath()
-  ctx.rect(bbox.left, bbox.top - 8 * devicePixelRatio, bbox.width, bbox.height + 8 * devicePixelRatio)
-  ctx.clip()
-  for (const mark of marks) {
-    const x = Math.round(plot.valToPos(mark.time / 1000, 'x', true))
-    const size = 4 * devicePixelRatio
-    ctx.strokeStyle = ctx.fillStyle = token(mark.color)
-    ctx.lineWidth = devicePixelRatio
-    ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio])
-    ctx.beginPath()
-    ctx.moveTo(x, bbox.top)
-    ctx.lineTo(x, bbox.top + bbox.height)
-    ctx.stroke()
-    ctx.setLineDash([])
-    ctx.beginPath()
-    ctx.moveTo(x - size, bbox.top - size)
-    ctx.lineTo(x + size, bbox.top - size)
-    ctx.lineTo(x, bbox.top + size)
-    ctx.fill()
-  }
+  ctx.fillStyle = ctx.strokeStyle = token('ink')
+  ctx.lineWidth = 1.5 * devicePixelRatio
+  ctx.strokeRect(x(start), bbox.top, x(end) - x(start), bbox.height)
+  ctx.globalAlpha = 0.08
+  ctx.fillRect(x(start), bbox.top, x(end) - x(start), bbox.height)
   ctx.restore()
 }
 
@@ -108,7 +94,7 @@ function showTip(tip: HTMLElement, plot: uPlot, props: ChartProps) {
   const near = plot.posToVal(left, 'x') * 1000
   const reach = (plot.posToVal(left + 5, 'x') - plot.posToVal(left, 'x')) * 1000
   const lines = [clock(at), ...props.series.map(({ label, values }) => `${label}  ${values[index] === null || values[index] === undefined ? '–' : props.format(values[index])}`)]
-  for (const mark of props.marks ?? []) if (Math.abs(mark.time - near) <= reach) lines.push(`▾ ${mark.label} ${clock(mark.time)}`)
+  for (const mark of props.marks) if (Math.abs(mark.time - near) <= reach) lines.push(`▾ ${markText(mark)}`)
   if (props.band && near >= props.band.from - reach && near <= props.band.to + reach) lines.push(props.band.label)
   tip.replaceChildren(...lines.map((line) => Object.assign(document.createElement('div'), { textContent: line })))
   tip.hidden = false
@@ -125,7 +111,7 @@ function options(props: ChartProps, width: number, tip: HTMLElement): uPlot.Opti
   return {
     width,
     height: props.height ?? 150,
-    padding: [10, 22, 0, 0],
+    padding: [TOP, RIGHT, 0, 0],
     legend: { show: false },
     cursor: { points: { show: false }, drag: { x: true, y: false, setScale: false } },
     scales: {
@@ -133,8 +119,8 @@ function options(props: ChartProps, width: number, tip: HTMLElement): uPlot.Opti
       y: { range: (_plot, _low, high) => [0, Math.max(high * 1.08, 1e-9)] },
     },
     axes: [
-      { ...axis, size: 24, space: 80, values: (_plot, splits) => splits.map((split) => axisTime(split * 1000, props.range)) },
-      { ...axis, size: 46, space: 22, values: (_plot, splits) => splits.map((split) => props.format(split)) },
+      { ...axis, size: FOOT, space: 80, values: (_plot, splits) => splits.map((split) => axisTime(split * 1000, props.range)) },
+      { ...axis, size: LEFT, space: 22, values: (_plot, splits) => splits.map((split) => props.format(split)) },
     ],
     series: [
       {},
@@ -150,12 +136,13 @@ function options(props: ChartProps, width: number, tip: HTMLElement): uPlot.Opti
     ],
     hooks: {
       drawAxes: [(plot) => props.band && drawBand(plot, props.band)],
-      draw: [(plot) => drawMarks(plot, props.marks ?? [])],
+      draw: [(plot) => props.selected && drawSelected(plot, props.selected)],
       setCursor: [(plot) => showTip(tip, plot, props)],
       setSelect: [(plot) => {
         const { left, width } = plot.select
         if (width < 4) return
-        setRange(plot.posToVal(left, 'x') * 1000, plot.posToVal(left + width, 'x') * 1000)
+        const choose = props.drag ?? setRange
+        choose(plot.posToVal(left, 'x') * 1000, plot.posToVal(left + width, 'x') * 1000)
       }],
     },
   }
@@ -168,40 +155,52 @@ function axisTime(ms: number, range: Range): string {
   return long ? `${at.getMonth() + 1}/${at.getDate()} ${text.slice(0, 5)}` : range.end - range.start > 600_000 ? text.slice(0, 5) : text
 }
 
+/** A stretch chosen by keyboard, bucket by bucket. */
+function useWalk({ times, range, drag }: ChartProps) {
+  const [cursor, setCursor] = useState<Cursor | null>(null)
+  const step = times.length > 1 ? times[1]! - times[0]! : range.end - range.start
+  const walked = useMemo((): Range | null => {
+    const ends = cursor && [cursor.column, cursor.from.column].map((column) => times[column] ?? range.start).sort((left, right) => left - right)
+    return ends && { start: Math.max(range.start, ends[0]!), end: Math.min(range.end, ends[1]! + step) }
+  }, [cursor, times, range.start, range.end, step])
+  const key = (event: KeyboardEvent) => {
+    if (event.target !== event.currentTarget) return
+    const next = moved(cursor, event.key, event.shiftKey, { columns: times.length, low: 0, high: 0 })
+    if (next) setCursor(next)
+    else if (event.key === 'Enter' && walked) {
+      setCursor(null)
+      const choose = drag ?? setRange
+      choose(walked.start, walked.end)
+    } else if (event.key === 'Escape' && cursor) setCursor(null)
+    else return
+    event.preventDefault()
+  }
+  return { walked, key, leave: () => setCursor(null) }
+}
+
 export function Chart(props: ChartProps) {
   const [box, { width }] = useSize<HTMLDivElement>()
   const tip = useRef<HTMLDivElement>(null)
   const theme = useTheme()
+  const { walked, key, leave } = useWalk(props)
+  const selected = walked ?? props.selected
   const data = useMemo(() => {
     const columns = props.stacked ? stack(props.series).toReversed() : props.series.map(({ values }) => values)
     return [props.times.map((time) => time / 1000), ...columns] as uPlot.AlignedData
   }, [props.times, props.series, props.stacked])
   useEffect(() => {
     if (!box.current || !tip.current || width === 0) return
-    const plot = new uPlot(options(props, width, tip.current), data, box.current)
+    const plot = new uPlot(options({ ...props, selected }, width, tip.current), data, box.current)
     return () => plot.destroy()
     // The plot is made anew with its data: at some hundred points that costs about a millisecond.
-  }, [box, data, width, theme.shown, props.marks, props.band, props.range.start, props.range.end])
+  }, [box, data, width, theme.shown, props.marks, props.band, props.range.start, props.range.end, selected?.start, selected?.end])
   return (
-    <div className="chart" role="img" aria-label={props.label} style={{ minHeight: props.height ?? 150 }}>
-      <div ref={box} />
+    <div className="chart" style={{ minHeight: props.height ?? 150 }} tabIndex={0} role="group" aria-label="Chart. Left and right move, with Shift they select, Enter takes the selection." onKeyDown={key} onBlur={leave}>
+      <div ref={box} role="img" aria-label={props.label} />
       <div ref={tip} className="tip" hidden />
+      <Marks marks={props.marks} range={props.range} left={LEFT} right={RIGHT} top={TOP} bottom={FOOT} to={props.to} />
+      <p className="visually-hidden" aria-live="polite">{walked && `${clock(walked.start)} to ${clock(walked.end)}. Enter selects.`}</p>
     </div>
-  )
-}
-
-/** A line without axes, as wide as its cell; `at` is where on it "now" begins, from 0 to 1. */
-export function Spark({ values: all, at, bad, label }: { values: (number | null)[]; at: number; bad?: boolean; label: string }) {
-  // The last bucket has only begun: drawn, it would look like a fall.
-  const values = all.length > 2 ? all.slice(0, -1) : all
-  const top = Math.max(...values.map((value) => value ?? 0), 1e-9)
-  const points = values.map((value, index) => `${((index / Math.max(1, values.length - 1)) * 100).toFixed(2)},${(25 - ((value ?? 0) / top) * 22).toFixed(2)}`)
-  return (
-    <svg className={bad ? 'spark bad' : 'spark'} viewBox="0 0 100 26" preserveAspectRatio="none" role="img" aria-label={label}>
-      <polygon className="area" points={`0,26 ${points.join(' ')} 100,26`} />
-      <polyline className="line" points={points.join(' ')} />
-      <line className="at" x1={at * 100} x2={at * 100} y1="0" y2="26" />
-    </svg>
   )
 }
 

@@ -8,7 +8,7 @@ import { Copy } from './Panel'
 
 /** A query to copy, or to run on the SQL page. */
 export function QueryLinks({ query }: { query: string }) {
-  return <span className="nowrap faint"><Copy text={query} label="Copy query" /><Link className="button quiet small" to={urlTo('/sql', { q: query })}>SQL</Link></span>
+  return <span className="nowrap faint"><Copy text={query} icon title="Copy the query" /><Link className="button quiet small" to={urlTo('/sql', { q: query })}>SQL</Link></span>
 }
 
 export function Findings({ findings, sign }: { findings: Finding[]; sign?: 'for' | 'against' }) {

@@ -1,10 +1,13 @@
-// Where do durations lie over time? Time across, log duration up, the count as colour; dragging selects a rectangle.
-import { type PointerEvent, useEffect, useRef, useState } from 'react'
+// Where do durations lie over time? Time across, log duration up, the count as colour; dragging selects a rectangle, and so do
+// arrows with Shift.
+import { type KeyboardEvent, type PointerEvent, type RefObject, useEffect, useMemo, useRef, useState } from 'react'
 import { count, duration } from '../format'
 import { token, useTheme } from '../theme'
 import { type Range, clock } from '../time'
 import { useSize } from '../use'
-import type { Mark } from './Chart'
+import { type Cursor, moved } from './cells'
+import { Marks } from './Marks'
+import type { Mark } from './marking'
 
 /** Rows of the map in one factor of ten. */
 export const ROWS_PER_DECADE = 8
@@ -33,12 +36,15 @@ interface HeatmapProps {
   selection: Selection | null
   select: (selection: Selection | null) => void
   marks: Mark[]
+  /** Where the mark of an instant leads to. */
+  to: (time: number) => string
 }
 
 const HEIGHT = 220
 const LEFT = 54
 const FOOT = 22
-const TOP = 8
+const TOP = 10
+const RIGHT = 6
 
 interface Frame {
   width: number
@@ -48,7 +54,7 @@ interface Frame {
 }
 
 export const levelNs = (level: number) => 10 ** (level / ROWS_PER_DECADE)
-const inner = (frame: Frame) => ({ width: frame.width - LEFT - 6, height: HEIGHT - FOOT - TOP })
+const inner = (frame: Frame) => ({ width: frame.width - LEFT - RIGHT, height: HEIGHT - FOOT - TOP })
 const xOf = (frame: Frame, ms: number) => LEFT + ((ms - frame.range.start) / (frame.range.end - frame.range.start)) * inner(frame).width
 const yOf = (frame: Frame, level: number) => TOP + (1 - (level - frame.low) / (frame.high - frame.low)) * inner(frame).height
 const msAt = (frame: Frame, x: number) => frame.range.start + (Math.min(Math.max(x - LEFT, 0), inner(frame).width) / inner(frame).width) * (frame.range.end - frame.range.start)
@@ -89,7 +95,6 @@ function paint(canvas: HTMLCanvasElement, frame: Frame, props: HeatmapProps, dra
     }
   }
   context.globalAlpha = 1
-  paintMarks(context, frame, props.marks)
   if (drawn) paintSelection(context, frame, drawn)
 }
 
@@ -103,7 +108,7 @@ function paintAxes(context: CanvasRenderingContext2D, frame: Frame) {
     const y = Math.round(yOf(frame, level)) + 0.5
     context.beginPath()
     context.moveTo(LEFT, y)
-    context.lineTo(frame.width - 6, y)
+    context.lineTo(frame.width - RIGHT, y)
     context.stroke()
     context.fillText(duration(levelNs(level)), LEFT - 6, y)
   }
@@ -113,25 +118,6 @@ function paintAxes(context: CanvasRenderingContext2D, frame: Frame) {
     const ms = frame.range.start + ((frame.range.end - frame.range.start) * step) / steps
     context.textAlign = step === 0 ? 'left' : step === steps ? 'right' : 'center'
     context.fillText(clock(ms, { beside: ms }), xOf(frame, ms), HEIGHT - FOOT / 2 + 2)
-  }
-}
-
-function paintMarks(context: CanvasRenderingContext2D, frame: Frame, marks: Mark[]) {
-  for (const mark of marks) {
-    if (mark.time < frame.range.start || mark.time > frame.range.end) continue
-    const x = Math.round(xOf(frame, mark.time)) + 0.5
-    context.strokeStyle = context.fillStyle = token('ink-2')
-    context.setLineDash([3, 3])
-    context.beginPath()
-    context.moveTo(x, TOP)
-    context.lineTo(x, HEIGHT - FOOT)
-    context.stroke()
-    context.setLineDash([])
-    context.beginPath()
-    context.moveTo(x - 4, TOP - 6)
-    context.lineTo(x + 4, TOP - 6)
-    context.lineTo(x, TOP + 1)
-    context.fill()
   }
 }
 
@@ -148,19 +134,74 @@ function paintSelection(context: CanvasRenderingContext2D, frame: Frame, { start
   context.strokeRect(x, y, width, height)
 }
 
+/** The rectangle from one corner to the other, both cells included. */
+function rectangle({ column, level, from }: Cursor, { range, bucketMs }: HeatmapProps): Selection {
+  const first = Math.floor(range.start / bucketMs) * bucketMs
+  return {
+    start: first + Math.min(column, from.column) * bucketMs,
+    end: first + (Math.max(column, from.column) + 1) * bucketMs,
+    low: levelNs(Math.min(level, from.level)),
+    high: levelNs(Math.max(level, from.level) + 1),
+  }
+}
+
+/** What a rectangle holds, for who can't see it. */
+function inWords({ start, end, low, high }: Selection, cells: Cell[]): string {
+  const level = (ns: number) => Math.round(Math.log10(ns) * ROWS_PER_DECADE)
+  const held = cells.filter((cell) => cell.time >= start && cell.time < end && cell.level >= level(low) && cell.level < level(high))
+  const [total, failed] = [held.reduce((sum, cell) => sum + cell.count, 0), held.reduce((sum, cell) => sum + cell.errors, 0)]
+  return `${clock(start)} to ${clock(end)}, ${duration(low)} to ${duration(high)}: ${count(total)}, ${count(failed)} failed. Enter selects.`
+}
+
 export function Heatmap(props: HeatmapProps) {
   const [box, { width }] = useSize<HTMLDivElement>()
   const canvas = useRef<HTMLCanvasElement>(null)
-  const drag = useRef<{ x: number; y: number } | null>(null)
   const [drawing, setDrawing] = useState<Selection | null>(null)
-  const [tip, setTip] = useState<{ x: number; y: number; text: string } | null>(null)
+  const [cursor, setCursor] = useState<Cursor | null>(null)
   const theme = useTheme()
   const frame = frameOf(props.cells, props.range, width)
-  const shown = drawing ?? props.selection
+  const walked = useMemo(() => cursor && rectangle(cursor, props), [cursor, props.range.start, props.range.end, props.bucketMs])
+  const shown = drawing ?? walked ?? props.selection
   useEffect(() => {
     if (canvas.current && width > 0) paint(canvas.current, frame, props, shown)
-  }, [props.cells, props.marks, props.range.start, props.range.end, width, theme.shown, shown])
+  }, [props.cells, props.range.start, props.range.end, width, theme.shown, shown])
 
+  const choose = (selection: Selection | null) => {
+    setCursor(null)
+    props.select(selection)
+  }
+  const key = (event: KeyboardEvent) => {
+    if (event.target !== event.currentTarget) return
+    const columns = Math.ceil((props.range.end - props.range.start) / props.bucketMs)
+    const next = moved(cursor, event.key, event.shiftKey, { columns, low: Math.floor(frame.low), high: Math.ceil(frame.high) - 1 })
+    if (next) setCursor(next)
+    else if (event.key === 'Enter' && walked) choose(walked)
+    else if (event.key === 'Escape') choose(null)
+    else return
+    event.preventDefault()
+  }
+  return (
+    <div ref={box} className="canvas-box map" style={{ height: HEIGHT }} tabIndex={0} role="group" aria-label="Map of durations. Arrows move, with Shift they select, Enter takes the selection, Escape forgets it." onKeyDown={key} onBlur={() => setCursor(null)}>
+      <Surface canvas={canvas} frame={frame} props={props} draw={setDrawing} choose={choose} />
+      <Marks marks={props.marks} range={props.range} left={LEFT} right={RIGHT} top={TOP} bottom={FOOT} to={props.to} />
+      <p className="visually-hidden" aria-live="polite">{walked && inWords(walked, props.cells)}</p>
+    </div>
+  )
+}
+
+interface SurfaceProps {
+  canvas: RefObject<HTMLCanvasElement | null>
+  frame: Frame
+  props: HeatmapProps
+  /** What is being dragged over. */
+  draw: (selection: Selection | null) => void
+  choose: (selection: Selection | null) => void
+}
+
+/** The map as the pointer has it: words for what it stands on, a rectangle while it drags. */
+function Surface({ canvas, frame, props, draw, choose }: SurfaceProps) {
+  const drag = useRef<{ x: number; y: number } | null>(null)
+  const [tip, setTip] = useState<{ x: number; y: number; text: string } | null>(null)
   const at = (event: PointerEvent) => {
     const bounds = event.currentTarget.getBoundingClientRect()
     return { x: event.clientX - bounds.left, y: event.clientY - bounds.top }
@@ -175,37 +216,32 @@ export function Heatmap(props: HeatmapProps) {
     const here = at(event)
     if (drag.current) {
       setTip(null)
-      setDrawing(between(drag.current, here))
+      draw(between(drag.current, here))
       return
     }
     const [ms, level] = [msAt(frame, here.x), Math.floor(levelAt(frame, here.y))]
     const cell = props.cells.find((cell) => cell.level === level && ms >= cell.time && ms < cell.time + props.bucketMs)
-    const mark = props.marks.find((mark) => Math.abs(xOf(frame, mark.time) - here.x) < 5)
-    const words = cell ? `${count(cell.count)} × ${duration(levelNs(level))}–${duration(levelNs(level + 1))}${cell.errors ? `, ${count(cell.errors)} failed` : ''} · ${clock(cell.time)}` : ''
-    const text = [mark?.label, words].filter(Boolean).join(' · ')
+    const text = cell && `${count(cell.count)} × ${duration(levelNs(level))}–${duration(levelNs(level + 1))}${cell.errors ? `, ${count(cell.errors)} failed` : ''} · ${clock(cell.time)}`
     setTip(text ? { ...here, text } : null)
   }
   const up = (event: PointerEvent) => {
     const from = drag.current
     drag.current = null
-    setDrawing(null)
+    draw(null)
     if (!from) return
     const here = at(event)
     const large = Math.abs(here.x - from.x) > 4 && Math.abs(here.y - from.y) > 4
-    props.select(large ? between(from, here) : null)
+    choose(large ? between(from, here) : null)
   }
+  const far = tip && tip.x > frame.width / 2
   return (
-    <div ref={box} className="canvas-box" style={{ height: HEIGHT, cursor: 'crosshair' }}>
+    <>
       <canvas
-        ref={canvas}
-        role="img"
-        aria-label="Durations over time. Drag to select; the fields above select the same by keyboard."
+        ref={canvas} role="img" aria-label="Durations over time. Drag to select."
         onPointerDown={(event) => { drag.current = at(event); event.currentTarget.setPointerCapture(event.pointerId) }}
-        onPointerMove={move}
-        onPointerUp={up}
-        onPointerLeave={() => setTip(null)}
+        onPointerMove={move} onPointerUp={up} onPointerLeave={() => setTip(null)}
       />
-      {tip && <div className="tip" style={{ left: tip.x > width / 2 ? undefined : tip.x + 12, right: tip.x > width / 2 ? width - tip.x + 12 : undefined, top: Math.max(0, tip.y - 30) }}>{tip.text}</div>}
-    </div>
+      {tip && <div className="tip" style={{ left: far ? undefined : tip.x + 12, right: far ? frame.width - tip.x + 12 : undefined, top: Math.max(0, tip.y - 30) }}>{tip.text}</div>}
+    </>
   )
 }

@@ -41,7 +41,7 @@ export function HowKnown({ known }: { known: Known[] }) {
   return (
     <span className="how">
       {count(rows)} rows · {ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms · {partial ? <span className="warn" title={partial.note}>{partial.coverage === undefined ? 'sampled' : `${Math.round(partial.coverage * 100)}% covered`}</span> : 'exact'}
-      <Copy text={text} label={known.length > 1 ? `Copy ${known.length} queries` : 'Copy query'} />
+      <Copy text={text} icon title={known.length > 1 ? `Copy the ${known.length} queries` : 'Copy the query'} />
       <Link className="button quiet small" to={urlTo('/sql', { q: first.sql })} title="Open the query on the SQL page">SQL</Link>
     </span>
   )

@@ -32,6 +32,11 @@ function ways(host: string, origin: string): Way[] {
       note: 'In its configuration, beside the exporters you have.',
       text: `exporters:\n  otlphttp/causeway:\n    endpoint: http://${host}:4318\nservice:\n  pipelines:\n    traces: { receivers: [otlp], exporters: [otlphttp/causeway] }\n    logs: { receivers: [otlp], exporters: [otlphttp/causeway] }\n    metrics: { receivers: [otlp], exporters: [otlphttp/causeway] }`,
     },
+    {
+      name: 'Nothing to send yet?',
+      note: 'A small shop that runs here and breaks after a minute.',
+      text: `causeway demo --url ${origin}`,
+    },
   ]
 }
 

@@ -5,6 +5,7 @@ import { useFilters } from '../parts/Fields'
 import { Failed, Skeleton } from '../parts/Panel'
 import { all, fieldLabel, fieldSql, timeSql } from '../sql'
 import type { Range } from '../time'
+import { setParams, usePlace } from '../url'
 import { useRows } from '../use'
 
 const VALUES_MAX = 10
@@ -32,10 +33,14 @@ export function Facets({ predicate, range }: Props) {
   )
 }
 
+/** `field` in the URL names the fields that are not as they are at first. */
 function Facet({ field, predicate, range, open = false }: Props & { field: string; open?: boolean }) {
-  const [opened, setOpened] = useState(open)
+  const { params } = usePlace()
+  const moved = params.getAll('field')
+  const opened = moved.includes(field) !== open
+  const toggle = (now: boolean) => now !== opened && setParams({ field: opened === open ? [...moved, field] : moved.filter((other) => other !== field) }, { replace: true })
   return (
-    <details open={opened} onToggle={(event) => setOpened(event.currentTarget.open)}>
+    <details open={opened} onToggle={(event) => toggle(event.currentTarget.open)}>
       <summary><span className="cut grow">{fieldLabel(field)}</span>{field.startsWith('resource:') && <span className="dim">resource</span>}</summary>
       {opened && <Values field={field} predicate={predicate} range={range} />}
     </details>

@@ -19,7 +19,7 @@ export function Flags() {
       {error ? <Failed error={error} /> : !data ? <div className="notice"><Skeleton rows={5} height={26} /></div> : data.length === 0 ? (
         <p className="notice">No flag is defined. <span className="mono">PUT /api/v1/flags/KEY</span> defines one, in flagd’s JSON.</p>
       ) : (
-        <table className="table">
+        <table className="table flags">
           <thead><tr><th>Flag</th><th className="fit">State</th><th>Default variant</th><th className="fit">Rules</th><th className="fit">Last edit</th><th className="fit">&nbsp;</th></tr></thead>
           <tbody>
             {data.map((flag) => (

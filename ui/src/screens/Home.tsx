@@ -1,12 +1,14 @@
 // How is everything? Services with their rates, errors and durations, worst first; what is wrong; what changed.
 import { useEffect, useMemo, useState } from 'react'
-import { type Triage, triage } from '../api'
-import { count, duration, plural, rate, share } from '../format'
-import { Spark, buckets, changeText } from '../parts/Chart'
-import { useChanges } from '../parts/changes'
+import { type Change, type Triage, triage } from '../api'
+import { count, duration, rate, share } from '../format'
+import { buckets } from '../parts/Chart'
+import { compareAround, useChanges } from '../parts/changes'
+import { changeMarks, changeText } from '../parts/marking'
+import { Spark } from '../parts/Spark'
 import { Failed, type Known, Panel, Skeleton, knownBy, knownByHow } from '../parts/Panel'
 import { Link } from '../shell/Shell'
-import { ENTRY, all, timeSql } from '../sql'
+import { ENTRY, all, filterSql, timeSql } from '../sql'
 import { type Range, bucketSeconds, clock, rfc3339, said } from '../time'
 import { go, setParams, urlTo, usePlace } from '../url'
 import { refresh, useAsk, useEvery, useRange, useRows } from '../use'
@@ -18,6 +20,8 @@ const SPARK_BUCKETS = 40
 const REFRESH_MS = 10_000
 /** Services in the list of what is wrong; the table below has all. */
 const LISTED_MAX = 3
+/** More are for a narrower window. */
+const CHANGES_SHOWN = 30
 
 export function Home() {
   const ledger = useRows<{ stored: number | null }>(`SELECT sum(stored) AS stored FROM ledger WHERE sender <> 'causeway-self'`)
@@ -63,13 +67,14 @@ FROM spans WHERE ${all(timeSql(range), entry)} GROUP BY 1, 2`,
   const settled = first.data || first.error
   const wrong = useMemo(() => (settled && totals.rows && past.rows ? worstFirst(first.data, whatIsWrong(totals.rows, histories, times, seconds, split)) : null), [settled, first.data, totals.rows, past.rows, histories, times, seconds, split])
   const shown = { split, younger: split.start > range.start }
+  const changes = useChanges(range)
   return (
     <div className="home">
       <div className="stack">
         <WhatIsWrong wrong={wrong} found={first.data} shown={shown} error={totals.error ?? past.error} busy={first.busy || totals.busy || past.busy} known={known} any={(totals.rows?.length ?? 0) > 0} />
-        <ServiceTable services={totals.rows} wrong={wrong ?? []} shown={shown} histories={histories} known={[...knownBy(totals.data), ...knownBy(past.data)]} own={own} />
+        <ServiceTable services={totals.rows} wrong={wrong ?? []} shown={shown} histories={histories} times={times} changes={changes.rows} known={[...knownBy(totals.data), ...knownBy(past.data)]} own={own} />
       </div>
-      <WhatChanged range={range} />
+      <WhatChanged changes={changes} range={range} />
     </div>
   )
 }
@@ -100,7 +105,7 @@ function byService(wrong: Wrong[]): [string | null, Wrong[]][] {
 }
 
 const between = ({ split, younger }: Shown) =>
-  `since ${clock(split.since)} against the ${duration((split.until - split.start) * 1e6)} before${younger ? `; telemetry begins at ${clock(split.start)}` : ''}`
+  `since ${clock(split.since)}, against ${younger ? 'all' : `the ${duration((split.until - split.start) * 1e6)}`} before`
 
 function WhatIsWrong({ wrong, found, shown, error, busy, known, any }: WhatIsWrongProps) {
   return (
@@ -149,60 +154,85 @@ interface ServiceTableProps {
   wrong: Wrong[]
   shown: Shown
   histories: Map<string | null, History>
+  times: number[]
+  changes: Change[] | null
   known: Known[]
   own: boolean
 }
 
-function ServiceTable({ services, wrong, shown, histories, known, own }: ServiceTableProps) {
+function ServiceTable({ services, wrong, shown, histories, times, changes, known, own }: ServiceTableProps) {
   const score = (service: Service) => wrong.filter((item) => item.service === service.service).reduce((most, { score }) => Math.max(most, score), 0)
   const sorted = (services ?? []).toSorted((left, right) => score(right) - score(left) || right.errors / right.requests - left.errors / left.requests || right.requests - left.requests)
   const toggle = <label className="check soft"><input type="checkbox" checked={own} onChange={(event) => setParams({ own: event.target.checked ? '1' : null })} />Causeway’s own</label>
   return (
-    <Panel title="Services" actions={<><span className="dim">{services ? `${count(services.length)}, worst first; numbers since ${clock(shown.split.since)}, lines since ${clock(shown.split.start)}` : ''}</span>{toggle}</>} known={known} flush>
+    <Panel title="Services" actions={<><span className="dim">{services ? `${count(services.length)}, worst first; ${shown.younger ? 'telemetry begins' : 'lines begin'} at ${clock(shown.split.start)}` : ''}</span>{toggle}</>} known={known} flush>
       {!services ? <div className="notice"><Skeleton rows={6} height={26} /></div> : services.length === 0 ? (
         <p className="notice">No spans in this window. <Link to={urlTo('/logs')}>Logs</Link> may be there.</p>
       ) : (
-        <table className="table">
+        <table className="table services">
           <thead><tr><th>Service</th><th className="num fit">Requests</th><th>&nbsp;</th><th className="num fit">Errors</th><th>&nbsp;</th><th className="num fit">p95</th><th>&nbsp;</th><th className="fit"><span className="visually-hidden">Go to</span></th></tr></thead>
-          <tbody>{sorted.map((service) => <ServiceRow key={service.service ?? ''} service={service} wrong={wrong.filter((item) => item.service === service.service)} split={shown.split} lines={histories.get(service.service)} />)}</tbody>
+          <tbody>{sorted.map((service) => <ServiceRow key={service.service ?? ''} service={service} wrong={wrong.filter((item) => item.service === service.service)} split={shown.split} times={times} changes={changes} lines={histories.get(service.service)} />)}</tbody>
         </table>
       )}
     </Panel>
   )
 }
 
-function ServiceRow({ service, wrong, split, lines }: { service: Service; wrong: Wrong[]; split: Split; lines: History | undefined }) {
+interface ServiceRowProps {
+  service: Service
+  wrong: Wrong[]
+  split: Split
+  times: number[]
+  changes: Change[] | null
+  lines: History | undefined
+}
+
+function ServiceRow({ service, wrong, split, times, changes, lines }: ServiceRowProps) {
   const url = urlTo('/traces', { service: service.service })
   const bad = (signal: Wrong['signal']) => wrong.some((item) => item.signal === signal)
   const name = service.service ?? '(no service)'
-  const at = (split.since - split.start) / (split.end - split.start)
+  const marks = useMemo(() => changeMarks(changes, name), [changes, name])
+  const requests = all(filterSql({ field: 'service_name', op: '=', value: service.service }), ENTRY)
+  const spark = (values: (number | null)[] | undefined, signal: Wrong['signal'], what: string) => (
+    <Spark times={times} values={values ?? []} range={split} since={split.since} marks={marks} to={(time) => compareAround('spans', requests, split, time)} bad={bad(signal)} label={`${what} of ${name} over time`} />
+  )
+  const compare = urlTo('/compare', { table: 'spans', selection: requests, baseline: requests, from: rfc3339(split.since), to: rfc3339(split.end), baseline_from: rfc3339(split.start), baseline_to: rfc3339(split.until) })
   return (
     <tr className="link" onClick={(event) => (event.target as Element).closest('a') || go(url)}>
       <td><Link className="cover cut" to={url}>{name}</Link></td>
       <td className="num fit">{rate((service.recent_requests * 1000) / (split.end - split.since))}</td>
-      <td><Spark values={lines?.requests ?? []} at={at} bad={bad('traffic')} label={`Requests of ${name} over time`} /></td>
+      <td>{spark(lines?.requests, 'traffic', 'Requests')}</td>
       <td className={bad('errors') ? 'num fit error' : service.recent_errors ? 'num fit' : 'num fit dim'}>{share(service.recent_requests ? service.recent_errors / service.recent_requests : null)}</td>
-      <td><Spark values={lines?.errors ?? []} at={at} bad={bad('errors')} label={`Errors of ${name} over time`} /></td>
+      <td>{spark(lines?.errors, 'errors', 'Errors')}</td>
       <td className={bad('latency') ? 'num fit error' : 'num fit'}>{duration(service.recent_p95_ns)}</td>
-      <td><Spark values={lines?.p95 ?? []} at={at} bad={bad('latency')} label={`95th percentile of ${name} over time`} /></td>
-      <td className="fit"><Link className="button quiet small" to={urlTo('/logs', { service: service.service })}>Logs</Link></td>
+      <td>{spark(lines?.p95, 'latency', '95th percentile')}</td>
+      <td className="fit">
+        <Link className="button quiet small" to={compare} title={`What is different since ${clock(split.since)}, against before`}>Compare</Link>
+        <Link className="button quiet small" to={urlTo('/logs', { service: service.service })}>Logs</Link>
+      </td>
     </tr>
   )
 }
 
-function WhatChanged({ range }: { range: Range }) {
-  const { rows, data, error, busy } = useChanges(range)
+function WhatChanged({ changes: { rows, data, error, busy }, range }: { changes: ReturnType<typeof useChanges>; range: Range }) {
   return (
-    <Panel title="What changed" actions={<span className="dim">{rows ? plural(rows.length, 'change') : ''}</span>} known={knownBy(data)} busy={busy} flush>
+    <Panel title="What changed" actions={rows && rows.length > CHANGES_SHOWN && <span className="dim">the newest {CHANGES_SHOWN} of {count(rows.length)}</span>} known={knownBy(data)} busy={busy} flush>
       {error ? <Failed error={error} /> : !rows ? <div className="notice"><Skeleton rows={3} /></div> : rows.length === 0 ? (
         <p className="notice">No change was seen in this window. Versions that move in the telemetry, edits of flags and <span className="mono">POST /api/v1/changes</span> appear here.</p>
       ) : (
-        <ol className="changes">
-          {rows.slice(0, 30).map((change, index) => (
-            <li key={index}><span className="mono dim">{clock(Date.parse(change.time))}</span><span className="wrap-any">{changeText(change)}{change.actor && <span className="dim"> by {change.actor}</span>}</span></li>
-          ))}
-        </ol>
+        <ol className="changes">{rows.slice(0, CHANGES_SHOWN).map((change, index) => <Changed key={index} change={change} range={range} />)}</ol>
       )}
     </Panel>
+  )
+}
+
+/** A flag leads to its audit, all else to what came after it against what was before. */
+function Changed({ change, range }: { change: Change; range: Range }) {
+  const to = change.kind === 'flag' ? urlTo('/flags', { flag: change.entity }) : compareAround('spans', ENTRY, range, Date.parse(change.time))
+  return (
+    <li>
+      <span className="mono dim">{clock(Date.parse(change.time))}</span>
+      <span className="wrap-any"><Link className="cover" to={to} title={change.kind === 'flag' ? 'The flag and its audit' : 'Compare after with before'}>{changeText(change)}</Link>{change.actor && <span className="dim"> by {change.actor}</span>}</span>
+    </li>
   )
 }

@@ -1,12 +1,13 @@
 // What is the cause? The page fills itself: the onset first, then where, who is suspected and why, and whether the fix held.
 import { useMemo, useRef } from 'react'
-import { type Symptom, type Triage, suspects, triage, where } from '../api'
+import { type Change, type Symptom, type Triage, suspects, triage, where } from '../api'
 import { duration, milliseconds, plural, rate, share, short } from '../format'
-import { Chart, type Series, changeMarks, changeText } from '../parts/Chart'
-import { useChanges } from '../parts/changes'
+import { Chart, type Series } from '../parts/Chart'
+import { compareAround, useChanges } from '../parts/changes'
 import { Findings } from '../parts/Evidence'
+import { type Mark, changeMarks, changeText } from '../parts/marking'
 import { Failed, HowKnown, Panel, Skeleton, knownByHow } from '../parts/Panel'
-import { literal, timeSql } from '../sql'
+import { ENTRY, all, filterSql, literal, timeSql } from '../sql'
 import { type Range, clock, rfc3339, said } from '../time'
 import { setParams, usePlace } from '../url'
 import { refresh, useAsk, useEvery, useRange, useRows } from '../use'
@@ -57,7 +58,7 @@ export function Investigation() {
       <SymptomBar range={range} />
       {first.error ? <Failed error={first.error} /> : (
         <>
-          <Headline data={first.data} busy={first.busy} range={range} mitigated={mitigated} />
+          <Headline data={first.data} busy={first.busy} symptom={symptom ?? asked} range={range} mitigated={mitigated} />
           <div className="inquiry">
             <div className="stack">
               <Suspected asking={ranked} mitigated={mitigated} mitigate={mitigate} />
@@ -104,7 +105,8 @@ function SymptomBar({ range }: { range: Range }) {
   )
 }
 
-function Headline({ data, busy, range, mitigated }: { data: Triage | null; busy: boolean; range: Range; mitigated: string | null }) {
+function Headline({ data, busy, ...about }: { data: Triage | null; busy: boolean; symptom: Symptom; range: Range; mitigated: string | null }) {
+  const { range } = about
   const onset = data?.onset
   const state = !data ? '' : !onset ? 'good' : data.ongoing ? 'bad' : 'unsure'
   const spread = onset ? (Date.parse(onset.latest) - Date.parse(onset.earliest)) / 2 : 0
@@ -125,22 +127,33 @@ function Headline({ data, busy, range, mitigated }: { data: Triage | null; busy:
         )}
         <div className="foot"><HowKnown known={knownByHow(data?.how)} /></div>
       </div>
-      <OnsetCharts data={data} range={range} mitigated={mitigated} />
+      <OnsetCharts data={data} {...about} />
     </section>
   )
 }
 
-function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: Range; mitigated: string | null }) {
-  const live = useChanges(range)
+/** The requests that a symptom is about. */
+function requestsOf({ service, operation, filter }: Symptom): string {
+  return all(service && filterSql({ field: 'service_name', op: '=', value: service }), operation ? filterSql({ field: 'name', op: '=', value: operation }) : ENTRY, filter && `(${filter})`)
+}
+
+/** All changes of the window; those that came near the onset stand out. */
+function marksOf(data: Triage | null, changes: Change[] | null, mitigated: string | null): Mark[] {
+  const named = ({ time, kind, entity }: Change) => JSON.stringify([Date.parse(time), kind, entity])
+  const near = new Set((data?.changes ?? []).filter((change) => change.near).map(named))
+  const marks = (changes ?? []).flatMap((change) => changeMarks([change]).map((mark): Mark => (near.has(named(change)) ? mark : { ...mark, tone: 'soft' })))
+  return mitigated ? [...marks, { time: Date.parse(mitigated), label: 'mitigated', tone: 'ok' }] : marks
+}
+
+function OnsetCharts({ data, symptom, range, mitigated }: { data: Triage | null; symptom: Symptom; range: Range; mitigated: string | null }) {
+  const { rows: changes } = useChanges(range)
   const times = useMemo(() => (data?.series ?? []).map(({ time }) => Date.parse(time)), [data])
   // A store younger than the window has nothing to show before its first record.
   const begin = times[0] === undefined ? range.start : Math.max(range.start, times[0])
   const shown = useMemo(() => ({ start: begin, end: range.end }), [begin, range.end])
   const [durations, requests] = useMemo(() => seriesOf(data), [data])
-  const marks = useMemo(() => {
-    const fix = mitigated ? [{ time: Date.parse(mitigated), label: 'mitigated', color: 'ok' }] : []
-    return [...(data ? changeMarks(data.changes) : live.marks), ...fix]
-  }, [data, live.marks, mitigated])
+  const marks = useMemo(() => marksOf(data, changes, mitigated), [data, changes, mitigated])
+  const to = (time: number) => compareAround('spans', requestsOf(symptom), shown, time)
   const band = useMemo(() => {
     const onset = data?.onset
     return onset ? { from: Date.parse(onset.earliest), to: Date.parse(onset.latest), at: Date.parse(onset.time), label: `onset ${clock(Date.parse(onset.time))}` } : null
@@ -149,8 +162,8 @@ function OnsetCharts({ data, range, mitigated }: { data: Triage | null; range: R
     <div className="charts">
       {!data ? <Skeleton rows={1} height={202} /> : (
         <>
-          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={shown} format={milliseconds} height={112} marks={marks} band={band} />
-          <Chart label="Requests and failures over time" times={times} series={requests} range={shown} stacked format={short} height={84} marks={marks} band={band} />
+          <Chart label="Durations over time with the onset and the changes" times={times} series={durations} range={shown} format={milliseconds} height={112} marks={marks} to={to} band={band} />
+          <Chart label="Requests and failures over time" times={times} series={requests} range={shown} stacked format={short} height={84} marks={marks} to={to} band={band} />
         </>
       )}
       <div className="legend"><span><span className="swatch accent" />p95</span><span><span className="swatch bar" />p50, requests</span><span><span className="swatch error" />failed; band: when it began</span><span>▾ change</span></div>

@@ -8,7 +8,7 @@ import { Copy, Failed, HowKnown, Skeleton, knownBy } from '../parts/Panel'
 import { Link } from '../shell/Shell'
 import { all, literal, timeSql } from '../sql'
 import { type Range, clock, exact, rfc3339 } from '../time'
-import { urlTo } from '../url'
+import { setParams, urlTo, usePlace } from '../url'
 import { useNow, useRows } from '../use'
 import { pageEnd } from './page'
 
@@ -72,21 +72,26 @@ function usePages(predicate: string, range: Range) {
 
 const level = (line: Line) => (line.severity_number >= 17 ? 'is-error' : line.severity_number >= 13 ? 'is-warn' : '')
 
+/** What the URL calls a line: its instant, and which of those that share it. */
+function nameOf(lines: Line[], index: number): string {
+  const { time } = lines[index]!
+  let first = index
+  while (lines[first - 1]?.time === time) first -= 1
+  return first === index ? time : `${time}~${index - first}`
+}
+
 export function Lines({ predicate, range, text }: { predicate: string; range: Range; text: string }) {
   const { lines, before, cut, last, busy, error, more } = usePages(predicate, range)
   const box = useRef<HTMLDivElement>(null)
-  const [open, setOpen] = useState<ReadonlySet<Line>>(new Set())
+  const { params } = usePlace()
+  const open = params.getAll('open')
   const rows = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 30 })
   const items = rows.getVirtualItems()
   const end = items.at(-1)?.index ?? 0
   useEffect(() => {
     if (before && end > lines.length - 200) more()
   }, [before, end, lines.length, more])
-  const toggle = (line: Line) => {
-    const next = new Set(open)
-    if (!next.delete(line)) next.add(line)
-    setOpen(next)
-  }
+  const toggle = (name: string) => setParams({ open: open.includes(name) ? open.filter((other) => other !== name) : [...open, name] }, { replace: true })
   const words = [...text.matchAll(/"([^"]+)"|([\p{L}\p{N}_]+)(?![=!/\p{L}])/gu)].map((match) => match[1] ?? match[2]!).filter((word) => word.length > 1)
   return (
     <section className={`panel ${busy ? 'busy' : ''}`} aria-label="Lines">
@@ -99,10 +104,11 @@ export function Lines({ predicate, range, text }: { predicate: string; range: Ra
           <div className="inner" style={{ height: rows.getTotalSize() }}>
             {items.map(({ index, start }) => {
               const line = lines[index]!
-              const opened = open.has(line)
+              const name = nameOf(lines, index)
+              const opened = open.includes(name)
               return (
                 <div key={index} data-index={index} ref={rows.measureElement} role="listitem" className={`line-row ${level(line)}`} style={{ transform: `translateY(${start}px)` }}>
-                  <button className="head" aria-expanded={opened} onClick={() => toggle(line)}>
+                  <button className="head" aria-expanded={opened} onClick={() => toggle(name)}>
                     <span className="edge" />
                     <span className="dim nowrap">{clock(exact(line.time).ms, { beside: range.end, millis: true }).slice(-12)}</span>
                     <span className="level cut">{line.severity_text ?? (line.severity_number || '–')}</span>

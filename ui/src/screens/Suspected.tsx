@@ -1,4 +1,5 @@
 // Who is suspected, and what speaks for and against each? The verdict, the evidence, and the way to undo it.
+import { useEffect, useState } from 'react'
 import type { Mitigation, Suspect, Suspects } from '../api'
 import { clock, said } from '../time'
 import { digits, plural } from '../format'
@@ -28,7 +29,9 @@ export function Suspected({ asking: { data, error, busy }, mitigated, mitigate }
   const verdict = data && VERDICTS[data.verdict]
   const cleared = data?.suspects.filter(({ score }) => score < HARDLY) ?? []
   const best = data?.suspects[0]?.score ?? 0
-  const one = (suspect: Suspect) => <One key={`${suspect.rank}${suspect.entity}`} suspect={suspect} first={suspect.rank === 1 && data?.verdict === 'cause'} open={data?.verdict === 'cause' && suspect.rank <= 2 && suspect.score >= best - NEAR} mitigated={mitigated} mitigate={mitigate} />
+  // The likeliest stands open, a second that is nearly as likely too, and what can be undone right here.
+  const isOpen = ({ rank, score, mitigation }: Suspect) => data?.verdict === 'cause' && (rank === 1 || (rank === 2 && score >= best - NEAR) || (mitigation?.kind === 'flag' && score >= best / 2))
+  const one = (suspect: Suspect) => <One key={JSON.stringify([suspect.kind, suspect.entity, suspect.change?.time])} suspect={suspect} first={suspect.rank === 1 && data?.verdict === 'cause'} open={isOpen(suspect)} mitigated={mitigated} mitigate={mitigate} />
   return (
     <Panel title="Suspects" actions={verdict && <span className={verdict.tag}>{verdict.label}</span>} known={knownByHow(data?.how)} busy={busy} flush className="suspects">
       {error ? <Failed error={error} /> : !data ? <div className="notice"><Skeleton rows={6} height={22} /></div> : (
@@ -52,11 +55,17 @@ interface OneProps {
 }
 
 function One({ suspect, first, open, mitigated, mitigate }: OneProps) {
+  // What was opened stays so: evidence that grows may change places, but must not shut what somebody reads or fills in.
+  const [opened, setOpened] = useState(open)
+  useEffect(() => {
+    if (open) setOpened(true)
+  }, [open])
   const evidence = (
     <>
       <Findings findings={suspect.for} sign="for" />
       <Findings findings={suspect.against} sign="against" />
       <p className="refute row top"><span className="dim grow">What would clear it: {said(suspect.refute.statement)}</span><QueryLinks query={suspect.refute.query} /></p>
+      {suspect.mitigation && !mitigated && <div className="mitigation"><Undo mitigation={suspect.mitigation} title={suspect.title} primary={first} mitigate={mitigate} /></div>}
     </>
   )
   const { change } = suspect
@@ -68,8 +77,10 @@ function One({ suspect, first, open, mitigated, mitigate }: OneProps) {
         <span className={first ? 'rank first' : 'rank'}>{suspect.rank}</span>
         <div className="grow">
           <div className="row wrap"><span className="title">{title}</span><span className="tag">{suspect.kind}</span>{change && <span className="dim">{title.includes(at) ? '' : `${at} `}{change.actor && `by ${change.actor}`}</span>}</div>
-          {open ? evidence : <details><summary className="dim">{suspect.for.length} for, {suspect.against.length} against</summary>{evidence}</details>}
-          {open && suspect.mitigation && !mitigated && <div className="mitigation"><Undo mitigation={suspect.mitigation} title={suspect.title} mitigate={mitigate} /></div>}
+          <details open={opened} onToggle={(event) => setOpened(event.currentTarget.open)}>
+            <summary className="dim">{suspect.for.length} for, {suspect.against.length} against</summary>
+            {evidence}
+          </details>
         </div>
         <span className="row" title={`Score ${digits(suspect.score)} of 1`}><svg className="score" aria-hidden><rect width={`${Math.round(suspect.score * 100)}%`} height="5" /></svg><span className="dim">{suspect.score.toFixed(2)}</span></span>
       </div>
@@ -77,12 +88,12 @@ function One({ suspect, first, open, mitigated, mitigate }: OneProps) {
   )
 }
 
-function Undo({ mitigation, title, mitigate }: { mitigation: Mitigation; title: string; mitigate: (at: string) => void }) {
+function Undo({ mitigation, title, primary, mitigate }: { mitigation: Mitigation; title: string; primary: boolean; mitigate: (at: string) => void }) {
   const done = <button className="button" onClick={() => mitigate(new Date().toISOString())} title="From now on it is checked whether it helped">It is done, check it</button>
   if (mitigation.kind === 'flag') {
     const to = mitigation.variant ?? mitigation.state ?? ''
     const patch = { ...(mitigation.variant !== undefined && { defaultVariant: mitigation.variant }), ...(mitigation.state !== undefined && { state: mitigation.state as 'ENABLED' | 'DISABLED' }) }
-    return <FlagSwitch flag={mitigation.flag} patch={patch} label={`Set ${mitigation.flag} to ${to}`} reason={`mitigation: ${title}`} primary done={(flag) => mitigate(flag.changed_at)} />
+    return <FlagSwitch flag={mitigation.flag} patch={patch} label={`Set ${mitigation.flag} to ${to}`} reason={`mitigation: ${title}`} primary={primary} done={(flag) => mitigate(flag.changed_at)} />
   }
   if (mitigation.kind === 'rollback') return <div className="row wrap"><span>Roll <b>{mitigation.entity}</b> back to <b>{mitigation.to}</b>.</span>{done}</div>
   return <div className="row wrap"><span>{mitigation.statement}</span>{done}</div>

@@ -2,10 +2,11 @@
 import { type ReactNode, useMemo } from 'react'
 import type { Value } from '../api'
 import { count, duration, plural, share } from '../format'
+import { compareAround, useChanges } from '../parts/changes'
 import { Pairs } from '../parts/Fields'
 import { Copy, Failed, HowKnown, Skeleton, knownBy } from '../parts/Panel'
 import { Link } from '../shell/Shell'
-import { type Filter, filterParam, literal } from '../sql'
+import { ENTRY, type Filter, filterParam, literal } from '../sql'
 import { between, clock, exact, rfc3339 } from '../time'
 import { Waterfall } from '../trace/Waterfall'
 import { type SpanAnswer, type Tree, criticalShares, layOut } from '../trace/layout'
@@ -16,6 +17,8 @@ import { InOrder, type TraceLog } from './InOrder'
 /** A trace of more spans is shown up to here, and says so. */
 const SPANS_MAX = 200_000
 const LOGS_MAX = 20_000
+/** Around a trace, where others like it are looked for. 30 min: about as much as a person means by "then". */
+const NEAR_MS = 1_800_000
 
 export function Trace({ id }: { id: string }) {
   const valid = /^[0-9a-f]{32}$/i.test(id)
@@ -39,13 +42,17 @@ function Shown({ id, tree, logs, known }: { id: string; tree: Tree; logs: TraceL
   const chosen = params.get('span')
   const selected = useMemo(() => (chosen ? tree.nodes.findIndex((node) => node.id === chosen) : -1), [tree, chosen])
   const list = params.get('view') === 'list' || tree.nodes.length === 0
+  const { began, duration } = tree
+  const life = useMemo(() => ({ start: began.ms, end: began.ms + duration / 1e6 }), [began, duration])
+  const { marks } = useChanges(life)
+  const around = { start: began.ms - NEAR_MS, end: began.ms + NEAR_MS }
   const select = (index: number) => setParams({ span: tree.nodes[index]?.id ?? null }, { replace: true })
   return (
     <>
       <Head id={id} tree={tree} logs={logs} list={list} select={select} known={known} />
       <div className={selected >= 0 ? 'trace' : 'trace alone'}>
         <section className="panel waterfall" aria-label={list ? 'Spans and logs in order' : 'Waterfall'}>
-          {list ? <InOrder tree={tree} logs={logs} selected={selected} select={select} /> : <Waterfall tree={tree} selected={selected} select={select} />}
+          {list ? <InOrder tree={tree} logs={logs} selected={selected} select={select} /> : <Waterfall tree={tree} selected={selected} select={select} marks={marks} to={(time) => compareAround('spans', ENTRY, around, time)} />}
         </section>
         {selected >= 0 && <Details trace={id} tree={tree} index={selected} />}
       </div>
@@ -118,7 +125,7 @@ function Details({ trace, tree, index }: { trace: string; tree: Tree; index: num
     `SELECT time, severity_text, severity_number, body FROM logs WHERE trace_id = ${literal(trace)} AND span_id = ${literal(node.id)} ORDER BY time LIMIT 100`,
   )
   const detail = rows?.[0]
-  const near = { from: rfc3339(tree.began.ms - 1_800_000), to: rfc3339(tree.began.ms + 1_800_000) }
+  const near = { from: rfc3339(tree.began.ms - NEAR_MS), to: rfc3339(tree.began.ms + NEAR_MS) }
   const search = (filter: Filter) => go(urlTo('/traces', { ...near, spans: 'all', f: filterParam(filter) }))
   const close = <button className="button quiet small" onClick={() => setParams({ span: null })} aria-label="Close the span's details">✕</button>
   return (

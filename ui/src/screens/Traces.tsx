@@ -1,7 +1,7 @@
 // Which requests were slow or failed? A search, a map of durations to drag over, and the traces behind what was selected.
 import { type ReactNode, useMemo, useState } from 'react'
 import { count, duration, parseDuration, plural } from '../format'
-import { useChanges } from '../parts/changes'
+import { compareAround, useChanges } from '../parts/changes'
 import { Chips, useFilters } from '../parts/Fields'
 import { type Cell, Heatmap, ROWS_PER_DECADE, type Selection } from '../parts/Heatmap'
 import { Failed, Panel, Skeleton, knownBy } from '../parts/Panel'
@@ -9,7 +9,7 @@ import { Link } from '../shell/Shell'
 import { ENTRY, all, filterSql, literal, timeSql } from '../sql'
 import { type Range, bucketSeconds, clock, exact, rfc3339 } from '../time'
 import { go, setParams, urlTo, usePlace } from '../url'
-import { useRange, useRows } from '../use'
+import { useRange, useRows, useSeen } from '../use'
 import { OWN } from './own'
 
 /** Columns of the map: about one for each 8 pixels. */
@@ -32,19 +32,18 @@ function searchOf(params: URLSearchParams): Search {
   return { service: get('service'), operation: get('operation'), min: get('min'), errors: get('errors') === '1', every: get('spans') === 'all', own: get('own') === '1', predicate: get('q') }
 }
 
-/** The search as a predicate over spans, without the window. */
-function searchPredicate(search: Search, filters: string[]): string {
+/** What a search is among: the requests of a service and an operation, or of all. A predicate over spans, without the window. */
+const amongPredicate = (search: Search) => all(
+  search.service && `service_name = ${literal(search.service)}`,
+  search.operation && `name = ${literal(search.operation)}`,
+  !search.every && ENTRY,
+  !search.own && !search.service && OWN,
+)
+
+/** What it picks out of them. */
+function pickedPredicate(search: Search, filters: string[]): string {
   const least = parseDuration(search.min)
-  return all(
-    search.service && `service_name = ${literal(search.service)}`,
-    search.operation && `name = ${literal(search.operation)}`,
-    least !== null && `duration_ns >= ${least}`,
-    search.errors && 'status_code = 2',
-    !search.every && ENTRY,
-    !search.own && !search.service && OWN,
-    ...filters,
-    search.predicate && `(${search.predicate})`,
-  )
+  return all(least !== null && `duration_ns >= ${least}`, search.errors && 'status_code = 2', ...filters, search.predicate && `(${search.predicate})`)
 }
 
 function selectionOf(params: URLSearchParams): Selection | null {
@@ -61,13 +60,15 @@ export function Traces() {
   const range = useRange()
   const { filters } = useFilters()
   const search = searchOf(params)
-  const predicate = searchPredicate(search, filters.map(filterSql))
+  const [among, picked] = [amongPredicate(search), pickedPredicate(search, filters.map(filterSql))]
+  const predicate = picked === 'TRUE' ? among : all(among, picked)
   const selection = selectionOf(params)
+  const seen = useSeen('spans', range)
   return (
     <div className="stack">
       <SearchBar search={search} range={range} />
       <Chips />
-      <DurationMap predicate={predicate} range={range} selection={selection} service={search.service} operation={search.operation} every={search.every} />
+      {seen ? <DurationMap among={among} predicate={predicate} range={seen} selection={selection} service={search.service} operation={search.operation} every={search.every} /> : <Panel title="Durations" busy><Skeleton rows={1} height={220} /></Panel>}
       <Found predicate={selection ? all(predicate, selectionSql(selection)) : predicate} range={range} selected={selection !== null} />
     </div>
   )
@@ -164,6 +165,7 @@ function AttributeField() {
 }
 
 interface MapProps {
+  among: string
   predicate: string
   range: Range
   selection: Selection | null
@@ -172,7 +174,7 @@ interface MapProps {
   every: boolean
 }
 
-function DurationMap({ predicate, range, selection, service, operation, every }: MapProps) {
+function DurationMap({ among, predicate, range, selection, service, operation, every }: MapProps) {
   const seconds = bucketSeconds(range, MAP_BUCKETS)
   const { data, rows, error, busy } = useRows<{ bucket: string; level: number; n: number; errors: number }>(
     `SELECT date_bin(INTERVAL '${seconds} seconds', time) AS bucket, CAST(floor(log10(greatest(duration_ns, 1)) * ${ROWS_PER_DECADE}) AS INT) AS level,
@@ -188,7 +190,10 @@ FROM spans WHERE ${all(timeSql(range), 'duration_ns IS NOT NULL', predicate)} GR
   const select = (chosen: Selection | null) => setParams({ sel: chosen ? [chosen.start, chosen.end, chosen.low, chosen.high].map(Math.round).join(',') : null })
   const what = every ? 'span' : 'request'
   const investigate = <Link className="button small" to={urlTo('/investigate', { service, operation })}>Investigate</Link>
-  let actions: ReactNode = <><span className="dim">{total > 0 ? `${plural(total, what)} · drag to select` : ''}</span>{service && investigate}</>
+  const compare = predicate !== among && (
+    <button className="button small" disabled={total === 0} title="What sets these apart from those that the conditions leave out?" onClick={() => go(urlTo('/compare', { table: 'spans', selection: predicate, baseline: among }))}>Compare with the others</button>
+  )
+  let actions: ReactNode = <><span className="dim">{total > 0 ? `${plural(total, what)} · drag to select` : ''}</span>{compare}{service && investigate}</>
   if (selection) {
     const [chosen, rest] = [selectionSql(selection), `NOT (${selectionSql(selection)})`]
     actions = (
@@ -205,9 +210,9 @@ FROM spans WHERE ${all(timeSql(range), 'duration_ns IS NOT NULL', predicate)} GR
   }
   return (
     <Panel title="Durations" actions={actions} known={knownBy(data)} busy={busy}>
-      {error ? <Failed error={error} /> : <Heatmap cells={cells} range={range} bucketMs={seconds * 1000} selection={selection} select={select} marks={marks} />}
+      {error ? <Failed error={error} /> : <Heatmap cells={cells} range={range} bucketMs={seconds * 1000} selection={selection} select={select} marks={marks} to={(time) => compareAround('spans', predicate, range, time)} />}
       <div className="legend">
-        <span><span className="swatch accent" />darker: more {what}s</span>
+        <span><span className="swatch accent" />stronger: more {what}s</span>
         <span><span className="swatch error" />mostly failed; underlined: some failed</span>
         {marks.length > 0 && <span>▾ {plural(marks.length, 'change')}</span>}
       </div>

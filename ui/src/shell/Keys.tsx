@@ -15,6 +15,8 @@ const KEYS: [string, string][] = [
   ['g h, g t, g l …', 'Home, Traces, Logs, Compare (c), Investigate (i), Flags (f), SQL (s)'],
   ['↑ ↓', 'In a trace: the span above, the span below'],
   ['← →', 'In a trace: close, open what is below a span'],
+  ['← → ↑ ↓', 'On a chart: move, with Shift select; Enter takes it, Esc forgets it'],
+  ['← →', 'On a change: to the next one; Enter compares after with before'],
   ['Ctrl Enter', 'In the SQL box: run'],
   ['Esc', 'Close what is open'],
 ]
@@ -73,7 +75,7 @@ export function KeySheet({ close }: { close: () => void }) {
   return (
     <dialog ref={ref} className="sheet" onClose={close} onClick={(event) => event.target === ref.current && close()}>
       <div className="row"><h1 className="grow">Keys</h1><button className="button quiet" onClick={close} aria-label="Close">✕</button></div>
-      <dl>{KEYS.flatMap(([key, what]) => [<dt key={key}><kbd>{key}</kbd></dt>, <dd key={what}>{what}</dd>])}</dl>
+      <dl>{KEYS.flatMap(([key, what]) => [<dt key={`${key} ${what}`}><kbd>{key}</kbd></dt>, <dd key={what}>{what}</dd>])}</dl>
     </dialog>
   )
 }

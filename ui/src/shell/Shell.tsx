@@ -1,5 +1,5 @@
 // Which screen is shown, and what stands around each? The rail, the bar with the window of time, the health line, the keys.
-import { type MouseEvent, type ReactNode, Suspense, lazy, useEffect, useState } from 'react'
+import { type AnchorHTMLAttributes, type MouseEvent, type ReactNode, Suspense, lazy, useEffect, useState } from 'react'
 import icon from '../icon.svg'
 import { Compare } from '../screens/Compare'
 import { Flags } from '../screens/Flags'
@@ -38,7 +38,7 @@ export const SCREENS: Screen[] = [
 ]
 
 /** A link that stays within the page; with a modifier the browser opens it elsewhere, as everywhere. */
-export function Link({ to, children, ...rest }: { to: string; children: ReactNode; className?: string; title?: string; 'aria-current'?: 'page' }) {
+export function Link({ to, children, ...rest }: { to: string; children?: ReactNode } & Omit<AnchorHTMLAttributes<HTMLAnchorElement>, 'href' | 'onClick'>) {
   const follow = (event: MouseEvent) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return
     event.preventDefault()

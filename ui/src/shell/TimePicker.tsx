@@ -6,7 +6,7 @@ import { refresh, useNow } from '../use'
 
 const PRESETS = ['5m', '15m', '30m', '1h', '3h', '6h', '12h', '1d', '2d', '7d', '30d']
 
-/** Sets the window; every chart that is dragged over calls this. */
+/** Sets the window; a chart that is dragged over calls this where it has no use of its own for the selection. */
 export function setRange(start: number, end: number) {
   setParams({ from: rfc3339(Math.floor(start)), to: rfc3339(Math.ceil(end)) })
 }
@@ -57,7 +57,7 @@ function Choices({ from, to, now, choose }: { from: string | null; to: string | 
       <div className="stack tight">
         {field('From', first, setFirst, start === null, true)}
         {field('To', last, setLast, end === null || !valid, false)}
-        <p className="dim">now-15m, 2026-01-31 09:00, RFC 3339 or Unix time. Dragging over any chart sets it too.</p>
+        <p className="dim">now-15m, 2026-01-31 09:00, RFC 3339 or Unix time. A selection on a chart can set it too.</p>
         <div><button className="button primary" disabled={!valid}>Apply</button></div>
       </div>
       <div className="presets">

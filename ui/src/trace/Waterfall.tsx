@@ -1,7 +1,10 @@
 // When did each span run? One row a span on a canvas; only what is in view is drawn, however many there are.
 import { type KeyboardEvent, type PointerEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { duration } from '../format'
+import { Marks } from '../parts/Marks'
+import type { Mark } from '../parts/marking'
 import { token, useTheme } from '../theme'
+import { setParams, usePlace } from '../url'
 import { useSize } from '../use'
 import type { Node, Tree } from './layout'
 import { rowsOf } from './layout'
@@ -68,17 +71,22 @@ function drawRows(canvas: HTMLCanvasElement, drawing: Drawing) {
   context.textBaseline = 'middle'
   const first = Math.floor(drawing.scroll / ROW)
   const last = Math.min(drawing.rows.length, first + Math.ceil(drawing.height / ROW) + 1)
-  for (let row = first; row < last; row += 1) {
-    const index = drawing.rows[row]!
-    const node = drawing.tree.nodes[index]!
-    const y = row * ROW - drawing.scroll
-    if (index === drawing.selected) {
-      context.fillStyle = palette['accent-soft']
-      context.fillRect(0, y, drawing.width, ROW)
-    }
-    drawName(context, palette, drawing, node, index, y, left)
-    drawSpan(context, palette, drawing, node, y, left)
+  const seen = drawing.rows.slice(first, last).map((index, place) => ({ index, node: drawing.tree.nodes[index]!, y: (first + place) * ROW - drawing.scroll }))
+  for (const { index, y } of seen) {
+    if (index !== drawing.selected) continue
+    context.fillStyle = palette['accent-soft']
+    context.fillRect(0, y, drawing.width, ROW)
   }
+  const within = (from: number, to: number, paint: () => void) => {
+    context.save()
+    context.beginPath()
+    context.rect(from, 0, to - from, drawing.height)
+    context.clip()
+    paint()
+    context.restore()
+  }
+  within(0, left - 2, () => seen.forEach(({ index, node, y }) => drawName(context, palette, drawing, node, index, y, left)))
+  within(left + 1, drawing.width, () => seen.forEach(({ node, y }) => drawSpan(context, palette, drawing, node, y, left)))
   context.fillStyle = palette.line
   context.fillRect(left, 0, 1, drawing.height)
 }
@@ -126,10 +134,6 @@ function drawSpan(context: CanvasRenderingContext2D, palette: Colors, { view, wi
   const room = width - left - 8
   const x = (ns: number) => left + 4 + ((ns - view.from) / (view.to - view.from)) * room
   if (node.end < view.from || node.start > view.to) return
-  context.save()
-  context.beginPath()
-  context.rect(left + 1, y, width - left, ROW)
-  context.clip()
   const from = x(Math.max(node.start, view.from))
   const size = Math.max(2, x(Math.min(node.end, view.to)) - from)
   context.fillStyle = node.origin ? palette.error : node.failed ? palette['error-soft'] : palette['bar-2']
@@ -153,7 +157,6 @@ function drawSpan(context: CanvasRenderingContext2D, palette: Colors, { view, wi
     context.fillText(text, from + 6, y + 11)
     context.font = '12px system-ui, sans-serif'
   }
-  context.restore()
 }
 
 function drawRuler(canvas: HTMLCanvasElement, view: View, width: number, drag: View | null) {
@@ -196,19 +199,44 @@ function rowAfter(key: string, row: number, rows: number, page: number): number 
   return to === undefined ? null : Math.min(Math.max(to, 0), rows - 1)
 }
 
+/** Which spans are closed and which stretch is seen: in the URL as `closed=ID…` and `zoom=FROM,TO`, in ns from the trace's start. */
+function useShown(tree: Tree) {
+  const { params } = usePlace()
+  const ids = params.getAll('closed').join()
+  const closed = useMemo<ReadonlySet<number>>(() => {
+    const wanted = new Set(ids.split(','))
+    return new Set(ids === '' ? [] : tree.nodes.flatMap(({ id }, index) => (wanted.has(id) ? [index] : [])))
+  }, [tree, ids])
+  const zoomed = params.get('zoom')
+  const view = useMemo((): View => {
+    const [from, to] = (zoomed ?? '').split(',').map(Number)
+    return from !== undefined && to !== undefined && from < to ? { from, to } : { from: 0, to: Math.max(1, tree.duration) }
+  }, [tree, zoomed])
+  const fold = (index: number, close: boolean) => {
+    const next = new Set(closed)
+    if (close) next.add(index)
+    else next.delete(index)
+    setParams({ closed: [...next].map((index) => tree.nodes[index]!.id) }, { replace: true })
+  }
+  const zoom = (view: View | null) => setParams({ zoom: view && `${Math.floor(view.from)},${Math.ceil(view.to)}` }, { replace: true })
+  return { closed, fold, view, zoom }
+}
+
 interface WaterfallProps {
   tree: Tree
   /** Index of the selected node, or -1. */
   selected: number
   select: (index: number) => void
+  /** What changed while it ran. */
+  marks: Mark[]
+  to: (time: number) => string
 }
 
-export function Waterfall({ tree, selected, select }: WaterfallProps) {
+export function Waterfall({ tree, selected, select, marks, to }: WaterfallProps) {
   const [box, { width, height }] = useSize<HTMLDivElement>()
   const canvas = useRef<HTMLCanvasElement>(null)
   const ruler = useRef<HTMLCanvasElement>(null)
-  const [closed, setClosed] = useState<ReadonlySet<number>>(new Set())
-  const [view, setView] = useState<View>({ from: 0, to: Math.max(1, tree.duration) })
+  const { closed, fold, view, zoom } = useShown(tree)
   const [drag, setDrag] = useState<View | null>(null)
   const theme = useTheme()
   const rows = useMemo(() => rowsOf(tree, closed), [tree, closed])
@@ -216,7 +244,6 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
     if (!canvas.current || !box.current || width === 0) return
     drawRows(canvas.current, { tree, rows, closed, selected, view, width, height, scroll: box.current.scrollTop })
   }, [box, tree, rows, closed, selected, view, width, height])
-  useEffect(() => setView({ from: 0, to: Math.max(1, tree.duration) }), [tree])
   useEffect(draw, [draw, theme.shown])
   useEffect(() => {
     if (ruler.current && width > 0) drawRuler(ruler.current, view, width, drag)
@@ -228,12 +255,6 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
     if (row * ROW < scrollTop || (row + 1) * ROW > scrollTop + clientHeight) box.current.scrollTop = row * ROW - clientHeight / 2
   }, [selected, rows, box, height])
 
-  const fold = (index: number, close: boolean) => {
-    const next = new Set(closed)
-    if (close) next.add(index)
-    else next.delete(index)
-    setClosed(next)
-  }
   const press = (event: PointerEvent) => {
     const bounds = event.currentTarget.getBoundingClientRect()
     const index = rows[Math.floor((event.clientY - bounds.top + (box.current?.scrollTop ?? 0)) / ROW)]
@@ -253,7 +274,10 @@ export function Waterfall({ tree, selected, select }: WaterfallProps) {
   const chosen = tree.nodes[selected]
   return (
     <div className="waterfall">
-      <Ruler canvas={ruler} width={width} view={view} drag={drag} setDrag={setDrag} zoom={setView} all={{ from: 0, to: Math.max(1, tree.duration) }} />
+      <div className="ruled">
+        <Ruler canvas={ruler} width={width} view={view} setDrag={setDrag} zoom={zoom} />
+        <Marks marks={marks} range={{ start: tree.began.ms + view.from / 1e6, end: tree.began.ms + view.to / 1e6 }} left={nameWidth(width) + 4} right={4} top={RULER - 12} to={to} />
+      </div>
       <div ref={box} className="scroller" tabIndex={0} role="group" aria-label="Spans. Up and down choose, left and right close and open." onScroll={draw} onKeyDown={key}>
         <div style={{ height: Math.min(SCROLL_MAX, rows.length * ROW) }}>
           <canvas ref={canvas} onPointerDown={press} />
@@ -268,31 +292,36 @@ interface RulerProps {
   canvas: React.RefObject<HTMLCanvasElement | null>
   width: number
   view: View
-  drag: View | null
   setDrag: (drag: View | null) => void
-  zoom: (view: View) => void
-  all: View
+  /** null: all of it. */
+  zoom: (view: View | null) => void
 }
 
 /** The scale of time; dragging over it zooms in, a double click out. */
-function Ruler({ canvas, width, view, drag, setDrag, zoom, all }: RulerProps) {
+function Ruler({ canvas, width, view, setDrag, zoom }: RulerProps) {
   const origin = useRef<number | null>(null)
   const at = (event: PointerEvent) => {
     const left = nameWidth(width)
     const share = (event.clientX - event.currentTarget.getBoundingClientRect().left - left - 4) / (width - left - 8)
     return view.from + Math.min(1, Math.max(0, share)) * (view.to - view.from)
   }
+  const to = (event: PointerEvent): View | null => {
+    const here = at(event)
+    return origin.current === null ? null : { from: Math.min(origin.current, here), to: Math.max(origin.current, here) }
+  }
   return (
     <canvas
       ref={canvas} className="ruler" role="img" aria-label="Scale of time" title="Drag to zoom in, double click to zoom out"
       onPointerDown={(event) => { origin.current = at(event); event.currentTarget.setPointerCapture(event.pointerId) }}
-      onPointerMove={(event) => origin.current !== null && setDrag({ from: Math.min(origin.current, at(event)), to: Math.max(origin.current, at(event)) })}
-      onPointerUp={() => {
+      onPointerMove={(event) => setDrag(to(event))}
+      onPointerUp={(event) => {
+        // What the last movement set may not be drawn yet.
+        const chosen = to(event)
         origin.current = null
-        if (drag && drag.to - drag.from > (view.to - view.from) / 200) zoom(drag)
+        if (chosen && chosen.to - chosen.from > (view.to - view.from) / 200) zoom(chosen)
         setDrag(null)
       }}
-      onDoubleClick={() => zoom(all)}
+      onDoubleClick={() => zoom(null)}
     />
   )
 }
