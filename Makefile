@@ -1,4 +1,4 @@
-# Causeway's commands: demo, test, walk, run, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
+# Causeway's commands: demo, test, walk, incidents, run, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
 
 # Outside the checkout, so that a fresh clone does not build DataFusion again.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/causeway/target
@@ -11,7 +11,7 @@ CARGO_FLAGS := --release --locked --workspace
 SCREENS := ui/dist/index.html
 SCREENS_SOURCES := $(shell find ui/src -type f) ui/index.html ui/vite.config.ts ui/tsconfig.json
 
-.PHONY: demo run test walk build bench peers fuzz clean tools-build tools-test
+.PHONY: demo run test walk incidents build bench peers fuzz clean tools-build tools-test
 
 # A shop that breaks, its users, and Causeway to find out why; say DEMO_FLAGS="--scenario bad-deploy" for another incident.
 DEMO_FLAGS ?=
@@ -41,6 +41,12 @@ test: tools-build tools-test $(SCREENS)
 # From Home to the verified fix in a real browser, while an incident of the demo happens: about a minute and a half.
 walk: build tools-test
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:walk
+
+# How often the loop names the true cause of the demo's incidents; the recordings are kept, the first run takes about 35 minutes.
+INCIDENTS_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))incidents
+INCIDENTS_FLAGS ?=
+incidents: build
+	$(BINARIES)/causeway-incidents --causeway $(BINARIES)/causeway --cache $(INCIDENTS_DIRECTORY) $(INCIDENTS_FLAGS)
 
 # Peers are measured in the same run once `make peers` has installed them; full run: about ten minutes with them.
 BENCH_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))bench
