@@ -115,8 +115,8 @@ fn title(suspect: &Value) -> String {
     suspect["title"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Whether a suspect is what the truth means. A deploy is also seen in the telemetry, as a version that moved. A flag that was only
-/// created, with the value that it had by default, is not the switch.
+/// Whether a suspect is what the truth means. What is outside goes by two names, its own and its address. A deploy is also seen in the
+/// telemetry, as a version that moved. A flag that was only created, with the value that it had by default, is not the switch.
 fn matches(meant: &Value, suspect: &Value) -> bool {
     let change = &suspect["change"];
     let kind = match change["kind"].as_str() {
@@ -125,7 +125,7 @@ fn matches(meant: &Value, suspect: &Value) -> bool {
         None => "",
     };
     suspect["kind"] == meant["kind"]
-        && suspect["entity"] == meant["entity"]
+        && ["entity", "address"].iter().any(|name| !suspect["entity"].is_null() && suspect["entity"] == meant[name])
         && (meant["change"].is_null() || (meant["change"] == kind && (kind != "flag" || !change["before"].is_null())))
 }
 

@@ -32,8 +32,9 @@ const ERROR_RISE_MIN: f64 = 0.005;
 const BUSIER_MIN: f64 = TRAFFIC_RATIO_MIN;
 /// Requests in the stretch: with fewer a quantile says nothing.
 const REQUESTS_MIN: usize = 20;
-/// A failed request weighs as much as this many slow ones when the worst operation is chosen.
-const ERROR_WEIGHT: f64 = 3.0;
+/// What a failed request weighs when the worst operation is chosen. A slow one weighs how often its time has doubled, up to as much: one
+/// that takes eight times as long is as good as lost.
+const SEVERITY_MAX: f64 = 3.0;
 /// Requests became more or fewer when their rate moved by this factor.
 const TRAFFIC_RATIO_MIN: f64 = 1.5;
 /// Time before the window that serves as its past: as long as the window, at least 10 minutes, at most a day.
@@ -262,14 +263,14 @@ fn candidate_of(
         return None;
     }
     let (rate, usual) = (hits / trials, other_hits / other);
-    let worse = match signal {
-        Signal::Errors => rate - usual >= ERROR_RISE_MIN && rate >= usual * ERROR_RATIO_MIN,
+    let severity = match signal {
+        Signal::Errors => (rate - usual >= ERROR_RISE_MIN && rate >= usual * ERROR_RATIO_MIN).then_some(SEVERITY_MAX),
         // Whoever names an operation cares for it.
         _ if operation.root || symptom.service.is_some() => slower(&inside, &outside, LATENCY_RISE_MIN_US, busier),
         _ => slower(&inside, &outside, LATENCY_RISE_INNER_MIN_US, busier),
     };
-    let weight = if signal == Signal::Errors { ERROR_WEIGHT } else { 1.0 };
-    worse.then_some(Candidate { signal, threshold_us, stretch, excess: (rate - usual) * trials * weight })
+    let excess = (rate - usual) * trials * severity?;
+    Some(Candidate { signal, threshold_us, stretch, excess })
 }
 
 /// How many times as many requests came into the system in a stretch as beside it; 1 where that may be chance.
@@ -284,17 +285,20 @@ fn traffic_ratio(operations: &[Operation], stretch: Window, grid: &Grid) -> f64 
     if ratio >= BUSIER_MIN { ratio } else { 1.0 }
 }
 
-fn slower(inside: &[Event], outside: &[Event], rise_min_us: f64, busier: f64) -> bool {
+/// How much slower requests got, in doublings; nothing where that is not what anyone would notice.
+fn slower(inside: &[Event], outside: &[Event], rise_min_us: f64, busier: f64) -> Option<f64> {
     let sorted = |events: &[Event]| {
         let mut durations: Vec<u32> = events.iter().map(|event| event.duration_us).collect();
         durations.sort_unstable();
         durations
     };
     let (inside, outside) = (sorted(inside), sorted(outside));
-    [0.5, 0.95].into_iter().any(|share| {
-        let (now, usual) = (quantile(&inside, share).unwrap_or(0.0), quantile(&outside, share).unwrap_or(0.0));
-        now >= usual * LATENCY_RATIO_MIN * busier && now - usual >= rise_min_us
-    })
+    let doublings = [0.5, 0.95].into_iter().filter_map(|share| {
+        let (now, usual) = (quantile(&inside, share)?, quantile(&outside, share)?.max(1.0));
+        let worse = now >= usual * LATENCY_RATIO_MIN * busier && now - usual >= rise_min_us;
+        worse.then(|| (now / usual).log2().min(SEVERITY_MAX))
+    });
+    doublings.reduce(f64::max)
 }
 
 fn scene(
