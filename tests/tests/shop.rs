@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use causeway_tests::{Program, binary};
+use causeway_tests::{Opened, Program, binary};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
@@ -302,4 +302,17 @@ async fn a_recorded_incident_is_served_elsewhere_and_can_only_be_read() {
     let flags = client.get(format!("{url}/api/v1/flags/payment-fraud-fallback")).send().await.unwrap();
     assert_eq!(flags.json::<Value>().await.unwrap()["defaultVariant"], "off");
     served.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn in_other_words_the_loop_names_the_cause_of_a_recorded_incident() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("incident.tar.zst");
+    let arguments = ["record", "innocent-deploy", file.to_str().unwrap(), "--speed", "2", "--renamed", "7"];
+    let output = timeout(RUN_MAX, demo(&arguments).output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let opened = Opened::open(&binary(), &file).await;
+    let score = opened.score(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/shop/scenarios")).await;
+    opened.close().await;
+    assert!(score.right && score.accused.is_empty(), "{score:?}");
 }

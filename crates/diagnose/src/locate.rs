@@ -8,6 +8,7 @@ use causeway_query::Answerer;
 use serde::Serialize;
 
 use crate::ask::{Inquiry, quoted};
+use crate::resources;
 use crate::scene::{self, Broke, Scene};
 use crate::statistics::mean;
 use crate::traces::{CLIENT, Class, Node, PRODUCER, Trace, Traces, hex};
@@ -47,6 +48,8 @@ pub enum Pattern {
     PoolWait,
     /// Called many times by one caller, far more often than usual.
     NPlusOne,
+    /// Not made: its caller refused it after others had failed.
+    Refused,
 }
 
 /// What one service does under one name.
@@ -118,10 +121,12 @@ pub async fn locate(answerer: &dyn Answerer, symptom: &Symptom) -> Result<Locate
     scene.slowest_without_onset();
     let traces = Traces::load(&inquiry, &scene, Vec::new()).await?;
     let steps = steps(&traces, &scene);
+    let pools = resources::load(&inquiry, &scene).await?.pools;
+    let full = pools.into_iter().filter(|(service, _)| steps.iter().any(|step| &step.service == service));
     Ok(Located {
         normal_traces: traces.of(Class::Normal).count(),
         slow_traces: traces.of(Class::Affected).count(),
-        findings: findings(&steps, &scene),
+        findings: findings(&steps, &scene).into_iter().chain(full.map(|(_, finding)| finding)).collect(),
         steps: steps.into_iter().take(STEPS_MAX).collect(),
         how: inquiry.how(scene.window),
     })
@@ -139,6 +144,7 @@ struct Sums {
     duration_ns: f64,
     origins: f64,
     passed_on: f64,
+    refused: f64,
     retries: f64,
     timeouts: f64,
     waits_ns: f64,
@@ -233,22 +239,25 @@ fn standard(traces: &Traces) -> Vec<f64> {
 }
 
 fn tally<'a>(traces: &'a Traces, trace: &Trace, weight: f64, tallies: &mut BTreeMap<Key<'a>, Tally<'a>>) {
-    let mut own: BTreeMap<Key<'a>, (i64, bool, bool)> = BTreeMap::new();
+    let mut own: BTreeMap<Key<'a>, (i64, bool, bool, bool)> = BTreeMap::new();
     for at in trace.below() {
         let node = &trace.nodes[at];
         let key = key_of(traces, trace, at);
         let seen = own.entry(key).or_default();
         seen.0 += node.critical_ns;
         seen.1 |= trace.is_error_origin(at);
-        seen.2 |= node.failed && !trace.is_error_origin(at);
+        seen.2 |= node.failed && !node.refused && !trace.is_error_origin(at);
+        seen.3 |= node.refused;
         let tally = tallies.entry(key).or_default();
         tally.system |= node.system.is_some();
         tally.waits_for_pool |= node.waits_for_pool;
         let sums = tally.sums(trace.class);
         sums.self_ns += node.self_ns as f64 * weight;
         sums.critical_ns += node.critical_ns as f64 * weight;
-        sums.calls += weight;
-        sums.duration_ns += node.duration() as f64 * weight;
+        // A call that was not made is none.
+        let made = if node.refused { 0.0 } else { weight };
+        sums.calls += made;
+        sums.duration_ns += node.duration() as f64 * made;
         sums.timeouts +=
             f64::from(u8::from(node.is_call() && (node.overrun_ns > TICK_NS || (node.failed && node.says_timeout))));
         let callee = trace.callee(at);
@@ -258,7 +267,7 @@ fn tally<'a>(traces: &'a Traces, trace: &Trace, weight: f64, tallies: &mut BTree
         }
         siblings(traces, trace, at, tallies);
     }
-    for (key, (critical, origin, passed_on)) in own {
+    for (key, (critical, origin, passed_on, refused)) in own {
         let tally = tallies.entry(key).or_default();
         if trace.class == Class::Affected {
             tally.worst.push((critical, trace.id));
@@ -266,6 +275,7 @@ fn tally<'a>(traces: &'a Traces, trace: &Trace, weight: f64, tallies: &mut BTree
         let sums = tally.sums(trace.class);
         sums.origins += f64::from(u8::from(origin)) * weight;
         sums.passed_on += f64::from(u8::from(passed_on)) * weight;
+        sums.refused += f64::from(u8::from(refused)) * weight;
     }
 }
 
@@ -347,6 +357,7 @@ fn step(key: Key<'_>, mut tally: Tally<'_>, (normal, affected): (f64, f64), delt
             (tally.system && grew(waits, 1.0) && waits.after - waits.before >= SHARE_MIN * delta_ms.abs())
                 || (tally.waits_for_pool && grew(critical_ms, 1.0) && delta >= SHARE_MIN * delta_ms.abs()),
         ),
+        (Pattern::Refused, grew(of(|sums| sums.refused), SHARE_MIN)),
         (
             Pattern::NPlusOne,
             siblings.after >= SIBLINGS_MIN && siblings.after >= siblings.before.max(1.0) * SIBLINGS_GROWTH_MIN,
@@ -397,6 +408,7 @@ fn statement(step: &Step) -> String {
             Pattern::PoolWait if step.waits_for_pool => "; waits for a connection",
             Pattern::PoolWait => "; its caller waits longer before it",
             Pattern::NPlusOne => "; N+1: many calls by one caller",
+            Pattern::Refused => "; often not made: its caller refuses it after others have failed",
         });
     }
     text

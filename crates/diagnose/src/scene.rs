@@ -27,10 +27,14 @@ const LATENCY_RISE_INNER_MIN_US: f64 = 100_000.0;
 const ERROR_RATIO_MIN: f64 = 2.0;
 /// As above.
 const ERROR_RISE_MIN: f64 = 0.005;
+/// Where there were so many times as many requests, they may take as many times longer: a system that is busier and slower in proportion
+/// is busy, not broken. Below it the number of requests is chance.
+const BUSIER_MIN: f64 = TRAFFIC_RATIO_MIN;
 /// Requests in the stretch: with fewer a quantile says nothing.
 const REQUESTS_MIN: usize = 20;
-/// A failed request weighs as much as this many slow ones when the worst operation is chosen.
-const ERROR_WEIGHT: f64 = 3.0;
+/// What a failed request weighs when the worst operation is chosen. A slow one weighs how often its time has doubled, up to as much: one
+/// that takes eight times as long is as good as lost.
+const SEVERITY_MAX: f64 = 3.0;
 /// Requests became more or fewer when their rate moved by this factor.
 const TRAFFIC_RATIO_MIN: f64 = 1.5;
 /// Time before the window that serves as its past: as long as the window, at least 10 minutes, at most a day.
@@ -200,22 +204,23 @@ fn worst(operations: &[Operation], symptom: &Symptom, grid: &Grid) -> Option<(us
             .iter()
             .enumerate()
             .filter(|(_, operation)| operation.root == roots)
-            .filter_map(|(at, operation)| Some((at, candidate(operation, symptom, grid)?)))
+            .filter_map(|(at, operation)| Some((at, candidate(operations, operation, symptom, grid)?)))
             .max_by(|(_, a), (_, b)| a.excess.total_cmp(&b.excess))
     };
     of(true).or_else(|| of(false))
 }
 
-fn candidate(operation: &Operation, symptom: &Symptom, grid: &Grid) -> Option<Candidate> {
+fn candidate(all: &[Operation], operation: &Operation, symptom: &Symptom, grid: &Grid) -> Option<Candidate> {
     let events = &operation.events;
-    let errors = || candidate_of(operation, symptom, grid, Signal::Errors, 0);
+    let errors = || candidate_of(all, operation, symptom, grid, Signal::Errors, 0);
     let latency = || {
         let mut durations: Vec<u32> = events.iter().map(|event| event.duration_us).collect();
         durations.sort_unstable();
         let mut thresholds: Vec<u32> =
             THRESHOLDS.iter().filter_map(|share| quantile(&durations, *share)).map(|us| us as u32).collect();
         thresholds.dedup();
-        let tried = thresholds.into_iter().filter_map(|us| candidate_of(operation, symptom, grid, Signal::Latency, us));
+        let tried =
+            thresholds.into_iter().filter_map(|us| candidate_of(all, operation, symptom, grid, Signal::Latency, us));
         // The smallest p-value tells apart best; of equals, the larger excess.
         let strength = |candidate: &Candidate| candidate.stretch.map_or(0.0, |stretch| -stretch.p_value);
         tried.max_by(|a, b| strength(a).total_cmp(&strength(b)).then(a.excess.total_cmp(&b.excess)))
@@ -229,6 +234,7 @@ fn candidate(operation: &Operation, symptom: &Symptom, grid: &Grid) -> Option<Ca
 }
 
 fn candidate_of(
+    all: &[Operation],
     operation: &Operation,
     symptom: &Symptom,
     grid: &Grid,
@@ -237,12 +243,14 @@ fn candidate_of(
 ) -> Option<Candidate> {
     let events = &operation.events;
     let hit = |event: &Event| if signal == Signal::Errors { event.failed } else { event.duration_us > threshold_us };
+    let mut busier = 1.0;
     let (stretch, inside, outside): (Option<Stretch>, Vec<Event>, Vec<Event>) = match symptom.baseline {
         Some(baseline) => (None, within(events, symptom.window()).to_vec(), within(events, baseline).to_vec()),
         None => {
             let stretch = onset::scan(&grid.count(events, hit), grid.bucket(symptom.start.0))?;
             let window = Window::new(grid.time(stretch.begin), grid.time(stretch.end));
             let (inside, outside) = events.iter().copied().partition(|event| window.contains(event.time));
+            busier = traffic_ratio(all, window, grid);
             (Some(stretch), inside, outside)
         }
     };
@@ -255,27 +263,42 @@ fn candidate_of(
         return None;
     }
     let (rate, usual) = (hits / trials, other_hits / other);
-    let worse = match signal {
-        Signal::Errors => rate - usual >= ERROR_RISE_MIN && rate >= usual * ERROR_RATIO_MIN,
+    let severity = match signal {
+        Signal::Errors => (rate - usual >= ERROR_RISE_MIN && rate >= usual * ERROR_RATIO_MIN).then_some(SEVERITY_MAX),
         // Whoever names an operation cares for it.
-        _ if operation.root || symptom.service.is_some() => slower(&inside, &outside, LATENCY_RISE_MIN_US),
-        _ => slower(&inside, &outside, LATENCY_RISE_INNER_MIN_US),
+        _ if operation.root || symptom.service.is_some() => slower(&inside, &outside, LATENCY_RISE_MIN_US, busier),
+        _ => slower(&inside, &outside, LATENCY_RISE_INNER_MIN_US, busier),
     };
-    let weight = if signal == Signal::Errors { ERROR_WEIGHT } else { 1.0 };
-    worse.then_some(Candidate { signal, threshold_us, stretch, excess: (rate - usual) * trials * weight })
+    let excess = (rate - usual) * trials * severity?;
+    Some(Candidate { signal, threshold_us, stretch, excess })
 }
 
-fn slower(inside: &[Event], outside: &[Event], rise_min_us: f64) -> bool {
+/// How many times as many requests came into the system in a stretch as beside it; 1 where that may be chance.
+fn traffic_ratio(operations: &[Operation], stretch: Window, grid: &Grid) -> f64 {
+    let any_root = operations.iter().any(|operation| operation.root);
+    let entering = operations.iter().filter(|operation| operation.root == any_root);
+    let (inside, all) = entering.fold((0, 0), |(inside, all), operation| {
+        (inside + within(&operation.events, stretch).len(), all + operation.events.len())
+    });
+    let seconds = Window::new(grid.start, grid.time(grid.buckets)).seconds() - stretch.seconds();
+    let ratio = (inside as f64 / stretch.seconds().max(1.0)) / ((all - inside) as f64 / seconds.max(1.0)).max(1e-9);
+    if ratio >= BUSIER_MIN { ratio } else { 1.0 }
+}
+
+/// How much slower requests got, in doublings; nothing where that is not what anyone would notice.
+fn slower(inside: &[Event], outside: &[Event], rise_min_us: f64, busier: f64) -> Option<f64> {
     let sorted = |events: &[Event]| {
         let mut durations: Vec<u32> = events.iter().map(|event| event.duration_us).collect();
         durations.sort_unstable();
         durations
     };
     let (inside, outside) = (sorted(inside), sorted(outside));
-    [0.5, 0.95].into_iter().any(|share| {
-        let (now, usual) = (quantile(&inside, share).unwrap_or(0.0), quantile(&outside, share).unwrap_or(0.0));
-        now >= usual * LATENCY_RATIO_MIN && now - usual >= rise_min_us
-    })
+    let doublings = [0.5, 0.95].into_iter().filter_map(|share| {
+        let (now, usual) = (quantile(&inside, share)?, quantile(&outside, share)?.max(1.0));
+        let worse = now >= usual * LATENCY_RATIO_MIN * busier && now - usual >= rise_min_us;
+        worse.then(|| (now / usual).log2().min(SEVERITY_MAX))
+    });
+    doublings.reduce(f64::max)
 }
 
 fn scene(

@@ -13,8 +13,11 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ask::{Inquiry, all_of, at, quoted};
-use crate::conventions::{EXCEPTION_EVENT, FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS, POOL, SYSTEMS, TARGETS, says_timeout};
+use crate::conventions::{
+    EXCEPTION_EVENT, FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS, POOL, SYSTEMS, TARGETS, says_refused, says_timeout,
+};
 use crate::entries;
+use crate::refusals;
 use crate::scene::{Broke, Scene};
 use crate::types::{Signal, Window};
 
@@ -58,6 +61,10 @@ pub(crate) struct Node {
     pub end: i64,
     pub failed: bool,
     pub says_timeout: bool,
+    /// Whether it says that it was not made.
+    pub says_refused: bool,
+    /// Whether its own caller refused to make it, after others like it had failed: see [`crate::refusals`].
+    pub refused: bool,
     /// Flags and variants evaluated on it.
     pub flags: Vec<(u32, u32)>,
     /// Whether it waits for a connection: it names a pool and no system that it talks to.
@@ -152,6 +159,7 @@ impl Traces {
             trace.measure();
             traces.traces.push(trace);
         }
+        refusals::mark(&mut traces.traces);
         Ok(traces)
     }
 
@@ -224,6 +232,10 @@ impl Traces {
                         .map(|key| (key.to_owned(), first(variants, FLAG_VARIANTS.len()).unwrap_or("").to_owned()));
                     let flags = flag.into_iter().chain(evaluations(told));
                     let flags = flags.map(|(key, variant)| (self.intern(&key), self.intern(&variant))).collect();
+                    let says = |what: fn(&str) -> bool| {
+                        (9..12).filter_map(&read).any(what)
+                            || told.iter().any(|(name, it)| name == EXCEPTION_EVENT && what(it))
+                    };
                     let node = Node {
                         id: spans.value(row).try_into().unwrap_or_default(),
                         parent_id: (!parents.is_null(row)).then(|| parents.value(row).try_into().unwrap_or_default()),
@@ -235,8 +247,8 @@ impl Traces {
                         start: times.value(row),
                         end: times.value(row).saturating_add(durations.value(row).max(0)),
                         failed: statuses.value(row) == 2,
-                        says_timeout: (9..12).filter_map(&read).any(says_timeout)
-                            || told.iter().any(|(name, it)| name == EXCEPTION_EVENT && says_timeout(it)),
+                        says_timeout: says(says_timeout),
+                        says_refused: says(says_refused),
                         flags,
                         waits_for_pool: read(resources + dimensions).is_some() && system.is_none(),
                         resource: (resources..resources + dimensions)
@@ -429,9 +441,12 @@ impl Trace {
         node.children.iter().map(|child| self.nodes[*child].service).find(|it| *it != node.service)
     }
 
-    /// Whether a failure begins at this span: it failed, and none below it did.
+    /// Whether a failure begins at this span: it failed, and none below it did. A call that was refused because others had failed is
+    /// no begin.
     pub fn is_error_origin(&self, at: usize) -> bool {
-        self.nodes[at].failed && !self.nodes[at].children.iter().any(|child| self.nodes[*child].failed)
+        self.nodes[at].failed
+            && !self.nodes[at].refused
+            && !self.nodes[at].children.iter().any(|child| self.nodes[*child].failed)
     }
 }
 

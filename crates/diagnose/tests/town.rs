@@ -111,6 +111,84 @@ async fn a_failing_provider_is_the_cause_and_an_innocent_deploy_is_not() {
 }
 
 #[tokio::test]
+async fn a_call_that_a_breaker_refused_is_no_origin() {
+    for seed in SEEDS {
+        let mut town = Town::new(seed, Fault::ProviderFails);
+        town.breaker = true;
+        let ground = broken(&mut town).await;
+        ground.change(at(ONSET_S - 20).0, "version", &town.desk.clone(), "3.0", "3.1").await;
+        let steps = locate(&*ground.engine, &symptom()).await.unwrap().steps;
+        assert_eq!(steps[0].target.as_deref(), Some(town.provider.as_str()), "{:#?}", steps[0]);
+        let refused = steps.iter().find(|step| step.patterns.contains(&Pattern::Refused)).unwrap();
+        assert_eq!((refused.service.as_str(), refused.error_origin.after), (town.desk.as_str(), 0.0), "{refused:#?}");
+        let found = suspects(&*ground.engine, &symptom()).await.unwrap();
+        assert_eq!(first(&found), (Kind::Dependency, town.provider.as_str()), "{}", told(&found));
+    }
+}
+
+/// What services tell of themselves in metrics alone: mean duration and requests each ten seconds, and who calls whom.
+async fn metrics_only(town: &Town, slow: Option<&str>) -> Ground {
+    let ground = Ground::new().await;
+    let mut rng = causeway_model::Rng::from_seed(7);
+    let edges = [(&town.front, &town.desk), (&town.desk, &town.till), (&town.desk, &town.stock)];
+    let mut samples = Vec::new();
+    for second in (0..LENGTH_S).step_by(10) {
+        let extra = if second >= ONSET_S { 400.0 } else { 0.0 };
+        let of = |name: &str| if slow == Some(name) { extra } else { 0.0 };
+        let below = of(&town.till) + of(&town.stock);
+        let costs = [
+            (&town.till, 50.0 + of(&town.till)),
+            (&town.stock, 30.0 + of(&town.stock)),
+            (&town.desk, 90.0 + below),
+            (&town.front, 95.0 + below),
+        ];
+        for (service, ms) in costs {
+            let gauge = |name: &str, unit: &str, value: f64| Sample {
+                resource: vec![text("service.name", service.clone())],
+                name: name.to_owned(),
+                unit: unit.to_owned(),
+                time: at(second).0,
+                value,
+                ..Sample::default()
+            };
+            samples.push(gauge("request.latency", "ms", ms * (0.95 + 0.1 * rng.unit())));
+            samples.push(gauge("requests", "{request}", 90.0 + rng.below(20) as f64));
+        }
+        samples.extend(edges.map(|(client, server)| Sample {
+            resource: vec![text("service.name", "collector")],
+            name: "traces_service_graph_request_total".to_owned(),
+            counts: true,
+            time: at(second).0,
+            value: 10.0 * second as f64,
+            attributes: vec![text("client", client.clone()), text("server", server.clone())],
+            ..Sample::default()
+        }));
+    }
+    ground.samples(samples).await;
+    ground.store.flush().await.unwrap();
+    ground
+}
+
+#[tokio::test]
+async fn metrics_and_a_graph_alone_lead_to_the_service_that_its_callers_wait_for() {
+    for seed in SEEDS {
+        let town = Town::new(seed, Fault::None);
+        for slow in [&town.till, &town.stock] {
+            let ground = metrics_only(&town, Some(slow)).await;
+            let asked = Symptom { start: at(ONSET_S - 100), ..symptom() };
+            let found = suspects(&*ground.engine, &asked).await.unwrap();
+            assert_eq!(found.verdict, Verdict::Cause, "{}", told(&found));
+            assert_eq!(first(&found), (Kind::Service, slow.as_str()), "{}", told(&found));
+            assert_eq!(found.suspects.len(), 1, "whoever only waits holds nothing: {}", told(&found));
+        }
+        let ground = metrics_only(&town, None).await;
+        let asked = Symptom { service: Some(town.front.clone()), ..symptom() };
+        let found = suspects(&*ground.engine, &asked).await.unwrap();
+        assert_ne!(found.verdict, Verdict::Cause, "{}", told(&found));
+    }
+}
+
+#[tokio::test]
 async fn a_turned_flag_is_the_cause_and_can_be_turned_back() {
     for seed in SEEDS {
         let mut town = Town::new(seed, Fault::ProviderSlow);
@@ -119,8 +197,13 @@ async fn a_turned_flag_is_the_cause_and_can_be_turned_back() {
         let ground = broken(&mut town).await;
         ground.change(at(ONSET_S - 120).0, "flag", &town.flag.clone(), "on", "off").await;
         ground.change(at(ONSET_S - 30).0, "version", &town.stock.clone(), "1.8", "1.8.1").await;
+        // No affected request met the value that it had at first, and none met another flag at all.
+        ground.change(at(ONSET_S - 400).0, "flag", &town.flag.clone(), "", "on").await;
+        ground.change(at(ONSET_S - 10).0, "flag", "another", "off", "on").await;
         let found = suspects(&*ground.engine, &symptom()).await.unwrap();
         assert_eq!(first(&found), (Kind::Change, town.flag.as_str()), "{}", told(&found));
+        let others = found.suspects.iter().skip(1).filter(|it| it.kind == Kind::Change);
+        assert!(others.clone().count() >= 3 && others.clone().all(|it| it.score < 0.3), "{}", told(&found));
         let undo = Mitigation::Flag { flag: town.flag.clone(), variant: Some("on".to_owned()), state: None };
         assert_eq!(found.suspects[0].mitigation, Some(undo));
         assert_eq!(first(&found).1, town.flag);
@@ -262,6 +345,35 @@ async fn waiting_for_a_connection_is_not_the_cause_but_what_holds_them() {
     let steps = locate(&*ground.engine, &symptom()).await.unwrap().steps;
     let wait = steps.iter().find(|step| step.operation == "db.pool.wait").unwrap();
     assert!(wait.share_of_delta > 0.3 && wait.patterns.contains(&Pattern::PoolWait), "{wait:#?}");
+    let of = |name: &str, second: i64, value: f64| Sample {
+        resource: vec![text("service.name", town.till.clone())],
+        name: name.to_owned(),
+        counts: name.starts_with("process"),
+        time: at(second).0,
+        value,
+        attributes: vec![text("db.client.connection.pool.name", "orders"), text("db.client.connection.state", "used")],
+        ..Sample::default()
+    };
+    let minute = |minute: i64| {
+        let (second, late) = (minute * 60, minute * 60 >= ONSET_S);
+        let (used, waiting) = if late { (20.0, 9.0) } else { (4.0, 0.0) };
+        [
+            of("db.client.connection.count", second, used),
+            of("db.client.connection.max", second, 20.0),
+            of("db.client.connection.pending_requests", second, waiting),
+            of("process.cpu.time", second, 0.05 * second as f64),
+        ]
+    };
+    ground.samples((0..LENGTH_S / 60).flat_map(minute).collect()).await;
     let found = suspects(&*ground.engine, &symptom()).await.unwrap();
     assert_eq!(first(&found), (Kind::Dependency, town.provider.as_str()), "{}", told(&found));
+    let said = |words: &str| found.suspects[0].supporting.iter().any(|it| it.statement.contains(words));
+    assert!(
+        said("20 of 20 connections are taken, at most 4 before") && said("up to 9 requests wait"),
+        "{}",
+        told(&found)
+    );
+    assert!(said("stayed normal: 0.05 cores, 0.05 before"), "{}", told(&found));
+    let findings = locate(&*ground.engine, &symptom()).await.unwrap().findings;
+    assert!(findings.iter().any(|it| it.statement.contains("20 of 20 connections")), "{findings:#?}");
 }

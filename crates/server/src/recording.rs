@@ -33,7 +33,7 @@ pub struct OpenArguments {
     /// Address of the UI and all HTTP APIs; port 0 picks one
     #[arg(long, default_value = "127.0.0.1:4300", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Print one JSON line with the addresses on stdout once everything is ready
+    /// Print one JSON line with the addresses and the recording's manifest on stdout once everything is ready
     #[arg(long)]
     print_addresses: bool,
 }
@@ -115,8 +115,12 @@ pub async fn open(arguments: &OpenArguments) -> Result<(), String> {
     settings.read_only = true;
     let print = arguments.print_addresses;
     let ready = move |addresses: serve::Addresses| {
+        serve::announce(addresses, false);
         if print {
-            serve::announce(addresses, true);
+            // Whoever asks by program learns from the manifest what it asks about.
+            let mut line = serve::addresses_line(addresses);
+            line["recording"] = manifest;
+            println!("{line}");
         } else {
             let moment = |key: &str| rfc3339(manifest.get(key).and_then(Value::as_i64).unwrap_or_default());
             let (from, to) = (moment("opened_unix_nano"), moment("ended_unix_nano"));

@@ -152,13 +152,17 @@ pub fn announce((listen, otlp_grpc, otlp_http): Addresses, print: bool) {
     }
     tracing::info!(%listen, %otlp_grpc, %otlp_http, "ready");
     if print {
-        let line = serde_json::json!({
-            "listen": listen.to_string(),
-            "otlp_grpc": otlp_grpc.to_string(),
-            "otlp_http": otlp_http.to_string(),
-        });
-        println!("{line}");
+        println!("{}", addresses_line((listen, otlp_grpc, otlp_http)));
     }
+}
+
+/// What `--print-addresses` prints, for programs.
+pub fn addresses_line((listen, otlp_grpc, otlp_http): Addresses) -> serde_json::Value {
+    serde_json::json!({
+        "listen": listen.to_string(),
+        "otlp_grpc": otlp_grpc.to_string(),
+        "otlp_http": otlp_http.to_string(),
+    })
 }
 
 /// Done at SIGTERM or SIGINT.

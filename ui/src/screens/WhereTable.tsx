@@ -11,7 +11,7 @@ import type { Asking } from '../use'
 /** Further steps explain nothing that these don't. */
 const STEPS_MAX = 15
 
-const PATTERNS: Record<string, string> = { retry: 'retries', timeout: 'times out', pool_wait: 'waits for a pool', n_plus_one: 'N+1' }
+const PATTERNS: Record<string, string> = { retry: 'retries', timeout: 'times out', pool_wait: 'waits for a pool', n_plus_one: 'N+1', refused: 'not made' }
 
 export function WhereTable({ asking: { data, error, busy } }: { asking: Asking<Where> }) {
   const steps = (data?.steps ?? []).slice(0, STEPS_MAX)

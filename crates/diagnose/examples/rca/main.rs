@@ -1,6 +1,6 @@
 //! How well does the loop do on public faults with known causes? Imports each case through the ordinary store, asks, and prints the scores.
 //!
-//! `rca DIRECTORY [rs] [nezha] [-v]`: the data is not part of the project; without it there is nothing to do.
+//! `rca DIRECTORY [rs] [nezha] [petshop] [-v]`: the data is not part of the project; without it there is nothing to do.
 
 #![allow(clippy::unwrap_used, reason = "a measurement ends where something is not as it must be")]
 
@@ -9,6 +9,7 @@
 mod support;
 
 mod nezha;
+mod petshop;
 mod rs;
 
 use std::collections::BTreeMap;
@@ -94,5 +95,8 @@ async fn main() {
     }
     if wanted("nezha") {
         nezha::run(&directory.join("nezha-tt"), verbose).await;
+    }
+    if wanted("petshop") {
+        petshop::run(&directory.join("petshop"), verbose).await;
     }
 }

@@ -53,6 +53,16 @@ impl Overlap {
         })
     }
 
+    /// Whether any request met the value: a rule or a state is no value that spans tell of.
+    pub fn is_seen(&self) -> bool {
+        self.met.iter().sum::<f64>() > 0.0
+    }
+
+    /// Affected requests that tell, or those that met the value where any did.
+    pub fn reached(&self) -> f64 {
+        if self.is_seen() { self.met[AFFECTED] } else { self.known[AFFECTED] }
+    }
+
     /// Requests that tell.
     pub fn support(&self) -> u64 {
         self.known.iter().sum::<f64>() as u64
@@ -132,21 +142,32 @@ pub(super) fn presence(traces: &Traces, service: &str) -> f64 {
     affected.iter().filter(|found| **found).count() as f64 / affected.len().max(1) as f64
 }
 
-/// Which services evaluate each flag: from attributes and events of spans, and from the log events that the conventions also allow.
+/// Who evaluates a flag.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Evaluators {
+    /// The services.
+    pub services: BTreeSet<String>,
+    /// Whether spans tell of it: then a request whose spans don't has not met it.
+    pub told_by_spans: bool,
+}
+
+/// Which services evaluate each flag: from attributes and events of spans; where no span tells, from the log events that the conventions also
+/// allow. A service that logs that a flag has moved need not ask for it.
 pub(super) async fn flags(
     inquiry: &Inquiry<'_>,
     scene: &Scene,
     traces: &Traces,
     keys: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, BTreeSet<String>>> {
-    let mut services: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+) -> Result<BTreeMap<String, Evaluators>> {
+    let mut services: BTreeMap<String, Evaluators> = BTreeMap::new();
     if keys.is_empty() {
         return Ok(services);
     }
     for node in traces.traces.iter().flat_map(|trace| &trace.nodes) {
         for (key, _) in node.flags.iter().filter(|(key, _)| keys.contains(traces.text(*key))) {
             let evaluators = services.entry(traces.text(*key).to_owned()).or_default();
-            evaluators.insert(traces.text(node.service).to_owned());
+            evaluators.services.insert(traces.text(node.service).to_owned());
+            evaluators.told_by_spans = true;
         }
     }
     let list: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
@@ -163,7 +184,11 @@ pub(super) async fn flags(
                 let (flags, names) = (rows.text(0)?, rows.text(1)?);
                 for row in 0..rows.len() {
                     if let (Some(flag), Some(service)) = (at(&flags, row), at(&names, row)) {
-                        services.entry(flag.to_owned()).or_default().insert(service.to_owned());
+                        let evaluators = services.entry(flag.to_owned()).or_default();
+                        evaluators.told_by_spans |= table == "spans";
+                        if table == "spans" || !evaluators.told_by_spans {
+                            evaluators.services.insert(service.to_owned());
+                        }
                     }
                 }
                 Ok(())

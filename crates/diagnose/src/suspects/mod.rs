@@ -9,15 +9,20 @@ mod evidence;
 mod place;
 mod rank;
 mod signals;
+mod walk;
+
+use std::collections::BTreeMap;
 
 use causeway_model::Result;
 use causeway_query::Answerer;
+use place::Places;
 use serde::Serialize;
 
 use crate::ask::Inquiry;
 use crate::changes::{self, Change};
 use crate::conventions::{INSTANCES, VERSION};
 use crate::locate;
+use crate::resources;
 use crate::scene::{self, Broke, Scene};
 use crate::traces::Traces;
 use crate::types::{Finding, How, Symptom, Window};
@@ -145,7 +150,9 @@ pub struct Suspected {
 /// `Invalid` for a symptom that can't be; what the store says otherwise.
 pub async fn suspects(answerer: &dyn Answerer, symptom: &Symptom) -> Result<Suspected> {
     let inquiry = Inquiry::new(answerer);
-    let scene = scene::look(&inquiry, symptom).await?;
+    let mut scene = scene::look(&inquiry, symptom).await?;
+    // Without a span the metrics of services and their graph say where to look.
+    let walked = if scene.operations.is_empty() { walk::walk(&inquiry, &mut scene).await? } else { None };
     // An asker who names the time when all was well knows that something is not: then logs and metrics are heard as well.
     let told = symptom.baseline.is_some();
     let signals = if told || matches!(scene.broke, Broke::Yes(_)) {
@@ -166,13 +173,27 @@ pub async fn suspects(answerer: &dyn Answerer, symptom: &Symptom) -> Result<Susp
     let broke = matches!(scene.broke, Broke::Yes(_));
     let traces = if broke { Traces::load(&inquiry, &scene, dimensions).await? } else { Traces::default() };
     let steps = locate::steps(&traces, &scene);
+    let resources = resources::load(&inquiry, &scene).await?;
     let changes = changes::load(&inquiry, suspected_time(&scene)).await?;
-    let mut suspects = rank::rank(&inquiry, &scene, &traces, &steps, &signals, changes).await?;
+    let is_plain = walked.as_ref().is_none_or(|it| it.is_plain);
+    let (places, told) = match walked {
+        Some(walked) => (walked.places, walked.findings),
+        None => (Places::of(&steps, &scene), BTreeMap::new()),
+    };
+    let heard = rank::Heard {
+        traces: &traces,
+        steps: &steps,
+        places: &places,
+        told: &told,
+        signals: &signals,
+        resources: &resources,
+    };
+    let mut suspects = rank::rank(&inquiry, &scene, heard, changes).await?;
     suspects.truncate(SUSPECTS_MAX);
     for (suspect, rank) in suspects.iter_mut().zip(1..) {
         suspect.rank = rank;
     }
-    let (verdict, statement) = verdict(&scene, &suspects);
+    let (verdict, statement) = verdict(&scene, &suspects, is_plain);
     Ok(Suspected { verdict, statement, suspects, how: inquiry.how(scene.window) })
 }
 
@@ -182,12 +203,12 @@ fn suspected_time(scene: &Scene) -> Window {
     Window::new(earliest.saturating_sub(CHANGES_BEFORE_NS), scene.affected.end.0)
 }
 
-fn verdict(scene: &Scene, suspects: &[Suspect]) -> (Verdict, String) {
+fn verdict(scene: &Scene, suspects: &[Suspect], is_plain: bool) -> (Verdict, String) {
     let symptom = match scene.broke {
         Broke::Yes(_) => scene.statement.as_str(),
         _ => "requests are neither slower nor failing more often, but logs or resources are not as before",
     };
-    match suspects.first().filter(|first| first.score >= CONVINCING_MIN) {
+    match suspects.first().filter(|first| is_plain && first.score >= CONVINCING_MIN) {
         Some(first) => (Verdict::Cause, format!("{}; {symptom}", first.title)),
         None => (Verdict::NoConvincingCause, format!("no convincing cause; {symptom}")),
     }

@@ -1,10 +1,10 @@
 //! Who is the likeliest? One score for all kinds of suspects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_model::Result;
 
-use super::evidence::{self, Overlap};
+use super::evidence::{self, Evaluators, Overlap};
 use super::place::{Dependency, Places};
 use super::signals::Signals;
 use super::{Kind, Mitigation, Refutation, Suspect};
@@ -13,16 +13,16 @@ use crate::changes::{Change, TELEMETRY};
 use crate::conventions::{FLAG_KEY, INSTANCES, VERSION};
 use crate::entries;
 use crate::locate::{Step, step_query};
+use crate::resources::Resources;
 use crate::scene::{Broke, Scene};
 use crate::traces::{Class, Traces};
 use crate::types::{Finding, Signal, duration};
 
-/// Weights of a change's score: what its place alone is worth, its nearness in time, its overlap with the affected requests. They sum up to 1.
+/// What a change's place alone is worth; the rest it earns by nearness in time and overlap, and by both: what came right before the onset
+/// but met as many normal requests is as unlikely as what only the affected met, an hour before.
 const WEIGHT_PLACE: f64 = 0.3;
-/// As above.
-const WEIGHT_TIME: f64 = 0.35;
-/// As above.
-const WEIGHT_OVERLAP: f64 = 0.35;
+/// What a flag that spans tell of may have done to requests whose spans don't: its value may be read once and kept.
+const REACH_UNTOLD: f64 = 0.25;
 /// What overlap counts for where nothing tells: neither for nor against.
 const OVERLAP_UNKNOWN: f64 = 0.5;
 /// A change this long before the onset is half as likely as one right before it. 10 minutes: deploys and caches take that long to show.
@@ -54,19 +54,29 @@ const SHARE_MIN: f64 = 0.1;
 /// Requests became more by this factor: load is suspected.
 const LOAD_RATIO_MIN: f64 = 1.5;
 
+/// What the telemetry says.
+#[derive(Clone, Copy)]
+pub(super) struct Heard<'a> {
+    pub traces: &'a Traces,
+    pub steps: &'a [Step],
+    pub places: &'a Places,
+    /// What metrics alone say of a service.
+    pub told: &'a BTreeMap<String, Vec<Finding>>,
+    pub signals: &'a Signals,
+    pub resources: &'a Resources,
+}
+
 /// All suspects, the most likely first.
 pub(super) async fn rank(
     inquiry: &Inquiry<'_>,
     scene: &Scene,
-    traces: &Traces,
-    steps: &[Step],
-    signals: &Signals,
+    heard: Heard<'_>,
     changes: Vec<Change>,
 ) -> Result<Vec<Suspect>> {
-    let places = Places::of(steps, scene);
+    let Heard { traces, places, signals, .. } = heard;
     let keys: BTreeSet<&str> = changes.iter().filter(|it| it.kind == "flag").map(|it| it.entity.as_str()).collect();
     let flags = evidence::flags(inquiry, scene, traces, &keys).await?;
-    let case = Case { scene, traces, steps, places: &places, signals };
+    let case = Case { scene, heard };
     let mut suspects: Vec<Suspect> = Vec::new();
     for mut change in changes {
         if change.kind == "version" && change.source == TELEMETRY {
@@ -100,10 +110,7 @@ pub(super) async fn rank(
 /// What all suspects are judged by.
 struct Case<'a> {
     scene: &'a Scene,
-    traces: &'a Traces,
-    steps: &'a [Step],
-    places: &'a Places,
-    signals: &'a Signals,
+    heard: Heard<'a>,
 }
 
 fn finding(statement: String, effect: f64, support: u64, query: String) -> Finding {
@@ -111,19 +118,21 @@ fn finding(statement: String, effect: f64, support: u64, query: String) -> Findi
 }
 
 impl Case<'_> {
-    fn change(&self, change: Change, evaluators: &BTreeSet<String>) -> Suspect {
+    fn change(&self, change: Change, evaluators: &Evaluators) -> Suspect {
         let is_flag = change.kind == "flag";
         let exposure = if is_flag { EXPOSURE_FLAG } else { EXPOSURE };
         let acts_in: Vec<String> =
-            if is_flag { evaluators.iter().cloned().collect() } else { vec![change.entity.clone()] };
-        let held = |service: &String| self.places.own(service) + exposure * self.places.waits(service);
+            if is_flag { evaluators.services.iter().cloned().collect() } else { vec![change.entity.clone()] };
+        let held = |service: &String| self.heard.places.own(service) + exposure * self.heard.places.waits(service);
         let service = acts_in.iter().max_by(|a, b| held(a).total_cmp(&held(b))).cloned();
         let place = service.as_ref().map_or(0.0, held).clamp(0.0, 1.0);
-        let overlap = match change.after.as_deref() {
-            after if is_flag => evidence::variant(self.traces, &change.entity, after),
-            Some(after) if change.kind == "version" => evidence::version(self.traces, &change.entity, after),
-            _ => Overlap::default(),
+        let told = match change.after.as_deref() {
+            after if is_flag => evidence::variant(self.heard.traces, &change.entity, after),
+            Some(after) => evidence::version(self.heard.traces, &change.entity, after),
+            None => Overlap::default(),
         };
+        let overlap = if told.is_seen() || change.kind == "version" { told } else { Overlap::default() };
+        let reach = self.reach(is_flag && evaluators.told_by_spans, &told);
         let mut suspect = Suspect {
             rank: 0,
             kind: Kind::Change,
@@ -139,10 +148,27 @@ impl Case<'_> {
         };
         let time = self.time_order(&mut suspect);
         self.tell_place(&mut suspect, service.as_deref(), place);
+        if place >= SHARE_MIN {
+            suspect.supporting.extend(service.iter().filter_map(|it| self.heard.resources.pools.get(it)).cloned());
+        }
         let met = tell_overlap(&mut suspect, &overlap);
-        suspect.score =
-            if time > 0.0 { place * (WEIGHT_PLACE + WEIGHT_TIME * time + WEIGHT_OVERLAP * met) } else { 0.0 };
+        if reach <= REACH_UNTOLD {
+            let statement = format!("hardly any of the affected requests met it: {:.0}", told.reached());
+            suspect.against.push(finding(statement, reach, told.support(), suspect.refute.query.clone()));
+        }
+        let earned = WEIGHT_PLACE + (1.0 - WEIGHT_PLACE) * (time * met).sqrt();
+        suspect.score = if time > 0.0 { place * reach * earned } else { 0.0 };
         suspect
+    }
+
+    /// The share of the affected requests that a change can have hurt: those that met it, as far as spans tell.
+    fn reach(&self, is_told: bool, overlap: &Overlap) -> f64 {
+        let affected = self.heard.traces.of(Class::Affected).count() as f64;
+        match overlap.affected() {
+            _ if is_told && affected > 0.0 => (overlap.reached() / affected).max(REACH_UNTOLD),
+            Some(met) if overlap.is_seen() => met,
+            _ => 1.0,
+        }
     }
 
     /// How near before the onset a change came: 1 right before, 0 after it.
@@ -180,11 +206,12 @@ impl Case<'_> {
             suspect.against.push(finding(statement, 0.0, 0, self.path_query(&suspect.entity)));
             return;
         };
-        let (own, waits) = (self.places.own(service), self.places.waits(service));
-        let presence = evidence::presence(self.traces, service);
+        let (own, waits) = (self.heard.places.own(service), self.heard.places.waits(service));
+        let presence = evidence::presence(self.heard.traces, service);
         let (own_share, waits_share, presence_share) = (own * 100.0, waits * 100.0, presence * 100.0);
-        let affected = self.traces.of(Class::Affected).count() as u64;
+        let affected = self.heard.traces.of(Class::Affected).count() as u64;
         let query = self
+            .heard
             .steps
             .iter()
             .find(|step| step.service == service)
@@ -235,11 +262,11 @@ impl Case<'_> {
     }
 
     fn dependency(&self, name: &str, dependency: &Dependency, changes: &[Suspect]) -> Suspect {
-        let steps: Vec<&Step> = dependency.steps.iter().filter_map(|at| self.steps.get(*at)).collect();
+        let steps: Vec<&Step> = dependency.steps.iter().filter_map(|at| self.heard.steps.get(*at)).collect();
         let worst = steps.iter().max_by(|a, b| a.delta_ms.total_cmp(&b.delta_ms));
         let callers: Vec<&str> = dependency.callers.keys().map(String::as_str).collect();
         let query = worst.map_or_else(String::new, |step| step_query(step, self.scene));
-        let support = self.traces.of(Class::Affected).count() as u64;
+        let support = self.heard.traces.of(Class::Affected).count() as u64;
         let tell =
             |step: &&Step| finding(step.statement.clone(), step.share_of_delta, support, step_query(step, self.scene));
         let undo =
@@ -254,7 +281,7 @@ impl Case<'_> {
             title: format!("{name}, called by {}, got worse", callers.join(", ")),
             score: dependency.share.clamp(0.0, 1.0) * UNCHANGED_DEPENDENCY,
             change: None,
-            supporting: steps.iter().take(3).map(tell).collect(),
+            supporting: steps.iter().take(3).map(tell).chain(self.told(name)).chain(self.waiting(&callers)).collect(),
             against: Vec::new(),
             refute: Refutation {
                 statement: format!("if calls to {name} take as long and fail as rarely as before, it is not the cause"),
@@ -265,9 +292,22 @@ impl Case<'_> {
         }
     }
 
+    fn told(&self, name: &str) -> Vec<Finding> {
+        self.heard.told.get(name).cloned().unwrap_or_default()
+    }
+
+    /// What shows that callers wait rather than work: pools that ran full, processors that had no more to do than before.
+    fn waiting(&self, callers: &[&str]) -> Vec<Finding> {
+        let of = |found: &BTreeMap<String, Finding>| -> Vec<Finding> {
+            callers.iter().filter_map(|caller| found.get(*caller)).cloned().collect()
+        };
+        [of(&self.heard.resources.pools), of(&self.heard.resources.calm)].concat()
+    }
+
     fn service(&self, service: &str, share: f64) -> Suspect {
-        let own: Vec<&Step> = self.steps.iter().filter(|step| step.service == service && !step.dependency).collect();
-        let support = self.traces.of(Class::Affected).count() as u64;
+        let own: Vec<&Step> =
+            self.heard.steps.iter().filter(|step| step.service == service && !step.dependency).collect();
+        let support = self.heard.traces.of(Class::Affected).count() as u64;
         let tell =
             |step: &&Step| finding(step.statement.clone(), step.share_of_delta, support, step_query(step, self.scene));
         let logs = if self.scene.broke == Broke::Yes(Signal::Latency) { LOGS_OF_LATENCY } else { LOGS };
@@ -278,12 +318,18 @@ impl Case<'_> {
             title: format!("{service} itself got worse"),
             score: any_of(&[
                 share.clamp(0.0, 1.0) * UNCHANGED_SERVICE,
-                self.signals.logs(service) * logs,
-                self.signals.saturation(service) * SATURATED,
+                self.heard.signals.logs(service) * logs,
+                self.heard.signals.saturation(service) * SATURATED,
             ]),
             change: None,
-            supporting: own.iter().take(3).map(tell).chain(self.signals.findings(service)).collect(),
-            against: Vec::new(),
+            supporting: own
+                .iter()
+                .take(3)
+                .map(tell)
+                .chain(self.told(service))
+                .chain(self.heard.signals.findings(service))
+                .collect(),
+            against: self.waiting(&[service]),
             refute: Refutation {
                 statement: format!("if {service} is as it was before for the same requests, it is not the cause"),
                 query: own.first().map_or_else(|| self.path_query(service), |step| step_query(step, self.scene)),
@@ -298,8 +344,8 @@ impl Case<'_> {
     /// One instance of a service, where it holds the damage and the others don't.
     fn instance(&self, service: &str, share: f64) -> Option<Suspect> {
         let found = INSTANCES.iter().filter_map(|key| {
-            let dimension = self.traces.dimensions.iter().position(|it| it == key)?;
-            Some((*key, worst_instance(self.traces, service, dimension)?))
+            let dimension = self.heard.traces.dimensions.iter().position(|it| it == key)?;
+            Some((*key, worst_instance(self.heard.traces, service, dimension)?))
         });
         let (key, (instance, held, mean_ms, others_ms)) = found.max_by(|a, b| a.1.1.total_cmp(&b.1.1))?;
         let query = format!(
@@ -321,7 +367,12 @@ impl Case<'_> {
             title: format!("one instance of {service} got worse: {instance}"),
             score: (share * held).clamp(0.0, 1.0) * UNCHANGED_INSTANCE,
             change: None,
-            supporting: vec![finding(statement, held, self.traces.of(Class::Affected).count() as u64, query.clone())],
+            supporting: vec![finding(
+                statement,
+                held,
+                self.heard.traces.of(Class::Affected).count() as u64,
+                query.clone(),
+            )],
             against: Vec::new(),
             refute: Refutation {
                 statement: "if its siblings take as long for the same requests, it is not the cause".to_owned(),
@@ -340,11 +391,12 @@ impl Case<'_> {
         }
         // Load hurts in many places at once: what no single place holds is what it can explain.
         let largest = self
+            .heard
             .places
             .own
             .values()
             .copied()
-            .chain(self.places.dependencies.values().map(|it| it.share))
+            .chain(self.heard.places.dependencies.values().map(|it| it.share))
             .fold(0.0, f64::max);
         let query = format!(
             "SELECT date_bin(INTERVAL '1 minute', time) AS minute, count(*) FROM spans WHERE {} AND {} GROUP BY 1 ORDER BY 1",
@@ -360,7 +412,7 @@ impl Case<'_> {
             score: (1.0 - largest).clamp(0.0, 1.0) * (1.0 - 1.0 / ratio),
             change: None,
             supporting: vec![finding(statement, ratio, self.scene.after.requests, query.clone())],
-            against: Vec::new(),
+            against: self.heard.resources.calm.values().take(3).cloned().collect(),
             refute: Refutation {
                 statement: "if as many requests were served well before, load is not the cause".to_owned(),
                 query,
@@ -431,7 +483,7 @@ fn tell_overlap(suspect: &mut Suspect, overlap: &Overlap) -> f64 {
 /// The instance whose spans take the most time themselves: its name, the share of the service's excess that it holds, its mean and that
 /// of the others, in milliseconds.
 fn worst_instance(traces: &Traces, service: &str, dimension: usize) -> Option<(String, f64, f64, f64)> {
-    let mut instances: std::collections::BTreeMap<&str, (f64, f64)> = std::collections::BTreeMap::new();
+    let mut instances: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for trace in traces.of(Class::Affected).chain(traces.of(Class::Spared)) {
         for node in trace.nodes.iter().filter(|node| node.inside && traces.text(node.service) == service) {
             let Some(value) = node.resource.get(dimension).copied().flatten() else { continue };

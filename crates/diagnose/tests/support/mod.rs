@@ -18,7 +18,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
+    AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric,
+    number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
@@ -64,11 +65,14 @@ pub struct LogRow {
     pub attributes: Attributes,
 }
 
-/// One sample of a gauge.
+/// One sample of a gauge, or of a counter.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     pub resource: Attributes,
     pub name: String,
+    pub unit: String,
+    /// Whether it is a sum that only rises.
+    pub counts: bool,
     pub time: i64,
     pub value: f64,
     pub attributes: Attributes,
@@ -253,9 +257,12 @@ fn sample(row: &Sample) -> Metric {
         attributes: pairs(&row.attributes),
         ..Default::default()
     };
-    Metric {
-        name: row.name.clone(),
-        data: Some(metric::Data::Gauge(Gauge { data_points: vec![point] })),
-        ..Default::default()
-    }
+    let data_points = vec![point];
+    let data = if row.counts {
+        let (aggregation_temporality, is_monotonic) = (AggregationTemporality::Cumulative as i32, true);
+        metric::Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic })
+    } else {
+        metric::Data::Gauge(Gauge { data_points })
+    };
+    Metric { name: row.name.clone(), unit: row.unit.clone(), data: Some(data), ..Default::default() }
 }

@@ -51,6 +51,8 @@ pub struct Town {
     pub flag_events: bool,
     /// `till` has few connections and takes one before it calls the provider.
     pub pool: bool,
+    /// While the provider fails, `desk` makes only one in five of its calls to `till`: a circuit breaker is open.
+    pub breaker: bool,
     /// Nanoseconds between requests, on average.
     pub gap_ns: f64,
     /// When the fault ends.
@@ -84,6 +86,7 @@ impl Town {
             flag_turned: None,
             flag_events: false,
             pool: false,
+            breaker: false,
             gap_ns: 250e6,
             mended: START + LENGTH_S * SECOND,
         }
@@ -159,6 +162,12 @@ impl Town {
 
     fn pay(&mut self, trace: &mut Tree, parent: usize, till: &str, region: usize, time: i64) -> (i64, bool) {
         let version = if self.innocent_deploy.is_some_and(|deployed| time >= deployed) { "2.1" } else { "2.0" };
+        if self.breaker && self.broken(time) && self.rng.below(5) > 0 {
+            let caller = trace.spans[parent].resource.clone();
+            let refused = trace.open(Some(parent), caller, "call pay", 3, time);
+            trace.close(refused, time + 40_000, true);
+            return (time + 1_000_000, true);
+        }
         let resource = self.resource(till, version, region, 0);
         let serving = self.call(trace, parent, resource.clone(), "pay", time);
         let off = self.flag_turned.is_some_and(|turned| time >= turned);
