@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-# Causeway's commands: demo, test, walk, screenshots, run, bench, bench-screens, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
-=======
-# Causeway's commands: demo, test, walk, incidents, run, bench, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
->>>>>>> loop
+# Causeway's commands: demo, test, walk, incidents, screenshots, run, bench, bench-screens, peers, fuzz, clean. Each installs what it lacks as root, or names the line that does.
 
 # Outside the checkout, so that a fresh clone does not build DataFusion again.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/causeway/target
@@ -15,11 +11,7 @@ CARGO_FLAGS := --release --locked --workspace
 SCREENS := ui/dist/index.html
 SCREENS_SOURCES := $(shell find ui/src -type f) ui/index.html ui/vite.config.ts ui/tsconfig.json
 
-<<<<<<< HEAD
-.PHONY: demo run test walk screenshots build bench bench-screens peers fuzz clean tools-build tools-test
-=======
-.PHONY: demo run test walk incidents build bench peers fuzz clean tools-build tools-test
->>>>>>> loop
+.PHONY: demo run test walk incidents screenshots build bench bench-screens peers fuzz clean tools-build tools-test
 
 # A shop that breaks, its users, and Causeway to find out why; say DEMO_FLAGS="--scenario bad-deploy" for another incident.
 DEMO_FLAGS ?=
@@ -51,19 +43,17 @@ test: tools-build tools-test $(SCREENS)
 walk: build tools-test
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run test:walk
 
-<<<<<<< HEAD
 # Each screen, dark and light, in three widths; SCREENSHOTS_URL shows a program that runs, such as `causeway open FILE`.
 SCREENSHOTS_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))screenshots
 SCREENSHOTS_URL ?=
 screenshots: build tools-test
 	cd ui && CAUSEWAY=$(BINARIES)/causeway npm run screenshots -- $(SCREENSHOTS_DIRECTORY) $(SCREENSHOTS_URL)
-=======
+
 # How often the loop names the true cause of the demo's incidents; the recordings are kept, the first run takes about 35 minutes.
 INCIDENTS_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))incidents
 INCIDENTS_FLAGS ?=
 incidents: build
 	$(BINARIES)/causeway-incidents --causeway $(BINARIES)/causeway --cache $(INCIDENTS_DIRECTORY) $(INCIDENTS_FLAGS)
->>>>>>> loop
 
 # Peers are measured in the same run once `make peers` has installed them; full run: about ten minutes with them.
 BENCH_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))bench

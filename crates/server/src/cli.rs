@@ -22,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Take telemetry in and answer questions, until SIGTERM or SIGINT
     Serve(Box<ServeArguments>),
+    /// Run a program, follow its logs and traces, and tell what is new against its last run
+    Dev(crate::dev::DevArguments),
     /// Show a small shop that breaks: find out why
     Demo(Box<crate::demo::DemoArguments>),
     /// Serve what `demo record` kept, read-only
@@ -150,7 +152,10 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        let wrong: [&[&str]; 14] = [
+        let wrong: [&[&str]; 17] = [
+            &["causeway", "dev"],
+            &["causeway", "dev", "node", "app.js"],
+            &["causeway", "dev", "--quiet", "--follow", "logs", "--", "node"],
             &["causeway", "demo", "--scenario", "no-such"],
             &["causeway", "demo", "--speed", "0"],
             &["causeway", "demo", "record", "campaign"],

@@ -10,18 +10,10 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Settings, SettingsSource};
-use crate::recording;
-use crate::serve::{self, Addresses};
-
-/// A store that does not answer so soon is none.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
-/// Where the store is looked for, and started where there is none.
-const URL: &str = "http://127.0.0.1:4300";
+use crate::local_store::{self, OwnStore};
+use crate::{recording, serve};
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
@@ -73,7 +65,7 @@ struct ShowArguments {
     #[arg(long)]
     no_incident: bool,
     /// The store; where none listens there, one is started for the demo
-    #[arg(long, env = "CAUSEWAY_URL", default_value = URL, value_name = "URL")]
+    #[arg(long, env = "CAUSEWAY_URL", default_value = local_store::URL, value_name = "URL")]
     url: String,
     /// Data directory of a store that is started [default: a temporary one, gone at the end]
     #[arg(long, value_name = "DIR")]
@@ -134,13 +126,11 @@ async fn show(arguments: &ShowArguments) -> Result<(), String> {
         let _told = serve::wait_for_signal().await;
         signals.cancel();
     });
-    let own = if listens(&arguments.url).await? {
+    let data = arguments.data.clone().unwrap_or_else(|| directory.path().join("data"));
+    let own = OwnStore::unless_there(&arguments.url, data, None).await?;
+    if own.is_none() {
         println!("A store listens on {} already; telemetry goes there.", arguments.url);
-        None
-    } else {
-        let data = arguments.data.clone().unwrap_or_else(|| directory.path().join("data"));
-        Some(OwnStore::start(data, address(&arguments.url)?).await?)
-    };
+    }
     let url = own.as_ref().map_or_else(|| arguments.url.clone(), |own| own.url.clone());
     let plan = arguments.chance.plan(
         &arguments.scenario,
@@ -181,7 +171,7 @@ async fn conduct(
 async fn record(scenario: &str, file: PathBuf, chance: &Chance) -> Result<(), String> {
     let directory = temporary()?;
     let data = directory.path().join("data");
-    let own = OwnStore::start(data.clone(), SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let own = OwnStore::start(data.clone(), SocketAddr::from(([127, 0, 0, 1], 0)), None).await?;
     let plan = chance.plan(scenario, true, own.url.clone(), directory.path().to_path_buf())?;
     let names = Names::new(plan.renamed);
     let times = causeway_shop::Scenario::named(scenario, names, plan.speed).map_err(|error| error.to_string())?;
@@ -218,78 +208,6 @@ fn temporary() -> Result<TempDir, String> {
         .prefix("causeway-demo-")
         .tempdir()
         .map_err(|error| format!("no temporary directory: {error}"))
-}
-
-async fn listens(url: &str) -> Result<bool, String> {
-    let client =
-        reqwest::Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build().map_err(|error| error.to_string())?;
-    match client.get(format!("{}/readyz", url.trim_end_matches('/'))).send().await {
-        Ok(answer) if answer.status().is_success() => Ok(true),
-        Ok(answer) => Err(format!("{url} answers {}: this is not Causeway, or it is not ready", answer.status())),
-        Err(error) if error.is_connect() => Ok(false),
-        Err(error) => Err(format!("{url}: {}", error.without_url())),
-    }
-}
-
-/// Where a store of our own may listen to be found at the URL.
-fn address(url: &str) -> Result<SocketAddr, String> {
-    let parsed = reqwest::Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
-    let port = parsed.port_or_known_default().unwrap_or_default();
-    match parsed.host_str() {
-        Some("localhost" | "127.0.0.1") => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
-        _ => Err(format!("nothing listens at {url}, and a store can only be started on this machine")),
-    }
-}
-
-/// A store in this process, for as long as the demo takes.
-struct OwnStore {
-    url: String,
-    stop: CancellationToken,
-    serving: JoinHandle<causeway_model::Result<()>>,
-}
-
-impl OwnStore {
-    async fn start(data: PathBuf, listen: SocketAddr) -> Result<Self, String> {
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let given = SettingsSource {
-            data: Some(data),
-            listen: Some(listen),
-            // The services send to the first address; other ones may be somebody else's.
-            otlp_grpc: Some(any_port),
-            otlp_http: Some(any_port),
-            log_level: Some("warn".to_owned()),
-            // Only the shop is to be seen.
-            self_telemetry: Some(false),
-            ..SettingsSource::default()
-        };
-        Self::serve(Settings::resolve(given, SettingsSource::default())).await
-    }
-
-    async fn serve(settings: Settings) -> Result<Self, String> {
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let (ready, is_ready) = oneshot::channel::<Addresses>();
-        let ready = move |addresses| {
-            let _starter_is_gone = ready.send(addresses);
-        };
-        let serving = tokio::spawn(serve::run_until(settings, ready, async {
-            stopped.await;
-            Ok(())
-        }));
-        match is_ready.await {
-            Ok((listen, ..)) => Ok(Self { url: format!("http://{listen}"), stop, serving }),
-            Err(_) => match serving.await {
-                Ok(Err(error)) => Err(error.message),
-                _ => Err("the store does not start".to_owned()),
-            },
-        }
-    }
-
-    async fn end(self) -> Result<(), String> {
-        self.stop.cancel();
-        let ended = self.serving.await.map_err(|error| error.to_string())?;
-        ended.map_err(|error| error.message)
-    }
 }
 
 /// What the person in front of it sees.

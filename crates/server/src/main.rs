@@ -5,9 +5,11 @@ mod cli;
 mod client;
 mod config;
 mod demo;
+mod dev;
 mod diagnose;
 mod flag;
 mod house;
+mod local_store;
 mod recording;
 mod serve;
 mod sql;
@@ -48,6 +50,10 @@ fn main() -> ExitCode {
             }
         }
         Command::Demo(arguments) => said(runtime.block_on(demo::run(&arguments))),
+        Command::Dev(arguments) => match runtime.block_on(dev::run(&arguments)) {
+            Ok(code) => ExitCode::from(code),
+            Err((code, message)) => fail(code, &message),
+        },
         Command::Open(arguments) => said(runtime.block_on(recording::open(&arguments))),
         Command::Sql(arguments) => ended(runtime.block_on(sql::run(&arguments))),
         Command::Change(command) => done(runtime.block_on(change::run(&command))),

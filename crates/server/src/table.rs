@@ -62,10 +62,17 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    // Control characters could move the cursor or recolour the terminal: log lines are anyone's text.
-    let plain = text.chars().map(|letter| if letter.is_control() { '·' } else { letter });
-    let mut out: String = plain.take(CELL_CHARS_MAX).collect();
-    if text.chars().count() > CELL_CHARS_MAX {
+    harmless(&text, CELL_CHARS_MAX)
+}
+
+/// A text as a terminal may show it, so many characters of it: control characters could move the cursor or recolour the terminal, and
+/// those that turn the direction of writing could make a line say something else. Telemetry is anyone's text.
+pub fn harmless(text: &str, chars_max: usize) -> String {
+    let turns =
+        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = text.chars().map(|letter| if letter.is_control() || turns(letter) { '·' } else { letter });
+    let mut out: String = plain.take(chars_max).collect();
+    if text.chars().nth(chars_max).is_some() {
         out.push('…');
     }
     out
