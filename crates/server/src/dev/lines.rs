@@ -26,7 +26,7 @@ pub struct Paint(pub bool);
 impl Paint {
     /// The text between the escapes of a colour (ECMA-48, select graphic rendition), where colours are wanted.
     pub fn paint(self, colour: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.0 && !text.is_empty() { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// What matters less.
