@@ -56,12 +56,14 @@ await pictures('filled', async (page, take) => {
 await fixture?.stop()
 await program?.stop()
 
-/** Shows the screens in each size and theme; `take` waits until all has been answered. */
+/** Shows the screens in each size and theme; `take` waits until all was asked and answered. */
 async function pictures(store, show) {
   for (const [theme, width, height] of SIZES) {
     const { browser, page, complaints } = await openBrowser({ theme, width, height })
     await show(page, async (name) => {
+      await page.getByText('Store ready').waitFor()
       await page.waitForLoadState('networkidle')
+      await page.waitForFunction(() => !document.querySelector('.skeleton, .busy'))
       await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) })
     })
     for (const complaint of new Set(complaints)) console.log(`${store} store, ${theme}: ${complaint}`)

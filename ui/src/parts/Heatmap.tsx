@@ -64,8 +64,10 @@ function frameOf(cells: Cell[], range: Range, width: number): Frame {
   const levels = cells.map(({ level }) => level)
   const low = levels.reduce((least, level) => Math.min(least, level), Infinity)
   const high = levels.reduce((most, level) => Math.max(most, level), -Infinity)
-  const known = Number.isFinite(low)
-  return { width, range, low: known ? low - 1 : 6 * ROWS_PER_DECADE, high: known ? Math.max(high + 2, low + 2 * ROWS_PER_DECADE) : 10 * ROWS_PER_DECADE }
+  if (!Number.isFinite(low)) return { width, range, low: 6 * ROWS_PER_DECADE, high: 10 * ROWS_PER_DECADE }
+  // Few levels stand in the middle of two decades, rather than as a line at the foot of many.
+  const beside = Math.max(0, Math.ceil((2 * ROWS_PER_DECADE - (high - low)) / 2))
+  return { width, range, low: low - 1 - beside, high: high + 2 + beside }
 }
 
 function paint(canvas: HTMLCanvasElement, frame: Frame, props: HeatmapProps, drawn: Selection | null) {
