@@ -17,8 +17,8 @@ pub(super) struct Histogram {
     bins: HashMap<i32, [u64; 2]>,
 }
 
-/// The same, smallest first.
-type Bins = Vec<(i32, [u64; 2])>;
+/// A bin with its counts.
+type Bin = (i32, [u64; 2]);
 
 /// Three quantiles.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -69,18 +69,18 @@ impl Histogram {
         }
     }
 
-    fn sorted(&self) -> Bins {
-        let mut bins: Bins = self.bins.iter().map(|(bin, counts)| (*bin, *counts)).collect();
+    fn sorted(&self) -> Vec<Bin> {
+        let mut bins: Vec<Bin> = self.bins.iter().map(|(bin, counts)| (*bin, *counts)).collect();
         bins.sort_unstable_by_key(|(bin, _)| *bin);
         bins
     }
 }
 
-fn total(bins: &Bins, side: usize) -> u64 {
+fn total(bins: &[Bin], side: usize) -> u64 {
     bins.iter().map(|(_, counts)| counts[side]).sum()
 }
 
-fn quantiles(bins: &Bins, side: usize) -> Quantiles {
+fn quantiles(bins: &[Bin], side: usize) -> Quantiles {
     let total = total(bins, side) as f64;
     let at = |share: f64| {
         let mut below = 0;
@@ -94,7 +94,7 @@ fn quantiles(bins: &Bins, side: usize) -> Quantiles {
 }
 
 /// Cliff's delta and the p-value of Mann and Whitney's test, corrected for ties.
-fn compare(bins: &Bins) -> Option<(f64, f64)> {
+fn compare(bins: &[Bin]) -> Option<(f64, f64)> {
     let (selected, others) = (total(bins, 0) as f64, total(bins, 1) as f64);
     if selected == 0.0 || others == 0.0 {
         return None;
@@ -124,7 +124,7 @@ pub(super) fn findings(dimensions: &[Dimension], histograms: &[Histogram], q_max
         })
         .collect();
     let p_values: Vec<f64> = compared.iter().map(|(.., (_, p))| *p).collect();
-    let finding = |((it, bins, (effect, _)), q_value): (&(&Dimension, Bins, (f64, f64)), f64)| NumberFinding {
+    let finding = |((it, bins, (effect, _)), q_value): (&(&Dimension, Vec<Bin>, (f64, f64)), f64)| NumberFinding {
         key: it.key.clone(),
         selection: quantiles(bins, 0),
         baseline: quantiles(bins, 1),
