@@ -36,29 +36,27 @@ struct Addresses {
     otlp_http: SocketAddr,
 }
 
-struct RunningCauseway {
+/// The program while it runs.
+pub struct RunningCauseway {
     process: Process,
     addresses: Addresses,
 }
 
-impl Program for Causeway {
-    fn name(&self) -> &str {
-        "Causeway"
+impl RunningCauseway {
+    /// Where it takes OTLP over HTTP.
+    pub fn otlp_http(&self) -> SocketAddr {
+        self.addresses.otlp_http
     }
 
-    fn version(&self) -> String {
-        super::process::version_line(Command::new(&self.path).arg("--version"))
+    /// Posts JSON to its own door.
+    pub fn post(&self, path: &str, body: &str) -> Result<Vec<u8>> {
+        http::once(self.addresses.listen, "POST", path, "application/json", body.as_bytes())?.success()
     }
+}
 
-    fn takes(&self, _signal: Signal) -> bool {
-        true
-    }
-
-    fn settle(&self) -> Duration {
-        SETTLE
-    }
-
-    fn start(&self, data: &Path) -> Result<Box<dyn Running>> {
+impl Causeway {
+    /// Starts it on a data directory and waits until it is ready.
+    pub fn start_on(&self, data: &Path) -> Result<RunningCauseway> {
         let mut command = Command::new(&self.path);
         command.arg("serve").arg("--data").arg(data).arg("--print-addresses");
         for door in ["--listen", "--otlp-grpc", "--otlp-http"] {
@@ -79,7 +77,29 @@ impl Program for Causeway {
         process.wait_ready(start, || {
             http::once(addresses.listen, "GET", "/readyz", "", b"").is_ok_and(|response| response.status == 200)
         })?;
-        Ok(Box::new(RunningCauseway { process, addresses }))
+        Ok(RunningCauseway { process, addresses })
+    }
+}
+
+impl Program for Causeway {
+    fn name(&self) -> &str {
+        "Causeway"
+    }
+
+    fn version(&self) -> String {
+        super::process::version_line(Command::new(&self.path).arg("--version"))
+    }
+
+    fn takes(&self, _signal: Signal) -> bool {
+        true
+    }
+
+    fn settle(&self) -> Duration {
+        SETTLE
+    }
+
+    fn start(&self, data: &Path) -> Result<Box<dyn Running>> {
+        Ok(Box::new(self.start_on(data)?))
     }
 }
 
@@ -95,9 +115,9 @@ impl Running for RunningCauseway {
     fn ask(&mut self, query: Query, known: &Known) -> Result<Option<Timed>> {
         let body = serde_json::json!({ "query": sql(query, known) }).to_string();
         let start = clock::now();
-        let response = http::once(self.addresses.listen, "POST", "/api/v1/sql", "application/json", body.as_bytes())?;
+        let answer = self.post("/api/v1/sql", &body)?;
         let time = start.elapsed();
-        let answer = read_answer(&response.success()?)?;
+        let answer = read_answer(&answer)?;
         Ok(Some(Timed { time, answer }))
     }
 

@@ -65,7 +65,7 @@ fn worker(reader: &Mutex<BodyReader>, host: SocketAddr, path: &str) -> Result<Lo
 }
 
 /// Sends one body until it is acked; returns how often it was put off.
-fn send_one(connection: &mut Connection, path: &str, body: &[u8]) -> Result<u32> {
+pub fn send_one(connection: &mut Connection, path: &str, body: &[u8]) -> Result<u32> {
     for tries in 0..TRIES_MAX {
         let response = connection.request("POST", path, "application/x-protobuf", body)?;
         if !matches!(response.status, 429 | 503) {

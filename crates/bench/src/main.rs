@@ -6,6 +6,7 @@
 mod causeway;
 mod chdb;
 mod clock;
+mod compare;
 mod http;
 mod limits;
 mod load;
@@ -64,6 +65,9 @@ struct Arguments {
     /// Also measure a start with at least so many logs on disk: the workload's, loaded again and again.
     #[arg(long)]
     start_records: Option<u64>,
+    /// Spans with forty attributes for `compare`, 0 to leave it out: 10,000,000, or 500,000 with --quick.
+    #[arg(long)]
+    compare_spans: Option<u64>,
     /// Also write the report here.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -120,6 +124,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(records) = arguments.start_records {
         measured.push(measure::start(&programs, &dataset, records, &settings));
+    }
+    let compared = arguments.compare_spans.unwrap_or(if arguments.quick { 500_000 } else { 10_000_000 });
+    if let Some(path) = arguments.causeway.clone().filter(|_| compared > 0) {
+        measured.push(compare::measure(&causeway::Causeway { path }, arguments.seed, compared, &settings));
     }
     if arguments.causeway.is_none() {
         // Ours is always the first column, present or not.

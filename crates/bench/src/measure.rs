@@ -256,7 +256,8 @@ fn warm_one(
     section.rows.push(Row { label: format!("{}, warm ms", query.label()), better: Better::Lower, cells });
 }
 
-fn milliseconds(time: Duration) -> f64 {
+/// A time in milliseconds.
+pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 

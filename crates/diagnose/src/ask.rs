@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int64Array,
+    RecordBatch, StringArray,
 };
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use causeway_model::{Error, Result};
 use causeway_query::{Answerer, Limits, Question, Report};
 use futures::StreamExt;
@@ -17,7 +18,7 @@ use crate::types::{How, Queried, Window};
 /// One question may take this long; what it has by then counts and is marked partial. 10 s: the whole answer is due by then.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows that one question may bring. 50 million: they are counted as they stream by, not kept.
-const ROWS_MAX: u64 = 50_000_000;
+pub(crate) const ROWS_MAX: u64 = 50_000_000;
 /// Bytes of the same stream, for the same reason.
 const BYTES_MAX: u64 = 64 << 30;
 
@@ -89,6 +90,12 @@ impl Rows<'_> {
         Ok(self.column(at, &DataType::Utf8)?.as_string::<i32>().clone())
     }
 
+    /// Text as numbers of a dictionary: one that was asked for by [`numbered`].
+    pub(crate) fn numbered(&self, at: usize) -> Result<DictionaryArray<Int32Type>> {
+        let wanted = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        Ok(self.column(at, &wanted)?.as_dictionary::<Int32Type>().clone())
+    }
+
     /// Integers, and times in nanoseconds.
     pub(crate) fn integers(&self, at: usize) -> Result<Int64Array> {
         Ok(self.column(at, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
@@ -111,6 +118,11 @@ impl Rows<'_> {
 /// The text at a row; nothing where it is null.
 pub(crate) fn at(column: &StringArray, row: usize) -> Option<&str> {
     (!column.is_null(row)).then(|| column.value(row))
+}
+
+/// The expression of a text that is to travel as numbers of a dictionary.
+pub(crate) fn numbered(text: &str) -> String {
+    format!("arrow_cast({text}, 'Dictionary(Int32, Utf8)')")
 }
 
 /// A string literal.

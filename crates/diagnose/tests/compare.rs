@@ -8,6 +8,7 @@ mod support;
 use causeway_diagnose::Time;
 use causeway_diagnose::compare::{Compared, Comparison, Population, compare};
 use causeway_model::Rng;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use support::{Attributes, Ground, SpanRow, text};
 
 const SECOND: i64 = 1_000_000_000;
@@ -100,6 +101,94 @@ async fn values_on_the_same_rows_are_one_finding_and_nothing_comes_of_nothing() 
     };
     assert!(of("host") < 1e-9 && of("noise") > 1e-3 && of("id") == 1.0, "{:?}", names(&found));
     assert!(found.how.notes.iter().any(|note| note.contains("id")), "{:?}", found.how.notes);
+}
+
+/// Attributes of all kinds, on all rows and on few, of more keys than get a column of their own.
+fn of_all_kinds(rng: &mut Rng) -> (Attributes, bool) {
+    let drawn = [rng.below(6), rng.below(3), rng.below(3), rng.below(2), rng.below(3)];
+    let [plain, code, ratio, flag, mixed] = drawn;
+    let mut attributes = vec![
+        text("plain", format!("p{plain}")),
+        text("twin of plain", format!("t{plain}")),
+        ("code".to_owned(), Value::IntValue(code.cast_signed())),
+        ("ratio".to_owned(), Value::DoubleValue(ratio as f64 + 0.5)),
+        ("flag".to_owned(), Value::BoolValue(flag == 1)),
+        // A number and a text that read the same are one value.
+        if rng.below(2) == 0 {
+            text("mixed", mixed.to_string())
+        } else {
+            ("mixed".to_owned(), Value::IntValue(mixed.cast_signed()))
+        },
+    ];
+    let sparse = rng.below(6);
+    if sparse < 2 {
+        attributes.push(text("sparse", format!("s{sparse}")));
+    }
+    let rare = rng.below(260);
+    attributes.push(text(&format!("rare.{rare}"), "there"));
+    let parts = [plain == 1, code == 2, ratio == 0, flag == 1, mixed == 2, sparse == 0];
+    let odds = 1 + 2 * parts.iter().filter(|part| **part).count() as u64 + if rare > 240 { 12 } else { 0 };
+    let failed = rng.below(20) < odds;
+    (attributes, failed)
+}
+
+#[tokio::test]
+async fn counts_are_those_of_the_rows_wherever_they_lie() {
+    let rows = std::sync::Mutex::new(Vec::new());
+    let made = |_: u64, rng: &mut Rng| {
+        let (attributes, failed) = of_all_kinds(rng);
+        let as_text = |value: &Value| match value {
+            Value::StringValue(text) => text.clone(),
+            Value::IntValue(number) => number.to_string(),
+            Value::DoubleValue(number) => number.to_string(),
+            other => matches!(other, Value::BoolValue(true)).to_string(),
+        };
+        let texts: Vec<(String, String)> =
+            attributes.iter().map(|(key, value)| (key.clone(), as_text(value))).collect();
+        rows.lock().unwrap().push((texts, failed));
+        (attributes, failed)
+    };
+    let ground = ground(12_000, 11, &made).await;
+    let rows = rows.into_inner().unwrap();
+    // From memory, then from a part.
+    for _ in 0..2 {
+        let population = |filter: &str| Population {
+            filter: Some(filter.to_owned()),
+            start: Time(START),
+            end: Time(START + SECOND),
+        };
+        let asked = Comparison {
+            table: "spans".into(),
+            selection: population("status_code = 2"),
+            baseline: population("status_code <> 2"),
+            limit: Some(1_000),
+        };
+        let found = compare(&*ground.engine, &asked).await.unwrap();
+        for finding in &found.findings {
+            let has_all = |texts: &[(String, String)]| {
+                finding
+                    .attributes
+                    .iter()
+                    .all(|it| texts.iter().any(|(key, value)| (key, value) == (&it.key, &it.value)))
+            };
+            let of =
+                |wanted: bool| rows.iter().filter(|(texts, failed)| *failed == wanted && has_all(texts)).count() as u64;
+            assert_eq!((finding.selection_count, finding.baseline_count), (of(true), of(false)), "{finding:#?}");
+        }
+        let rare = (241..260).map(|number| (format!("rare.{number}"), "there"));
+        let common =
+            [("plain", "p1"), ("code", "2"), ("ratio", "0.5"), ("flag", "true"), ("mixed", "2"), ("sparse", "s0")];
+        for (key, value) in common.map(|(key, value)| (key.to_owned(), value)).into_iter().chain(rare) {
+            let finding = found
+                .findings
+                .iter()
+                .find(|it| matches!(it.attributes.as_slice(), [only] if only.key == key && only.value == value));
+            let synonyms = finding.map(|it| it.synonyms.len());
+            assert_eq!(synonyms, Some(usize::from(key == "plain")), "{key} of {:?}", names(&found));
+        }
+        assert!(found.findings.iter().any(|it| it.attributes.len() == 2), "{:?}", names(&found));
+        ground.store.flush().await.unwrap();
+    }
 }
 
 #[tokio::test]

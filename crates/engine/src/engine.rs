@@ -27,7 +27,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::limits::{Budget, QuestionPool, SharedMemory, from_datafusion};
-use crate::{EngineOptions, coerce, expansion, functions, group_exec, guard, rewrite, sql, tables};
+use crate::{EngineOptions, coerce, expansion, functions, group_exec, guard, numbered, rewrite, sql, tables};
 
 /// Batches that wait for the asker. 4: enough to keep both busy, little to hold.
 const CHANNEL_BATCHES: usize = 4;
@@ -175,6 +175,7 @@ fn base_state(options: &EngineOptions) -> SessionState {
         .with_expr_planners(planners)
         .with_analyzer_rules(rules)
         .with_physical_optimizer_rule(Arc::new(group_exec::GroupInLeaf))
+        .with_physical_optimizer_rule(Arc::new(numbered::NumberedInLeaf))
         .with_scalar_functions(scalar)
         .with_aggregate_functions(aggregate)
         .build()

@@ -227,12 +227,11 @@ impl Grouping {
                     return self.count(group, piece.rows.iter().map(ExactSizeIterator::len).sum());
                 }
                 self.reader.count_part(&part, &piece).map_err(to_datafusion)?;
-                for batch in part.read_grouped(&self.scan, &self.plan.by, &piece).map_err(to_datafusion)? {
+                for batch in part.read(&self.scan, &piece).map_err(to_datafusion)? {
                     if self.reader.budget_ended().map_err(to_datafusion)? {
                         break;
                     }
-                    let (texts, others) = batch.map_err(to_datafusion)?;
-                    self.take_batch(&texts, &others)?;
+                    self.take_batch(batch.map_err(to_datafusion)?)?;
                 }
                 Ok(())
             }
@@ -241,28 +240,24 @@ impl Grouping {
 
     fn take_memory(&mut self, batch: &Batch) -> DataFusionResult<()> {
         self.reader.count_memory(batch);
-        let mut scan = self.scan.clone();
-        scan.columns.insert(0, self.plan.by.clone());
-        let mut batch = scan_batch(batch, &scan).map_err(to_datafusion)?;
-        let texts = batch.remove_column(0);
-        self.take_batch(&texts, &batch)
+        let batch = scan_batch(batch, &self.scan).map_err(to_datafusion)?;
+        self.take_batch(batch)
     }
 
-    fn take_batch(&mut self, texts: &ArrayRef, others: &RecordBatch) -> DataFusionResult<()> {
-        if let Some(numbers) = texts.as_dictionary_opt::<Int32Type>() {
-            if self.plan.counting
-                && let Some(key) = only_key(numbers)
-            {
-                let (translated, known) = self.translated(numbers)?;
-                let group = translated.group(key, known)?;
-                return self.count(group, texts.len());
-            }
-            self.number_by_dictionary(numbers)?;
-        } else {
-            let Some(texts) = texts.as_string_opt::<i32>() else { return internal_err!("grouped by another type") };
-            self.rows.clear();
-            self.rows.extend(texts.iter().map(|text| self.texts.number(text)));
+    /// Takes in rows, the text that they are grouped by first.
+    fn take_batch(&mut self, mut others: RecordBatch) -> DataFusionResult<()> {
+        let texts = others.remove_column(0);
+        let Some(numbers) = texts.as_dictionary_opt::<Int32Type>() else {
+            return internal_err!("grouped by another type");
+        };
+        if self.plan.counting
+            && let Some(key) = only_key(numbers)
+        {
+            let (translated, known) = self.translated(numbers)?;
+            let group = translated.group(key, known)?;
+            return self.count(group, texts.len());
         }
+        self.number_by_dictionary(numbers)?;
         if self.plan.counting {
             return self.count_rows();
         }
@@ -270,7 +265,7 @@ impl Grouping {
         for (accumulator, arguments) in self.accumulators.iter_mut().zip(&self.plan.arguments) {
             let values: Vec<ArrayRef> = arguments
                 .iter()
-                .map(|argument| argument.evaluate(others)?.into_array(others.num_rows()))
+                .map(|argument| argument.evaluate(&others)?.into_array(others.num_rows()))
                 .collect::<DataFusionResult<_>>()?;
             accumulator.update_batch(&values, &self.rows, None, total)?;
         }
@@ -424,7 +419,8 @@ impl ExecutionPlan for StoreGroups {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
         let accumulators =
             self.aggregates.iter().map(|one| one.create_groups_accumulator()).collect::<DataFusionResult<_>>()?;
-        let (reader, scan) = self.scan.reader(partition, &context);
+        let (reader, mut scan) = self.scan.reader(partition, &context);
+        scan.columns.insert(0, ScanColumn::Dictionary(Box::new(self.by.clone())));
         let grouping = Grouping {
             plan: self.clone(),
             scan,

@@ -13,6 +13,7 @@ mod group_exec;
 mod guard;
 mod limits;
 mod needle;
+mod numbered;
 mod pruning;
 mod rewrite;
 mod row_filter;

@@ -45,17 +45,20 @@ impl RowFilter {
 
     /// Cheap filters first: what they drop, the dear ones need not read.
     pub(crate) fn cost(&self, table: Table) -> u32 {
-        let cost = |column: &ScanColumn| match column {
-            ScanColumn::Fixed(index) => match table.columns().get(*index) {
-                Some(column) if table.token_columns().contains(&column.name) => 3,
-                Some(column) if (column.data_type)().is_nested() => 4,
-                _ => 0,
-            },
-            ScanColumn::Attribute { .. } => 1,
-            ScanColumn::AttributeText { .. } | ScanColumn::AttributeNumber { .. } => 2,
-            ScanColumn::Attributes(_) => 5,
-        };
-        self.columns.iter().map(cost).max().unwrap_or(0)
+        fn cost(column: &ScanColumn, table: Table) -> u32 {
+            match column {
+                ScanColumn::Fixed(index) => match table.columns().get(*index) {
+                    Some(column) if table.token_columns().contains(&column.name) => 3,
+                    Some(column) if (column.data_type)().is_nested() => 4,
+                    _ => 0,
+                },
+                ScanColumn::Attribute { .. } => 1,
+                ScanColumn::AttributeText { .. } | ScanColumn::AttributeNumber { .. } => 2,
+                ScanColumn::Attributes(_) => 5,
+                ScanColumn::Dictionary(column) => cost(column, table),
+            }
+        }
+        self.columns.iter().map(|column| cost(column, table)).max().unwrap_or(0)
     }
 
     /// The condition as the store's scan takes it.

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use causeway_model::{Batch, Error, Result, Table, TimeRange};
 use causeway_query::Report;
 use causeway_store::part::{Part, PartPiece, scan_batch};
-use causeway_store::{Pruning, Scan, ScanColumn, TableSnapshot};
+use causeway_store::{Pruning, Scan, ScanColumn, TableSnapshot, dictionary_type};
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::{DataType, SchemaRef, TimestampNanosecondType};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef, TimestampNanosecondType};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -161,6 +161,28 @@ impl StoreScan {
         scan.schema = Arc::new(self.schema.project(&places).ok()?);
         let by = scan.columns.remove(at);
         Some((scan, by))
+    }
+
+    /// The scan with the columns at these places as numbers of dictionaries; `None` where there is no such place.
+    pub(crate) fn numbered(&self, places: &[usize]) -> Option<Self> {
+        if places.is_empty() || is_distinct(self.table) {
+            return None;
+        }
+        let mut scan = self.clone();
+        let mut fields: Vec<FieldRef> = self.schema.fields().iter().cloned().collect();
+        for place in places {
+            let (column, field) = (scan.columns.get_mut(*place)?, fields.get_mut(*place)?);
+            // A column may be asked for twice.
+            if !matches!(column, ScanColumn::Dictionary(_)) {
+                *column = ScanColumn::Dictionary(Box::new(column.clone()));
+                *field = Arc::new(field.as_ref().clone().with_data_type(dictionary_type()));
+            }
+        }
+        scan.schema = Arc::new(Schema::new(fields));
+        let properties =
+            self.properties.as_ref().clone().with_eq_properties(EquivalenceProperties::new(scan.schema.clone()));
+        scan.properties = Arc::new(properties);
+        Some(scan)
     }
 
     /// Whether all parts keep this column so that grouping by it is cheap.

@@ -20,5 +20,5 @@ pub mod store;
 mod testing;
 pub mod wal;
 
-pub use scan::{Filter, Pruning, Scan, ScanColumn, ScanStats};
+pub use scan::{Filter, Pruning, Scan, ScanColumn, ScanStats, dictionary_type};
 pub use store::{Health, LedgerRow, Snapshot, Store, StoreMetric, StoreOptions, TableSnapshot};

@@ -38,6 +38,14 @@ pub enum ScanColumn {
     },
     /// All attributes of a family as `Map<Utf8, Utf8>`, keys sorted, values as text.
     Attributes(Family),
+    /// A column of text or whole numbers as [`dictionary_type`], with the dictionaries that the parts keep where they do: many rows are then
+    /// counted by small numbers instead of texts. Two numbers of one dictionary may stand for the same text.
+    Dictionary(Box<ScanColumn>),
+}
+
+/// The Arrow type of text as numbers of a dictionary.
+pub fn dictionary_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
 /// The Arrow type of a map from text to text.
@@ -62,6 +70,7 @@ impl ScanColumn {
             Self::AttributeText { .. } => DataType::Utf8,
             Self::AttributeNumber { .. } => DataType::Float64,
             Self::Attributes(_) => text_map_type(),
+            Self::Dictionary(_) => dictionary_type(),
         }
     }
 }

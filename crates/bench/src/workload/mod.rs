@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod random;
 pub mod remote_write;
 pub mod spans;
+pub mod wide;
 pub mod world;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};

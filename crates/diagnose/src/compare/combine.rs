@@ -5,8 +5,9 @@ use causeway_model::Result;
 use hashbrown::HashMap;
 
 use super::count::{Count, select};
+use super::numbered::{Dictionaries, each};
 use super::{Attribute, Comparison, Difference, difference};
-use crate::ask::{Inquiry, at};
+use crate::ask::{Inquiry, numbered};
 use crate::keys::Dimension;
 use crate::statistics::g_signed;
 
@@ -58,22 +59,35 @@ impl Cells {
             .iter()
             .map(|list| list.iter().zip(1..=u8::MAX).map(|(it, code)| (it.value.as_str(), code)).collect())
             .collect();
-        let mut cells: HashMap<Codes, Count> = HashMap::new();
-        let mut left_out = 0_u64;
+        let mut dictionaries: Vec<Dictionaries> = keys.iter().map(|_| Dictionaries::default()).collect();
+        let mut cells: HashMap<u64, Count> = HashMap::new();
+        let (mut left_out, mut of_rows) = (0_u64, Vec::new());
         inquiry
-            .each(select(asked, keys.iter().map(|key| key.text.as_str())), |rows| {
+            .each(select(asked, keys.iter().map(|key| numbered(&key.text))), |rows| {
                 let selected = rows.booleans(0)?;
-                let columns = (0..keys.len()).map(|at| rows.text(at + 1)).collect::<Result<Vec<_>>>()?;
-                for row in 0..rows.len() {
-                    let mut cell = [OTHER; KEYS_MAX];
-                    for ((code, column), codes) in cell.iter_mut().zip(&columns).zip(&codes) {
-                        *code = at(column, row).and_then(|value| codes.get(value)).copied().unwrap_or(OTHER);
+                of_rows.clear();
+                of_rows.resize(rows.len(), u64::from_le_bytes([OTHER; KEYS_MAX]));
+                for (at, (codes, dictionaries)) in codes.iter().zip(&mut dictionaries).enumerate() {
+                    let column = rows.numbered(at + 1)?;
+                    let numbers = dictionaries.of(&column)?;
+                    each(&column, |row, number| {
+                        let code = numbers.place(number, |text| codes.get(text).copied().unwrap_or(OTHER).into());
+                        if let Some(cell) = of_rows.get_mut(row) {
+                            // A number that stands for null has no code.
+                            *cell |= u64::from(u8::try_from(code).unwrap_or(OTHER)) << (8 * at);
+                        }
+                    });
+                }
+                for (cell, selected) in of_rows.iter().zip(selected.values()) {
+                    let count = match cells.len() < CELLS_MAX {
+                        true => Some(cells.entry(*cell).or_default()),
+                        false => cells.get_mut(cell),
+                    };
+                    match count {
+                        Some(count) if selected => count.selection += 1,
+                        Some(count) => count.baseline += 1,
+                        None => left_out += 1,
                     }
-                    if cells.len() >= CELLS_MAX && !cells.contains_key(&cell) {
-                        left_out += 1;
-                        continue;
-                    }
-                    cells.entry(cell).or_default().add(selected.value(row), 0);
                 }
                 Ok(())
             })
@@ -81,8 +95,7 @@ impl Cells {
         if left_out > 0 {
             inquiry.note(format!("{left_out} rows are left out of combinations"));
         }
-        let mut cells: Vec<(Codes, Count)> = cells.into_iter().collect();
-        cells.sort_unstable_by_key(|(codes, _)| *codes);
+        let cells = cells.into_iter().map(|(cell, count)| (cell.to_le_bytes(), count)).collect();
         drop(codes);
         Ok(Some(Self { values, cells }))
     }
@@ -135,24 +148,26 @@ impl Cells {
 
     /// The rows that have all of `parts`, by each further value.
     fn extensions(&self, parts: &[Part]) -> Vec<(Vec<Part>, Count)> {
-        let mut counts: HashMap<Part, Count> = HashMap::new();
+        let mut counts = vec![[Count::default(); 1 << u8::BITS]; self.values.len()];
         for (codes, count) in
             self.cells.iter().filter(|(codes, _)| parts.iter().all(|(key, code)| codes[*key] == *code))
         {
-            for (key, code) in codes.iter().enumerate().take(self.values.len()) {
-                if *code != OTHER && !parts.iter().any(|(taken, _)| *taken == key) {
-                    let sum = counts.entry((key, *code)).or_default();
-                    sum.selection += count.selection;
-                    sum.baseline += count.baseline;
-                }
+            for (counts, code) in counts.iter_mut().zip(codes) {
+                let sum = &mut counts[usize::from(*code)];
+                sum.selection += count.selection;
+                sum.baseline += count.baseline;
             }
         }
-        let longer = |(part, count): (Part, Count)| {
-            let mut all = [parts, &[part]].concat();
-            all.sort_unstable();
-            (all, count)
-        };
-        counts.into_iter().map(longer).collect()
+        let taken = |key: usize| parts.iter().any(|(taken, _)| *taken == key);
+        let mut longer = Vec::new();
+        for (key, counts) in counts.iter().enumerate().filter(|(key, _)| !taken(*key)) {
+            for (code, count) in (0..=u8::MAX).zip(counts).filter(|(code, count)| *code != OTHER && count.rows() > 0) {
+                let mut all = [parts, &[(key, code)]].concat();
+                all.sort_unstable();
+                longer.push((all, *count));
+            }
+        }
+        longer
     }
 }
 

@@ -3,13 +3,14 @@
 //! Each row has a random number, drawn from its position; the sum over the rows that have a value is the value's fingerprint. Two
 //! values with the same counts and the same fingerprint stand on the same rows, but for one chance in 2^64.
 
-use arrow::array::{Array, StringArray};
+use arrow::array::Array;
 use causeway_model::{Result, Rng};
 use hashbrown::HashMap;
 
+use super::numbered::{Column, Dictionaries, each, only_number};
 use super::numbers::{Histogram, NumberFinding};
 use super::{Comparison, VALUES_MAX};
-use crate::ask::Inquiry;
+use crate::ask::{Inquiry, numbered};
 use crate::keys::Dimension;
 
 /// Values of all keys together. 2 million: some 200 MB at the worst; the keys that would go beyond it are left out, and said so.
@@ -27,14 +28,25 @@ impl Count {
     pub fn rows(&self) -> u64 {
         self.selection + self.baseline
     }
+}
 
-    pub fn add(&mut self, selected: bool, random: u64) {
-        if selected {
-            self.selection += 1;
-        } else {
-            self.baseline += 1;
-        }
-        self.fingerprint = self.fingerprint.wrapping_add(random);
+/// The three numbers of a [`Count`] in one, so that a row is counted by one addition: the fingerprint above, then 32 bits each for selection
+/// and baseline, as no more than [`crate::ask::ROWS_MAX`] rows come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum(u128);
+
+impl Sum {
+    fn of_row(selected: bool, random: u64) -> Self {
+        Self(u128::from(random) << 64 | if selected { 1 << 32 } else { 1 })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.0 = self.0.wrapping_add(other.0);
+    }
+
+    fn count(self) -> Count {
+        let rows = |shift: u32| u64::from((self.0 >> shift) as u32);
+        Count { selection: rows(32), baseline: rows(0), fingerprint: (self.0 >> 64) as u64 }
     }
 }
 
@@ -42,7 +54,8 @@ impl Count {
 #[derive(Debug, Default)]
 struct Values {
     places: HashMap<Box<str>, u32>,
-    counts: Vec<Count>,
+    sums: Vec<Sum>,
+    dictionaries: Dictionaries,
     abandoned: bool,
 }
 
@@ -68,22 +81,21 @@ pub(super) async fn count(
         histograms: numbers.iter().map(|_| Histogram::default()).collect(),
         values: 0,
     };
-    let texts = categories.iter().map(|it| it.text.as_str());
-    let all = texts.chain(numbers.iter().filter_map(|it| it.number.as_deref()));
+    let texts = categories.iter().map(|it| numbered(&it.text));
+    let all = texts.chain(numbers.iter().filter_map(|it| it.number.clone()));
     let mut rng = Rng::from_seed(0);
+    let (mut total, mut each_row) = (Sum::default(), Vec::new());
     inquiry
         .each(select(asked, all), |rows| {
             let selected = rows.booleans(0)?;
-            let random: Vec<u64> = (0..rows.len()).map(|_| rng.next_u64()).collect();
-            for (row, random) in random.iter().enumerate() {
-                counter.total.add(selected.value(row), *random);
-            }
-            for at in 0..categories.len() {
-                if !counter.keys[at].abandoned {
-                    let column = rows.text(at + 1)?;
-                    counter.values += counter.keys[at].add(&column, |row| selected.value(row), &random);
-                    counter.keys[at].abandoned |= counter.values > ALL_VALUES_MAX;
-                }
+            each_row.clear();
+            each_row.extend(selected.values().iter().map(|selected| Sum::of_row(selected, rng.next_u64())));
+            let mut all_rows = Sum::default();
+            each_row.iter().for_each(|row| all_rows.add(*row));
+            total.add(all_rows);
+            for (at, key) in counter.keys.iter_mut().enumerate().filter(|(_, key)| !key.abandoned) {
+                counter.values += key.add(&rows.numbered(at + 1)?, &each_row, all_rows)?;
+                key.abandoned |= counter.values > ALL_VALUES_MAX;
             }
             for (at, histogram) in counter.histograms.iter_mut().enumerate() {
                 let column = rows.numbers(at + 1 + categories.len())?;
@@ -94,16 +106,17 @@ pub(super) async fn count(
             Ok(())
         })
         .await?;
+    counter.total = total.count();
     Ok(counter)
 }
 
 /// The question that streams columns of both populations, with whether a row is selected before them.
-pub(super) fn select<'a>(asked: &Comparison, columns: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn select(asked: &Comparison, columns: impl Iterator<Item = String>) -> String {
     let (selection, baseline) = (asked.selection.condition(), asked.baseline.condition());
     let mut sql = format!("SELECT coalesce({selection}, false) AS selected");
     for column in columns {
         sql.push_str(", ");
-        sql.push_str(column);
+        sql.push_str(&column);
     }
     let start = asked.selection.start.min(asked.baseline.start);
     let end = asked.selection.end.max(asked.baseline.end);
@@ -115,49 +128,47 @@ pub(super) fn select<'a>(asked: &Comparison, columns: impl Iterator<Item = &'a s
 }
 
 impl Values {
-    /// Adds a column of a batch; gives the number of values that are new.
-    fn add(&mut self, column: &StringArray, selected: impl Fn(usize) -> bool, random: &[u64]) -> usize {
-        let before = self.counts.len();
-        // Rows of one resource stand together, so that most values are the one before.
-        let mut last: Option<(&str, usize)> = None;
-        for (row, random) in random.iter().enumerate() {
-            if column.is_null(row) {
-                continue;
+    /// Adds a column of a batch, of whose rows the sums are given; gives the number of values that are new.
+    fn add(&mut self, column: &Column, each_row: &[Sum], all_rows: Sum) -> Result<usize> {
+        let before = self.sums.len();
+        let Self { places, sums, dictionaries, .. } = self;
+        let numbers = dictionaries.of(column)?;
+        let mut add = |number: i32, sum: Sum| {
+            let place = numbers.place(number, |text| {
+                let next = u32::try_from(sums.len()).unwrap_or(u32::MAX);
+                if let Some(place) = places.get(text) {
+                    return *place;
+                }
+                places.insert(text.into(), next);
+                sums.push(Sum::default());
+                next
+            });
+            if let Some(known) = sums.get_mut(place) {
+                known.add(sum);
             }
-            let value = column.value(row);
-            let place = match last {
-                Some((text, place)) if text == value => place,
-                _ => self.place(value),
-            };
-            last = Some((value, place));
-            if let Some(count) = self.counts.get_mut(place) {
-                count.add(selected(row), *random);
-            }
+        };
+        match only_number(column) {
+            Some(number) => add(number, all_rows),
+            None => each(column, |row, number| {
+                if let Some(sum) = each_row.get(row) {
+                    add(number, *sum);
+                }
+            }),
         }
-        self.abandoned = u64::try_from(self.counts.len()).unwrap_or(u64::MAX) > VALUES_MAX;
-        self.counts.len() - before
-    }
-
-    fn place(&mut self, value: &str) -> usize {
-        if let Some(place) = self.places.get(value) {
-            return *place as usize;
-        }
-        let place = self.counts.len();
-        self.places.insert(value.into(), u32::try_from(place).unwrap_or(u32::MAX));
-        self.counts.push(Count::default());
-        place
+        self.abandoned = u64::try_from(self.sums.len()).unwrap_or(u64::MAX) > VALUES_MAX;
+        Ok(self.sums.len() - before)
     }
 }
 
 impl Counter {
     /// The values of each key, in the order of the keys; none of a key that turned out to be an identifier.
-    pub fn values(&self) -> impl Iterator<Item = Vec<(&str, &Count)>> {
+    pub fn values(&self) -> impl Iterator<Item = Vec<(&str, Count)>> {
         self.keys.iter().map(|values| {
             let places = if values.abandoned { None } else { Some(&values.places) };
-            let mut list: Vec<(&str, &Count)> = places
+            let mut list: Vec<(&str, Count)> = places
                 .into_iter()
                 .flatten()
-                .filter_map(|(value, place)| Some((&**value, values.counts.get(*place as usize)?)))
+                .filter_map(|(value, place)| Some((&**value, values.sums.get(*place as usize)?.count())))
                 .collect();
             list.sort_by_key(|(value, _)| *value);
             list
@@ -171,7 +182,7 @@ impl Counter {
 
     /// Values that were tested.
     pub fn tests(&self) -> usize {
-        self.keys.iter().filter(|values| !values.abandoned).map(|values| values.counts.len()).sum()
+        self.keys.iter().filter(|values| !values.abandoned).map(|values| values.sums.len()).sum()
     }
 
     /// What the numbers show.

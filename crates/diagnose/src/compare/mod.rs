@@ -7,6 +7,7 @@
 
 mod combine;
 mod count;
+mod numbered;
 mod numbers;
 
 use causeway_model::{Error, Result};
@@ -235,7 +236,7 @@ fn singles(asked: &Comparison, categories: &[Dimension], counter: &Counter) -> V
     for (dimension, values) in categories.iter().zip(counter.values()) {
         for (value, count) in values {
             let attribute = attribute(dimension, value);
-            found.push((*count, difference(asked, vec![attribute], *count, counter.total)));
+            found.push((count, difference(asked, vec![attribute], count, counter.total)));
         }
     }
     // Values on the same rows have the same fingerprint; the shortest key speaks for all.

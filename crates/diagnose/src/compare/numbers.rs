@@ -1,7 +1,6 @@
 //! Are numbers of one population larger? Histograms with bins of 2 %, so that memory does not grow with the rows.
 
-use std::collections::BTreeMap;
-
+use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::keys::Dimension;
@@ -15,8 +14,11 @@ const SMALLEST: f64 = 1e-9;
 /// How often each magnitude occurs in the selection and in the baseline.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
-    bins: BTreeMap<i32, [u64; 2]>,
+    bins: HashMap<i32, [u64; 2]>,
 }
+
+/// A bin with its counts.
+type Bin = (i32, [u64; 2]);
 
 /// Three quantiles.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -67,52 +69,65 @@ impl Histogram {
         }
     }
 
-    fn total(&self, side: usize) -> u64 {
-        self.bins.values().map(|counts| counts[side]).sum()
+    fn sorted(&self) -> Vec<Bin> {
+        let mut bins: Vec<Bin> = self.bins.iter().map(|(bin, counts)| (*bin, *counts)).collect();
+        bins.sort_unstable_by_key(|(bin, _)| *bin);
+        bins
     }
+}
 
-    fn quantiles(&self, side: usize) -> Quantiles {
-        let total = self.total(side) as f64;
-        let at = |share: f64| {
-            let mut below = 0;
-            let reached = self.bins.iter().find(|(_, counts)| {
-                below += counts[side];
-                below as f64 >= share * total
-            });
-            reached.map_or(f64::NAN, |(bin, _)| middle(*bin))
-        };
-        Quantiles { p5: at(0.05), p50: at(0.5), p95: at(0.95) }
-    }
+fn total(bins: &[Bin], side: usize) -> u64 {
+    bins.iter().map(|(_, counts)| counts[side]).sum()
+}
 
-    /// Cliff's delta and the p-value of Mann and Whitney's test, corrected for ties.
-    fn compare(&self) -> Option<(f64, f64)> {
-        let (selected, others) = (self.total(0) as f64, self.total(1) as f64);
-        if selected == 0.0 || others == 0.0 {
-            return None;
-        }
-        let (mut below, mut wins, mut ties) = (0.0, 0.0, 0.0);
-        for [selection, baseline] in self.bins.values() {
-            let (selection, baseline) = (*selection as f64, *baseline as f64);
-            wins += selection * (below + baseline / 2.0);
-            below += baseline;
-            ties += (selection + baseline).powi(3) - (selection + baseline);
-        }
-        let all = selected + others;
-        let variance = selected * others / 12.0 * (all + 1.0 - ties / (all * (all - 1.0).max(1.0)));
-        let z = if variance > 0.0 { (wins - selected * others / 2.0) / variance.sqrt() } else { 0.0 };
-        Some((2.0 * wins / (selected * others) - 1.0, chi_squared_tail(z * z)))
+fn quantiles(bins: &[Bin], side: usize) -> Quantiles {
+    let total = total(bins, side) as f64;
+    let at = |share: f64| {
+        let mut below = 0;
+        let reached = bins.iter().find(|(_, counts)| {
+            below += counts[side];
+            below as f64 >= share * total
+        });
+        reached.map_or(f64::NAN, |(bin, _)| middle(*bin))
+    };
+    Quantiles { p5: at(0.05), p50: at(0.5), p95: at(0.95) }
+}
+
+/// Cliff's delta and the p-value of Mann and Whitney's test, corrected for ties.
+fn compare(bins: &[Bin]) -> Option<(f64, f64)> {
+    let (selected, others) = (total(bins, 0) as f64, total(bins, 1) as f64);
+    if selected == 0.0 || others == 0.0 {
+        return None;
     }
+    let (mut below, mut wins, mut ties) = (0.0, 0.0, 0.0);
+    for (_, [selection, baseline]) in bins {
+        let (selection, baseline) = (*selection as f64, *baseline as f64);
+        wins += selection * (below + baseline / 2.0);
+        below += baseline;
+        ties += (selection + baseline).powi(3) - (selection + baseline);
+    }
+    let all = selected + others;
+    let variance = selected * others / 12.0 * (all + 1.0 - ties / (all * (all - 1.0).max(1.0)));
+    let z = if variance > 0.0 { (wins - selected * others / 2.0) / variance.sqrt() } else { 0.0 };
+    Some((2.0 * wins / (selected * others) - 1.0, chi_squared_tail(z * z)))
 }
 
 /// The numbers that differ, largest effect first.
 pub(super) fn findings(dimensions: &[Dimension], histograms: &[Histogram], q_max: f64) -> Vec<NumberFinding> {
-    let compared: Vec<_> =
-        dimensions.iter().zip(histograms).filter_map(|(it, bins)| Some((it, bins, bins.compare()?))).collect();
+    let bins = histograms.iter().map(Histogram::sorted);
+    let compared: Vec<_> = dimensions
+        .iter()
+        .zip(bins)
+        .filter_map(|(it, bins)| {
+            let result = compare(&bins)?;
+            Some((it, bins, result))
+        })
+        .collect();
     let p_values: Vec<f64> = compared.iter().map(|(.., (_, p))| *p).collect();
-    let finding = |((it, bins, (effect, _)), q_value): (&(&Dimension, &Histogram, (f64, f64)), f64)| NumberFinding {
+    let finding = |((it, bins, (effect, _)), q_value): (&(&Dimension, Vec<Bin>, (f64, f64)), f64)| NumberFinding {
         key: it.key.clone(),
-        selection: bins.quantiles(0),
-        baseline: bins.quantiles(1),
+        selection: quantiles(bins, 0),
+        baseline: quantiles(bins, 1),
         effect: *effect,
         q_value,
     };

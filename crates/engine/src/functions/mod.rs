@@ -6,6 +6,7 @@ mod hex;
 mod joined;
 pub(crate) mod lengths;
 mod percentile;
+mod sample_weight;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
@@ -14,7 +15,11 @@ pub(crate) use has_token::NAME as HAS_TOKEN;
 
 /// All that give a value for each row.
 pub(crate) fn scalar() -> Vec<ScalarUDF> {
-    vec![ScalarUDF::from(has_token::HasToken::new()), ScalarUDF::from(hex::Hex::new())]
+    vec![
+        ScalarUDF::from(has_token::HasToken::new()),
+        ScalarUDF::from(hex::Hex::new()),
+        ScalarUDF::from(sample_weight::SampleWeight::new()),
+    ]
 }
 
 /// All that give a value for many rows.

@@ -100,6 +100,42 @@ async fn explain_shows_where_rows_are_grouped() {
     }
 }
 
+/// Text travels as numbers where a question casts it to a dictionary, from wherever it comes.
+#[tokio::test]
+async fn a_cast_to_a_dictionary_happens_in_the_leaf_and_changes_no_text() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(made(directory.path(), vec![rows(900, 950), rows(990, 1_000)]));
+    let columns = ["service_name", "attr('route')", "attr('user')", "attr('n')", "attr_int('n')", "severity_number"];
+    let cast = |column: &&str| format!("arrow_cast({column}, 'Dictionary(Int32, Utf8)')");
+    for condition in
+        ["", "WHERE attr_int('n') < 20 AND service_name <> 'a'", "WHERE time < '2023-11-14T22:13:20.000000500Z'"]
+    {
+        let select =
+            |columns: Vec<String>| format!("SELECT body LIKE '%7%', {} FROM logs {condition}", columns.join(", "));
+        let (numbers, plain) =
+            (select(columns.iter().map(cast).collect()), select(columns.map(str::to_owned).to_vec()));
+        let physical = async |sql: &str| {
+            let explained = fixture.text(&format!("EXPLAIN {sql}"), vec![]).await.unwrap();
+            explained.split_once("physical_plan").unwrap().1.to_owned()
+        };
+        assert!(!physical(&numbers).await.contains("CAST"), "{}", physical(&numbers).await);
+        let sorted = async |sql: &str| {
+            let mut rows: Vec<String> =
+                fixture.text(sql, vec![]).await.unwrap().lines().skip(1).map(str::to_owned).collect();
+            rows.sort();
+            rows
+        };
+        let rows = sorted(&numbers).await;
+        assert!(rows.len() > 100, "{rows:?}");
+        assert_eq!(rows, sorted(&plain).await, "{numbers}");
+    }
+    // A text that is also computed with stays one.
+    let both = format!("SELECT upper(service_name), {} FROM logs", cast(&"service_name"));
+    let explained = fixture.text(&format!("EXPLAIN {both}"), vec![]).await.unwrap();
+    assert!(explained.split_once("physical_plan").unwrap().1.contains("CAST"), "{explained}");
+    assert!(fixture.text(&both, vec![]).await.unwrap().contains("A | a"), "{both}");
+}
+
 #[tokio::test]
 async fn row_groups_of_one_service_are_counted_unread() {
     let directory = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use arrow::compute::{filter, take};
 use causeway_model::{Batch, ColumnLevel, Error, Family, Kind, Result, Value};
 
 use crate::part::columns::{SERVICE_COLUMN, SERVICE_KEY, is_service_name};
+use crate::part::dictionary;
 use crate::part::resolve::{AttributeBuilder, check_columns, scan_schema};
 use crate::part::sort::column_of;
 use crate::part::values::{ColumnValues, TextMapBuilder};
@@ -54,6 +55,19 @@ fn level_rows(of: Option<&UInt32Array>, rows: Option<&UInt32Array>) -> Result<Op
 }
 
 fn one_column(batch: &Batch, column: &ScanColumn, rows: Option<&UInt32Array>) -> Result<ArrayRef> {
+    match column {
+        ScanColumn::Dictionary(column) => column_as(batch, column, rows, |values| dictionary::of_array(&values)),
+        _ => column_as(batch, column, rows, Ok),
+    }
+}
+
+/// A column in a form that is given to its values before they are spread to the records.
+fn column_as(
+    batch: &Batch,
+    column: &ScanColumn,
+    rows: Option<&UInt32Array>,
+    form: impl Fn(ArrayRef) -> Result<ArrayRef>,
+) -> Result<ArrayRef> {
     let (family, whole) = match column {
         ScanColumn::Fixed(index) => {
             let known =
@@ -64,21 +78,19 @@ fn one_column(batch: &Batch, column: &ScanColumn, rows: Option<&UInt32Array>) ->
                 ColumnLevel::Scope => Some(batch.scope_of()),
             };
             let (values, _) = column_of(batch.table(), batch, known.name)?;
-            return match level_rows(of, rows)? {
-                None => Ok(values.clone()),
-                Some(rows) => Ok(take(values, &rows, None)?),
-            };
+            return spread(form(values.clone())?, level_rows(of, rows)?);
         }
         ScanColumn::Attribute { family, key, .. }
         | ScanColumn::AttributeText { family, key }
         | ScanColumn::AttributeNumber { family, key } => (*family, Some(key)),
         ScanColumn::Attributes(family) => (*family, None),
+        ScanColumn::Dictionary(_) => return Err(Error::internal("a dictionary of dictionaries")),
     };
     // Attributes of resources and scopes are made once for each of them, then spread to the records.
     let rows = level_rows(batch.row_of(family), rows)?;
     match (whole, family, rows) {
-        (Some(key), Family::Record, rows) => one_attribute(batch, column, family, key, rows.as_ref()),
-        (Some(key), _, rows) => spread(one_attribute(batch, column, family, key, None)?, rows),
+        (Some(key), Family::Record, rows) => form(one_attribute(batch, column, family, key, rows.as_ref())?),
+        (Some(key), _, rows) => spread(form(one_attribute(batch, column, family, key, None)?)?, rows),
         (None, Family::Record, rows) => all_attributes(batch, family, rows.as_ref()),
         (None, _, rows) => spread(all_attributes(batch, family, None)?, rows),
     }

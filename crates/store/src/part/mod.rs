@@ -4,6 +4,7 @@
 mod census;
 mod checked;
 mod columns;
+mod dictionary;
 mod group;
 pub(crate) mod json;
 mod kept;
@@ -23,7 +24,6 @@ mod values;
 mod write;
 
 pub use census::batch_keys;
-pub use group::GroupedBatches;
 pub use memory::scan_batch;
 pub use merge::merge_parts;
 pub use metadata::{PartRecord, index_path, part_path, read_meta};

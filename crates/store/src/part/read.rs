@@ -4,9 +4,9 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use causeway_model::{Error, Kind, Result, TimeRange};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -19,13 +19,13 @@ use crate::disk::Disk;
 use crate::index::{Block, Directory, Group, IndexReader, Place, attribute_seed, filter_hash, token_seed, value_seed};
 use crate::part::checked::CheckedFile;
 use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN, fixed_position, is_service_name};
-use crate::part::group::with_dictionaries;
+use crate::part::dictionary::with_dictionaries;
 use crate::part::kept::Kept;
 use crate::part::metadata::{index_path, part_path};
 use crate::part::resolve::{Resolved, Wanted};
 use crate::part::stored::Stored;
 use crate::part::{KeyStatistics, PartMeta};
-use crate::scan::{Filter, Scan, ScanColumn, ScanStats};
+use crate::scan::{Filter, Scan, ScanColumn, ScanStats, dictionary_type};
 
 /// An open part. Cheap to keep: footer and block directory only.
 #[derive(Debug)]
@@ -245,7 +245,9 @@ impl Part {
             }
             ScanColumn::Attribute { family, key, kind } => (*family, key, Some(*kind)),
             ScanColumn::AttributeText { family, key } => (*family, key, None),
-            ScanColumn::AttributeNumber { .. } | ScanColumn::Attributes(_) => return Indexed::Not,
+            ScanColumn::AttributeNumber { .. } | ScanColumn::Attributes(_) | ScanColumn::Dictionary(_) => {
+                return Indexed::Not;
+            }
         };
         let of_key = |statistics: &&KeyStatistics| {
             statistics.family == family && statistics.key == **key && kinds.is_none_or(|kind| kind == statistics.kind)
@@ -328,9 +330,11 @@ impl Part {
     pub(crate) fn filtered(&self, scan: &Scan, wanted: &Resolved, piece: &PartPiece) -> Result<(RowSelection, Kept)> {
         let mut rows = self.selection(piece)?;
         let mut kept = Kept::default();
+        let wanted: Vec<usize> =
+            wanted.columns.iter().copied().filter(|column| !wanted.numbered.contains(column)).collect();
         for (number, filter) in scan.filters.iter().enumerate() {
             // What the last filter read is not decoded a second time.
-            let keep = if number + 1 == scan.filters.len() { wanted.columns.as_slice() } else { &[] };
+            let keep = if number + 1 == scan.filters.len() { wanted.as_slice() } else { &[] };
             (rows, kept) = self.filter(filter, piece.row_group, rows, keep, scan.batch_rows)?;
             if !rows.selects_any() {
                 break;
@@ -339,25 +343,13 @@ impl Part {
         Ok((rows, kept))
     }
 
-    /// A leaf of text as dictionaries.
-    pub(crate) fn dictionaries(
-        &self,
-        leaf: Option<usize>,
-        row_group: usize,
-        rows: RowSelection,
-        batch_rows: usize,
-    ) -> Result<impl Iterator<Item = Result<ArrayRef>> + Send + use<>> {
-        let footer = match self.dictionary_footer.get() {
-            Some(footer) => footer,
-            None => {
-                let made = with_dictionaries(&self.footer).map_err(|error| self.read_error(&error))?;
-                self.dictionary_footer.get_or_init(|| made)
-            }
-        };
-        let columns = ProjectionMask::leaves(self.footer.parquet_schema(), leaf);
-        let reader = self.reader_of(footer, row_group, columns, rows, batch_rows)?;
-        let path = part_path(self.meta.table, self.meta.id);
-        Ok(reader.map(move |batch| Ok(batch.map_err(|error| read_error(&path, &error))?.remove_column(0))))
+    /// The footer that gives text as dictionaries.
+    fn dictionary_footer(&self) -> Result<&ArrowReaderMetadata> {
+        if let Some(footer) = self.dictionary_footer.get() {
+            return Ok(footer);
+        }
+        let made = with_dictionaries(&self.footer).map_err(|error| self.read_error(&error))?;
+        Ok(self.dictionary_footer.get_or_init(|| made))
     }
 
     /// The rows among these that pass a filter, with those of its columns that are to be kept.
@@ -456,22 +448,49 @@ impl Part {
     ) -> Result<Batches> {
         let path = part_path(self.meta.table, self.meta.id);
         let mut kept = kept.finish()?;
-        let others: Vec<usize> =
-            resolved.columns.iter().copied().filter(|column| !kept.columns.contains(column)).collect();
-        let (stored, schema) = (self.stored.clone(), Arc::new(self.schema.arrow.project(&resolved.columns)?));
+        let unread = resolved.columns.iter().copied().filter(|column| !kept.columns.contains(column));
+        let (numbered, others): (Vec<usize>, Vec<usize>) =
+            unread.partition(|column| resolved.numbered.contains(column) && self.keeps_dictionary(*column, row_group));
+        let (stored, schema) = (self.stored.clone(), self.schema_read(&resolved.columns, &numbered)?);
+        // Two readers at most, which go through the same rows in the same steps.
+        let dictionaries = match numbered.as_slice() {
+            [] => None,
+            _ => {
+                let (footer, columns) = (self.dictionary_footer()?, self.mask(&numbered));
+                Some(self.reader_of(footer, row_group, columns, rows.clone(), batch_rows)?)
+            }
+        };
+        let mut dictionaries = dictionaries.into_iter().flatten();
         let reader = self.reader(row_group, self.mask(&others), rows, batch_rows)?;
         Ok(Box::new(reader.map(move |batch| {
             let batch = stored.decode(&others, batch.map_err(|error| read_error(&path, &error))?)?;
             let rows = batch.num_rows();
+            let texts = dictionaries.next().transpose().map_err(|error| read_error(&path, &error))?;
+            let mut texts = texts.iter().flat_map(|batch| batch.columns().iter().cloned());
             let mut read = batch.columns().iter().cloned();
             let mut before = kept.take(rows)?.into_iter();
-            let columns = resolved
-                .columns
-                .iter()
-                .filter_map(|column| if kept.columns.contains(column) { before.next() } else { read.next() });
+            let columns = resolved.columns.iter().filter_map(|column| {
+                if kept.columns.contains(column) {
+                    before.next()
+                } else if numbered.contains(column) {
+                    texts.next()
+                } else {
+                    read.next()
+                }
+            });
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
             resolved.apply(&RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?)
         })))
+    }
+
+    /// The schema of what is read, some of it as dictionaries.
+    fn schema_read(&self, columns: &[usize], numbered: &[usize]) -> Result<SchemaRef> {
+        let schema = self.schema.arrow.project(columns)?;
+        let fields = schema.fields().iter().zip(columns).map(|(field, column)| match numbered.contains(column) {
+            true => Arc::new(field.as_ref().clone().with_data_type(dictionary_type())),
+            false => field.clone(),
+        });
+        Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
     }
 }
 

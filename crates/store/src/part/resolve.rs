@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use causeway_model::{Error, Family, Kind, Result, Table, Value};
 
 use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN, SERVICE_KEY, fixed_position, is_service_name};
+use crate::part::dictionary;
 use crate::part::json::with_json;
 use crate::part::values::{ColumnBuilder, ColumnValues, TextMapBuilder};
 use crate::scan::{ScanColumn, text_map_type};
@@ -48,6 +49,22 @@ enum Source {
         rest: Option<usize>,
         left_over: Option<(Family, Arc<PartSchema>)>,
     },
+    /// Another one as numbers of a dictionary of texts.
+    Dictionary(Box<Source>),
+}
+
+impl Source {
+    /// The places of the columns that it is made of.
+    fn places(&mut self) -> Vec<&mut usize> {
+        match self {
+            Self::Whole(at) => vec![at],
+            Self::Absent(..) => Vec::new(),
+            Self::One { held, rest, .. } | Self::All { held, rest, .. } => {
+                held.iter_mut().map(|held| &mut held.at).chain(rest).collect()
+            }
+            Self::Dictionary(inner) => inner.places(),
+        }
+    }
 }
 
 /// The form of a single attribute.
@@ -63,6 +80,8 @@ enum Shape {
 pub(crate) struct Resolved {
     /// Positions in the part's schema, ascending; batches to be resolved have exactly these columns.
     pub(crate) columns: Vec<usize>,
+    /// Those among them that may come as dictionaries.
+    pub(crate) numbered: Vec<usize>,
     sources: Vec<Source>,
     schema: SchemaRef,
 }
@@ -106,22 +125,24 @@ impl Resolved {
 
     /// Resolves what is wanted against a part's columns.
     pub(crate) fn new(part: &PartSchema, wanted: &[Wanted], schema: SchemaRef) -> Self {
-        let mut read = BTreeSet::new();
-        let mut sources: Vec<Source> = wanted.iter().map(|wanted| source(part, wanted, &mut read)).collect();
-        let columns: Vec<usize> = read.into_iter().collect();
-        // So far places are those in the part's schema; batches have only the columns that are read.
-        let place = |at: &mut usize| *at = columns.binary_search(at).unwrap_or(usize::MAX);
+        let mut sources: Vec<Source> = wanted.iter().map(|wanted| source(part, wanted)).collect();
+        let (mut read, mut numbered) = (BTreeSet::new(), BTreeSet::new());
         for source in &mut sources {
             match source {
-                Source::Whole(at) => place(at),
-                Source::Absent(..) => {}
-                Source::One { held, rest, .. } | Source::All { held, rest, .. } => {
-                    held.iter_mut().for_each(|held| place(&mut held.at));
-                    rest.iter_mut().for_each(place);
-                }
+                Source::Dictionary(inner) if matches!(**inner, Source::Whole(_)) => &mut numbered,
+                _ => &mut read,
             }
+            .extend(source.places().into_iter().map(|at| *at));
         }
-        Self { columns, sources, schema }
+        // What is also wanted as it stands is read so.
+        let numbered: Vec<usize> = numbered.difference(&read).copied().collect();
+        read.extend(&numbered);
+        let columns: Vec<usize> = read.into_iter().collect();
+        // So far places are those in the part's schema; batches have only the columns that are read.
+        for at in sources.iter_mut().flat_map(Source::places) {
+            *at = columns.binary_search(at).unwrap_or(usize::MAX);
+        }
+        Self { columns, numbered, sources, schema }
     }
 
     /// The position in the part's schema of the one column that is wanted, where it is taken as it stands.
@@ -143,9 +164,9 @@ impl Resolved {
     }
 }
 
-fn source(part: &PartSchema, wanted: &Wanted, read: &mut BTreeSet<usize>) -> Source {
+fn source(part: &PartSchema, wanted: &Wanted) -> Source {
     let table = part.table;
-    let made = match wanted {
+    match wanted {
         Wanted::Scan(ScanColumn::Fixed(index)) => fixed(part, *index),
         Wanted::Scan(ScanColumn::Attribute { family, key, kind }) => {
             one(part, *family, key, vec![*kind], Shape::Typed(*kind))
@@ -170,15 +191,10 @@ fn source(part: &PartSchema, wanted: &Wanted, read: &mut BTreeSet<usize>) -> Sou
             let rest = part.position(&Physical::Rest(*family));
             Source::All { held, rest, left_over: Some((*family, other.clone())) }
         }
-    };
-    match &made {
-        Source::Whole(at) => read.extend([*at]),
-        Source::Absent(..) => {}
-        Source::One { held, rest, .. } | Source::All { held, rest, .. } => {
-            read.extend(held.iter().map(|held| held.at).chain(*rest));
+        Wanted::Scan(ScanColumn::Dictionary(inner)) => {
+            Source::Dictionary(Box::new(source(part, &Wanted::Scan((**inner).clone()))))
         }
     }
-    made
 }
 
 fn has_column(schema: &PartSchema, family: Family, key: &str, kind: Kind) -> bool {
@@ -269,7 +285,7 @@ impl AttributeBuilder {
             ScanColumn::Attribute { kind, .. } => Shape::Typed(*kind),
             ScanColumn::AttributeText { .. } => Shape::Text,
             ScanColumn::AttributeNumber { .. } => Shape::Number,
-            ScanColumn::Fixed(_) | ScanColumn::Attributes(_) => return None,
+            ScanColumn::Fixed(_) | ScanColumn::Attributes(_) | ScanColumn::Dictionary(_) => return None,
         }))
     }
 
@@ -333,7 +349,21 @@ fn column(source: &Source, batch: &RecordBatch) -> Result<ArrayRef> {
             out.finish()
         }
         Source::All { held, rest, left_over } => all(batch, held, *rest, left_over.as_ref()),
+        Source::Dictionary(inner) => numbered(inner, batch),
     }
+}
+
+fn numbered(source: &Source, batch: &RecordBatch) -> Result<ArrayRef> {
+    if let Source::One { held, rest: None, shape: Shape::Text, .. } = source
+        && let [only] = held.as_slice()
+    {
+        let array = at(batch, only.at)?;
+        let values = ColumnValues::new(array, only.kind).ok_or_else(wrong_type)?;
+        if let Some(numbered) = dictionary::of_values(array, values)? {
+            return Ok(numbered);
+        }
+    }
+    dictionary::of_array(&column(source, batch)?)
 }
 
 /// Nulls, or where they are not allowed the value that stands for nothing: what an older part lacks.

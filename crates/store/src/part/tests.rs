@@ -153,7 +153,15 @@ fn random_attribute(rng: &mut Rng) -> ScanColumn {
 fn random_columns(table: Table, rng: &mut Rng) -> Vec<ScanColumn> {
     let mut columns: Vec<ScanColumn> = (0..rng.below(4)).map(|_| random_attribute(rng)).collect();
     columns.extend((0..rng.below(4)).map(|_| ScanColumn::Fixed(rng.below(table.columns().len() as u64) as usize)));
-    columns
+    if rng.below(2) == 0 { columns } else { columns.into_iter().map(|column| numbered(table, column)).collect() }
+}
+
+/// The column as numbers of dictionaries, where it can come so.
+fn numbered(table: Table, column: ScanColumn) -> ScanColumn {
+    match column.data_type(table) {
+        DataType::Utf8 | DataType::Int32 | DataType::Int64 => ScanColumn::Dictionary(Box::new(column)),
+        _ => column,
+    }
 }
 
 /// Each row as text, so that rows can be compared as multisets whatever their types.
@@ -325,6 +333,9 @@ proptest! {
             prop_assert_eq!(sorted(read(&merged, &asked).unwrap()), expected.clone(), "{:?}", asked);
             let apart: Vec<String> = parts.iter().flat_map(|part| read(part, &asked).unwrap()).collect();
             prop_assert_eq!(sorted(apart), expected, "{:?}", asked);
+            let as_numbers = asked.columns.iter().cloned().map(|column| numbered(table, column)).collect();
+            let as_numbers = Scan { columns: as_numbers, ..asked.clone() };
+            prop_assert_eq!(read(&merged, &as_numbers).unwrap(), read(&merged, &asked).unwrap(), "{:?}", asked);
         }
     }
 }
