@@ -76,9 +76,9 @@ pub(crate) async fn load(inquiry: &Inquiry<'_>, windows: &[Window]) -> Result<Me
                 }
                 kept += 1;
                 let text = |column: usize| at(&texts[column], row).unwrap_or_default();
-                if let (client @ [_, ..], server @ [_, ..]) = (text(8).as_bytes(), text(9).as_bytes()) {
-                    let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                    meters.calls.entry(name(client)).or_default().insert(name(server));
+                let (client, server) = (text(8), text(9));
+                if !client.is_empty() && !server.is_empty() {
+                    meters.calls.entry(client.to_owned()).or_default().insert(server.to_owned());
                 }
                 let found = series.entry(ids.value(row).to_vec()).or_insert_with(|| recognised(&text));
                 if let Some(series) = found {

@@ -27,9 +27,9 @@ const LATENCY_RISE_INNER_MIN_US: f64 = 100_000.0;
 const ERROR_RATIO_MIN: f64 = 2.0;
 /// As above.
 const ERROR_RISE_MIN: f64 = 0.005;
-/// Where there were so many times as many requests, they may take as many times longer: a system that is busier and slower in proportion
-/// is busy, not broken. Below it the number of requests is chance.
-const BUSIER_MIN: f64 = TRAFFIC_RATIO_MIN;
+/// Requests became more when there were so many deviations more than the time before lets expect (Poisson). They may then take as many
+/// times longer: a system that is busier and slower in proportion is busy, not broken.
+const BUSIER_DEVIATIONS: f64 = 3.0;
 /// Requests in the stretch: with fewer a quantile says nothing.
 const REQUESTS_MIN: usize = 20;
 /// What a failed request weighs when the worst operation is chosen. A slow one weighs how often its time has doubled, up to as much: one
@@ -273,16 +273,17 @@ fn candidate_of(
     Some(Candidate { signal, threshold_us, stretch, excess })
 }
 
-/// How many times as many requests came into the system in a stretch as beside it; 1 where that may be chance.
+/// How many times as many requests came into the system in a stretch as before it; 1 where that may be chance.
 fn traffic_ratio(operations: &[Operation], stretch: Window, grid: &Grid) -> f64 {
+    let before = Window::new(grid.start, stretch.start.0);
     let any_root = operations.iter().any(|operation| operation.root);
     let entering = operations.iter().filter(|operation| operation.root == any_root);
-    let (inside, all) = entering.fold((0, 0), |(inside, all), operation| {
-        (inside + within(&operation.events, stretch).len(), all + operation.events.len())
+    let (inside, usual) = entering.fold((0, 0), |(inside, usual), operation| {
+        (inside + within(&operation.events, stretch).len(), usual + within(&operation.events, before).len())
     });
-    let seconds = Window::new(grid.start, grid.time(grid.buckets)).seconds() - stretch.seconds();
-    let ratio = (inside as f64 / stretch.seconds().max(1.0)) / ((all - inside) as f64 / seconds.max(1.0)).max(1e-9);
-    if ratio >= BUSIER_MIN { ratio } else { 1.0 }
+    let expected = usual as f64 / before.seconds().max(1.0) * stretch.seconds();
+    let is_more = expected > 0.0 && inside as f64 > expected + BUSIER_DEVIATIONS * expected.sqrt();
+    if is_more { inside as f64 / expected } else { 1.0 }
 }
 
 /// How much slower requests got, in doublings; nothing where that is not what anyone would notice.

@@ -232,10 +232,6 @@ impl Traces {
                         .map(|key| (key.to_owned(), first(variants, FLAG_VARIANTS.len()).unwrap_or("").to_owned()));
                     let flags = flag.into_iter().chain(evaluations(told));
                     let flags = flags.map(|(key, variant)| (self.intern(&key), self.intern(&variant))).collect();
-                    let says = |what: fn(&str) -> bool| {
-                        (9..12).filter_map(&read).any(what)
-                            || told.iter().any(|(name, it)| name == EXCEPTION_EVENT && what(it))
-                    };
                     let node = Node {
                         id: spans.value(row).try_into().unwrap_or_default(),
                         parent_id: (!parents.is_null(row)).then(|| parents.value(row).try_into().unwrap_or_default()),
@@ -247,8 +243,8 @@ impl Traces {
                         start: times.value(row),
                         end: times.value(row).saturating_add(durations.value(row).max(0)),
                         failed: statuses.value(row) == 2,
-                        says_timeout: says(says_timeout),
-                        says_refused: says(says_refused),
+                        says_timeout: says(&read, told, says_timeout),
+                        says_refused: says(&read, told, says_refused),
                         flags,
                         waits_for_pool: read(resources + dimensions).is_some() && system.is_none(),
                         resource: (resources..resources + dimensions)
@@ -448,6 +444,11 @@ impl Trace {
             && !self.nodes[at].refused
             && !self.nodes[at].children.iter().any(|child| self.nodes[*child].failed)
     }
+}
+
+/// Whether a span's status, `error.type`, `exception.type` or an exception among its events says so.
+fn says<'a>(read: &impl Fn(usize) -> Option<&'a str>, told: &[(String, String)], what: fn(&str) -> bool) -> bool {
+    (9..12).filter_map(read).any(what) || told.iter().any(|(name, it)| name == EXCEPTION_EVENT && what(it))
 }
 
 /// Flags and variants that events tell of.
