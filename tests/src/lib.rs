@@ -4,6 +4,7 @@
 mod otlp;
 mod program;
 mod random;
+pub mod servers;
 
 pub use otlp::{int, log, logs_request, string};
 pub use program::{Program, Starting, USER_AGENT, binary, send_logs};
