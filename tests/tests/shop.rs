@@ -40,7 +40,8 @@ impl Demo {
         let mut line = String::new();
         while !line.contains("The shop is open") {
             line = demo.line("").await;
-            let process_id = line.split_once("(process ").and_then(|(_, id)| id.trim_end_matches(')').parse().ok());
+            let process_id: Option<u32> =
+                line.split_once("(process ").and_then(|(_, id)| id.trim_end_matches(')').parse().ok());
             demo.process_ids.extend(process_id);
         }
         demo
