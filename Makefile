@@ -104,5 +104,7 @@ tools-test:
 	$(call need,git --version,git)
 	$(call need,python3 -c 'import venv$(comma) ensurepip',python3 python3-venv)
 	$(call need,chromium --version,chromium)
+	$(call need,ls /usr/lib/postgresql/*/bin/initdb && psql --version,postgresql)
+	$(call need,redis-server --version && redis-cli --version,redis-server)
 
 comma := ,

@@ -5,6 +5,7 @@ mod incident;
 mod otlp;
 mod program;
 mod random;
+pub mod servers;
 
 pub use incident::{Opened, Score};
 pub use otlp::{int, log, logs_request, string};

@@ -11,6 +11,46 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn unix_time(&self) -> SystemTime;
     /// Time since some fixed point; never goes back.
     fn monotonic(&self) -> Duration;
+    /// By how many nanoseconds the wall clock is ahead of the machine's. The SDK stamps spans and metrics by the machine's, so that they are
+    /// moved by as much on their way out.
+    fn ahead_ns(&self) -> i64 {
+        0
+    }
+}
+
+/// The machine's clock, set wrong: what a host without time synchronisation has.
+#[derive(Debug, Default)]
+pub struct SkewedClock {
+    machine: SystemClock,
+    ahead_ns: i64,
+}
+
+impl SkewedClock {
+    /// Ahead by so many milliseconds, or behind.
+    pub fn new(ahead_ms: i64) -> Self {
+        Self { machine: SystemClock::new(), ahead_ns: ahead_ms.saturating_mul(1_000_000) }
+    }
+}
+
+impl Clock for SkewedClock {
+    fn unix_time(&self) -> SystemTime {
+        moved(self.machine.unix_time(), self.ahead_ns)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.machine.monotonic()
+    }
+
+    fn ahead_ns(&self) -> i64 {
+        self.ahead_ns
+    }
+}
+
+/// A time so many nanoseconds later, or earlier; unmoved where it would leave what can be told.
+pub(crate) fn moved(time: SystemTime, by_ns: i64) -> SystemTime {
+    let by = Duration::from_nanos(by_ns.unsigned_abs());
+    let there = if by_ns < 0 { time.checked_sub(by) } else { time.checked_add(by) };
+    there.unwrap_or(time)
 }
 
 /// The machine's clock.

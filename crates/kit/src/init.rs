@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer, filter};
 
-use crate::clock::{Clock, Rng};
+use crate::clock::{Clock, Rng, moved};
 use crate::log::{LogLayer, LogSink};
 use crate::losses::Fates;
 use crate::metrics::{Durations, Exemplars, MetricExporter};
@@ -111,7 +111,7 @@ fn build(mut settings: Settings, scoped: bool) -> Result<(Kit, Dispatch), InitEr
     let tracer_provider = SdkTracerProvider::builder()
         .with_sampler(settings.sampling)
         .with_resource(resource.clone())
-        .with_span_processor(SpanQueue(Arc::clone(&outbox)))
+        .with_span_processor(SpanQueue { outbox: Arc::clone(&outbox), ahead_ns: clock.ahead_ns() })
         .build();
     let exemplars = Arc::new(Exemplars::new(Arc::clone(&clock)));
     let exporter = MetricExporter { outbox: Arc::clone(&outbox), exemplars: Arc::clone(&exemplars) };
@@ -187,7 +187,8 @@ impl Kit {
         parent: &Context,
     ) {
         if parent.has_active_span() {
-            let ended = self.inner.clock.unix_time();
+            // By the machine's clock, as all spans are until they leave.
+            let ended = moved(self.inner.clock.unix_time(), self.inner.clock.ahead_ns().saturating_neg());
             let started = ended.checked_sub(duration).unwrap_or(std::time::UNIX_EPOCH);
             let builder = self.inner.tracer.span_builder(name).with_kind(SpanKind::Internal).with_start_time(started);
             let mut span = builder.with_attributes(attributes).start_with_context(&self.inner.tracer, parent);

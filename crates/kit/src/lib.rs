@@ -11,6 +11,7 @@
 
 mod client;
 mod clock;
+mod database;
 mod failure;
 mod flags;
 mod health;
@@ -31,7 +32,8 @@ mod settings;
 mod statement;
 
 pub use client::{Client, ClientBuilder, ClientError, ClientErrorKind, RequestBuilder, Response};
-pub use clock::{Clock, Rng, SystemClock};
+pub use clock::{Clock, Rng, SkewedClock, SystemClock};
+pub use database::{Database, DatabaseFault};
 pub use failure::Failure;
 pub use flags::{Evaluation, Flags, FlagsBuilder};
 pub use health::Health;

@@ -12,7 +12,7 @@ use opentelemetry::metrics::{Histogram, Meter};
 use opentelemetry::trace::SpanContext;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue as ProtoKeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::{Exemplar, exemplar, metric};
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Gauge, Sum, exemplar, metric};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
@@ -140,6 +140,7 @@ pub(crate) struct MetricExporter {
 impl PushMetricExporter for MetricExporter {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let mut request = ExportMetricsServiceRequest::from(metrics);
+        shift(&mut request, self.exemplars.clock.ahead_ns());
         self.exemplars.attach(&mut request);
         let points = points(&request);
         self.outbox.send_metrics(request, points).await;
@@ -156,6 +157,29 @@ impl PushMetricExporter for MetricExporter {
 
     fn temporality(&self) -> Temporality {
         Temporality::Cumulative
+    }
+}
+
+/// Moves the times of all points to those of the service's clock.
+fn shift(request: &mut ExportMetricsServiceRequest, ahead_ns: i64) {
+    if ahead_ns == 0 {
+        return;
+    }
+    let scopes = request.resource_metrics.iter_mut().flat_map(|resource| &mut resource.scope_metrics);
+    for metric in scopes.flat_map(|scope| &mut scope.metrics) {
+        let mut times: Vec<&mut u64> = Vec::new();
+        match &mut metric.data {
+            Some(metric::Data::Gauge(Gauge { data_points })) | Some(metric::Data::Sum(Sum { data_points, .. })) => {
+                times.extend(data_points.iter_mut().flat_map(|p| [&mut p.start_time_unix_nano, &mut p.time_unix_nano]));
+            }
+            Some(metric::Data::Histogram(histogram)) => {
+                let points = histogram.data_points.iter_mut();
+                times.extend(points.flat_map(|p| [&mut p.start_time_unix_nano, &mut p.time_unix_nano]));
+            }
+            // The kit makes no others.
+            _ => {}
+        }
+        times.into_iter().for_each(|time| *time = time.saturating_add_signed(ahead_ns));
     }
 }
 

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::clock::{Rng, wait};
+use crate::clock::{Rng, moved, wait};
 use crate::log::LogSink;
 use crate::losses::{Fate, Fates, Signal};
 use crate::settings::Settings;
@@ -443,13 +443,23 @@ fn rejected(signal: Signal, body: &[u8]) -> usize {
 
 /// Takes the ended spans from the SDK.
 #[derive(Debug)]
-pub(crate) struct SpanQueue(pub(crate) Arc<Outbox>);
+pub(crate) struct SpanQueue {
+    pub(crate) outbox: Arc<Outbox>,
+    /// By how much the service's clock is ahead of the machine's.
+    pub(crate) ahead_ns: i64,
+}
 
 impl SpanProcessor for SpanQueue {
     fn on_start(&self, _span: &mut Span, _context: &opentelemetry::Context) {}
 
-    fn on_end(&self, span: SpanData) {
-        self.0.push(Signal::Spans, |waiting| &mut waiting.spans, span);
+    fn on_end(&self, mut span: SpanData) {
+        if self.ahead_ns != 0 {
+            let times = span.events.events.iter_mut().map(|event| &mut event.timestamp);
+            for time in times.chain([&mut span.start_time, &mut span.end_time]) {
+                *time = moved(*time, self.ahead_ns);
+            }
+        }
+        self.outbox.push(Signal::Spans, |waiting| &mut waiting.spans, span);
     }
 
     fn force_flush(&self) -> OTelSdkResult {

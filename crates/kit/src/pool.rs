@@ -16,11 +16,10 @@ use opentelemetry::{Context, KeyValue};
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::{Connection, Database, Either, Error, Execute, Executor, SqlStr, Transaction};
 use tokio::sync::mpsc;
-use tracing::Instrument;
 
+use crate::database::{Call, DatabaseFault, place};
 use crate::init::Kit;
 use crate::metrics::Durations;
-use crate::operation::Operation;
 use crate::statement::Statement;
 
 /// A wait for a connection that becomes a span; shorter ones are noise.
@@ -44,11 +43,10 @@ impl<DB: Database> Clone for Pool<DB> {
 #[derive(Debug)]
 struct Shared {
     kit: Kit,
-    system: &'static str,
+    database: crate::Database,
     pool_name: String,
     waits: Durations,
     uses: Durations,
-    operations: Durations,
     timeouts: Counter<u64>,
     pending: UpDownCounter<i64>,
 }
@@ -85,12 +83,11 @@ impl Kit {
         limit.with_callback(move |observer| observer.observe(max, std::slice::from_ref(&attribute))).build();
         let shared = Shared {
             kit: self.clone(),
-            system: system(DB::NAME),
+            database: self.database(system(DB::NAME)).at(place(&*inner.connect_options())),
             pool_name,
             waits: self.durations("db.client.connection.wait_time", "Time to get a connection from the pool."),
             uses: self
                 .durations("db.client.connection.use_time", "Time between taking a connection and giving it back."),
-            operations: self.durations("db.client.operation.duration", "Duration of database operations."),
             timeouts: meter.u64_counter("db.client.connection.timeouts").with_unit("{timeout}").build(),
             pending: meter.i64_up_down_counter("db.client.connection.pending_requests").with_unit("{request}").build(),
         };
@@ -233,39 +230,30 @@ impl Shared {
     /// One statement as a client span. The values that are bound to it are nowhere in it.
     async fn traced<T>(&self, sql: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let statement = Statement::read(sql);
-        let span = tracing::info_span!(
-            "statement",
-            otel.name = statement.summary,
-            otel.kind = "client",
-            otel.status_code = tracing::field::Empty,
-            error.type = tracing::field::Empty,
-            db.system.name = self.system,
-            db.query.summary = statement.summary,
-            db.query.text = statement.text,
-            db.operation.name = statement.operation,
-            db.collection.name = statement.collection,
-            db.client.connection.pool.name = self.pool_name,
-        );
-        let attributes =
-            vec![KeyValue::new("db.system.name", self.system), KeyValue::new("db.query.summary", statement.summary)];
-        let operation = Operation::begin(&self.kit, &self.operations, &span, attributes);
-        let result = work.instrument(span).await;
-        operation.end(result.as_ref().err().and_then(error_type));
-        result
+        let call = Call {
+            summary: &statement.summary,
+            operation: &statement.operation,
+            collection: statement.collection.as_deref(),
+            text: Some(&statement.text),
+            pool_name: Some(&self.pool_name),
+        };
+        self.database.call(&call, work, fault).await
     }
 }
 
-/// `error.type`; an empty answer is none.
-fn error_type(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::RowNotFound => None,
-        Error::Database(error) if error.is_unique_violation() => Some("unique_violation"),
-        Error::Database(_) => Some("database"),
-        Error::Io(_) => Some("io"),
-        Error::PoolTimedOut => Some("pool_timeout"),
-        Error::PoolClosed => Some("pool_closed"),
-        _ => Some("client"),
-    }
+/// An empty answer is no fault.
+fn fault(error: &Error) -> Option<DatabaseFault> {
+    let word = match error {
+        Error::RowNotFound => return None,
+        Error::Database(error) if error.is_unique_violation() => "unique_violation",
+        Error::Database(_) => "database",
+        Error::Io(_) => "io",
+        Error::PoolTimedOut => "pool_timeout",
+        Error::PoolClosed => "pool_closed",
+        _ => "client",
+    };
+    let status_code = error.as_database_error().and_then(|error| error.code()).map(String::from);
+    Some(DatabaseFault { error_type: word.into(), status_code })
 }
 
 /// A query taken apart, as sqlx gives its text away only whole.

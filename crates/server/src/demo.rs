@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use causeway_model::{Clock, SystemClock};
-use causeway_shop::{Conductor, Names, News, Plan, Pulse, SCENARIOS};
+use causeway_shop::{Backing, Claim, Conductor, Names, News, Plan, Problem, Pulse, Role, SCENARIOS};
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -40,6 +40,9 @@ enum DemoCommand {
         /// How.
         #[command(flatten)]
         chance: Chance,
+        /// With what.
+        #[command(flatten)]
+        servers: Servers,
     },
     /// One process of the shop
     #[command(hide = true)]
@@ -58,6 +61,9 @@ struct ShowArguments {
     /// How.
     #[command(flatten)]
     chance: Chance,
+    /// With what.
+    #[command(flatten)]
+    servers: Servers,
     /// End after so many minutes [default: at Ctrl-C]
     #[arg(long, value_parser = positive)]
     minutes: Option<f64>,
@@ -86,6 +92,33 @@ struct Chance {
     renamed: Option<u64>,
 }
 
+/// What the services share and depend on.
+#[derive(Debug, Clone, Args)]
+struct Servers {
+    /// A PostgreSQL server to keep rows in, such as postgres://shop:shop@127.0.0.1:5432/shop [default: SQLite files]
+    #[arg(long, env = "CAUSEWAY_DEMO_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// A Redis server as the cache, such as redis://127.0.0.1:6379 [default: a process' memory]
+    #[arg(long, env = "CAUSEWAY_DEMO_CACHE", hide_env_values = true, value_name = "URL")]
+    cache: Option<String>,
+    /// Where services fetch their flags, where that is not the store: for tests of what happens without
+    #[arg(long, hide = true, value_name = "URL")]
+    flags_url: Option<String>,
+    /// A service whose clock is ahead by so many seconds, or behind: for tests of what that does
+    #[arg(long = "clock-ahead", hide = true, value_name = "SERVICE=SECONDS", value_parser = clock_ahead)]
+    clocks_ahead: Vec<(Role, i64)>,
+    /// Spans, and logs, that may wait in each service to be sent: for tests of what happens to more
+    #[arg(long, hide = true, value_name = "COUNT")]
+    telemetry_queue: Option<usize>,
+}
+
+fn clock_ahead(text: &str) -> Result<(Role, i64), String> {
+    let (service, seconds) = text.split_once('=').ok_or("SERVICE=SECONDS is meant")?;
+    let role = Role::ALL.into_iter().find(|role| Names::new(None).service(*role) == service);
+    let seconds = seconds.parse::<f64>().ok().filter(|seconds| seconds.abs() <= 86_400.0);
+    Ok((role.ok_or("there is no such service")?, (seconds.ok_or("seconds are meant")? * 1000.0) as i64))
+}
+
 fn scenario(text: &str) -> Result<String, String> {
     let names: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
     if names.contains(&text) { Ok(text.to_owned()) } else { Err(format!("there are {}", names.join(", "))) }
@@ -97,12 +130,23 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 impl Chance {
-    fn plan(&self, scenario: &str, incident: bool, store: String, directory: PathBuf) -> Result<Plan, String> {
+    fn plan(&self, scenario: &str, servers: &Servers, store: String, directory: PathBuf) -> Result<Plan, String> {
         let program = std::env::current_exe().map_err(|error| format!("this program can't be found: {error}"))?;
         let arguments = ["demo", "service"].map(str::to_owned).to_vec();
-        let Self { seed, speed, renamed } = *self;
-        let scenario = scenario.to_owned();
-        Ok(Plan { scenario, seed, speed, renamed, incident, store, program: (program, arguments), directory })
+        Ok(Plan {
+            scenario: scenario.to_owned(),
+            seed: self.seed,
+            speed: self.speed,
+            renamed: self.renamed,
+            incident: true,
+            store,
+            program: (program, arguments),
+            directory,
+            backing: Backing { database: servers.database.clone(), cache: servers.cache.clone() },
+            flags: servers.flags_url.clone(),
+            telemetry_queue_max: servers.telemetry_queue,
+            clocks_ahead_ms: servers.clocks_ahead.iter().copied().collect(),
+        })
     }
 }
 
@@ -113,7 +157,7 @@ impl Chance {
 pub async fn run(arguments: &DemoArguments) -> Result<(), String> {
     match &arguments.command {
         None => show(&arguments.show).await,
-        Some(DemoCommand::Record { name, file, chance }) => record(name, file.clone(), chance).await,
+        Some(DemoCommand::Record { name, file, chance, servers }) => record(name, file.clone(), chance, servers).await,
         Some(DemoCommand::Service { .. }) => causeway_shop::serve().await.map_err(|error| error.to_string()),
     }
 }
@@ -132,12 +176,9 @@ async fn show(arguments: &ShowArguments) -> Result<(), String> {
         println!("A store listens on {} already; telemetry goes there.", arguments.url);
     }
     let url = own.as_ref().map_or_else(|| arguments.url.clone(), |own| own.url.clone());
-    let plan = arguments.chance.plan(
-        &arguments.scenario,
-        !arguments.no_incident,
-        url.clone(),
-        directory.path().to_path_buf(),
-    )?;
+    let place = directory.path().to_path_buf();
+    let mut plan = arguments.chance.plan(&arguments.scenario, &arguments.servers, url.clone(), place)?;
+    plan.incident = !arguments.no_incident;
     let limit = arguments.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
     let screen = Screen { progress: ProgressBar::new_spinner(), url, incident: plan.incident };
     let shown = conduct(plan, limit, stop.cancelled_owned(), |news| screen.tell(news)).await;
@@ -157,22 +198,35 @@ async fn conduct(
     stop: impl Future<Output = ()>,
     tell: impl Fn(News),
 ) -> Result<(), String> {
+    let claim = Claim::take(&plan.backing).await.map_err(|error| error.to_string())?;
+    let ran = run_shop(plan, &claim, limit, stop, tell).await;
+    let released = claim.release().await;
+    ran.and(released).map_err(|error| error.to_string())
+}
+
+async fn run_shop(
+    plan: Plan,
+    claim: &Claim,
+    limit: Option<Duration>,
+    stop: impl Future<Output = ()>,
+    tell: impl Fn(News),
+) -> Result<(), Problem> {
     let mut stop = std::pin::pin!(stop);
     let started = tokio::select! {
-        started = Conductor::start(plan, tell) => started,
+        started = Conductor::start(plan, claim, tell) => started,
         () = &mut stop => return Ok(()),
     };
-    let mut conductor = started.map_err(|error| error.to_string())?;
-    let ran = conductor.run(limit, stop).await.map_err(|error| error.to_string());
+    let mut conductor = started?;
+    let ran = conductor.run(limit, stop).await;
     conductor.end().await;
     ran
 }
 
-async fn record(scenario: &str, file: PathBuf, chance: &Chance) -> Result<(), String> {
+async fn record(scenario: &str, file: PathBuf, chance: &Chance, servers: &Servers) -> Result<(), String> {
     let directory = temporary()?;
     let data = directory.path().join("data");
     let own = OwnStore::start(data.clone(), SocketAddr::from(([127, 0, 0, 1], 0)), None).await?;
-    let plan = chance.plan(scenario, true, own.url.clone(), directory.path().to_path_buf())?;
+    let plan = chance.plan(scenario, servers, own.url.clone(), directory.path().to_path_buf())?;
     let names = Names::new(plan.renamed);
     let times = causeway_shop::Scenario::named(scenario, names, plan.speed).map_err(|error| error.to_string())?;
     let clock = SystemClock::new();

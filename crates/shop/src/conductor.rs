@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::Problem;
+use crate::claim::{Backing, Claim};
 use crate::dice::pass;
 use crate::instance::Instance;
 use crate::load::{Load, Pulse, REGIONS};
@@ -53,6 +54,14 @@ pub struct Plan {
     pub program: (PathBuf, Vec<String>),
     /// For databases. It and what is in it is the caller's to remove.
     pub directory: PathBuf,
+    /// Servers in place of what is in it.
+    pub backing: Backing,
+    /// Base URL of the flags' server, where it is not the store.
+    pub flags: Option<String>,
+    /// By how many milliseconds the clocks of some services are ahead of this machine's.
+    pub clocks_ahead_ms: BTreeMap<Role, i64>,
+    /// Spans, and logs, that may wait in each service to be sent, where it is not the kit's own limit.
+    pub telemetry_queue_max: Option<usize>,
 }
 
 /// What there is to tell while it runs.
@@ -81,6 +90,7 @@ pub enum News {
 /// A shop that runs.
 pub struct Conductor<F: Fn(News)> {
     plan: Plan,
+    run: String,
     names: &'static Names,
     scenario: Scenario,
     store: Store,
@@ -99,12 +109,13 @@ impl<F: Fn(News)> Conductor<F> {
     ///
     /// # Errors
     /// When the store can't be told of flags, or a service does not start.
-    pub async fn start(plan: Plan, tell: F) -> Result<Self, Problem> {
+    pub async fn start(plan: Plan, claim: &Claim, tell: F) -> Result<Self, Problem> {
         let names = Names::new(plan.renamed);
         let scenario = Scenario::named(&plan.scenario, names, plan.speed)?;
         let store = Store::new(&plan.store)?;
         let mut conductor = Self {
             plan,
+            run: claim.run().to_owned(),
             names,
             scenario,
             store,
@@ -170,7 +181,12 @@ impl<F: Fn(News)> Conductor<F> {
             renamed: self.plan.renamed,
             seed: self.plan.seed.wrapping_add(self.instances_started),
             store: self.plan.store.clone(),
+            flags: self.plan.flags.clone().unwrap_or_else(|| self.plan.store.clone()),
+            clock_ahead_ms: self.plan.clocks_ahead_ms.get(&role).copied().unwrap_or_default(),
+            telemetry_queue_max: self.plan.telemetry_queue_max,
             directory: self.plan.directory.clone(),
+            backing: self.plan.backing.clone(),
+            run: self.run.clone(),
             routes: called.map(route).collect(),
             behaviour,
         };

@@ -138,6 +138,19 @@ mod tests {
     }
 
     #[test]
+    fn at_a_fifth_of_the_speed_the_flag_is_switched_minutes_before() {
+        let (slow, plain) = (0.2, 1.0);
+        let times = |speed| {
+            let scenario = Scenario::named("checkout-slow", Names::new(None), speed).unwrap();
+            let switched = scenario.steps.iter().find(|step| matches!(step.action, Action::Flag(_))).unwrap().at_s;
+            let broken = scenario.steps.iter().find(|step| matches!(step.action, Action::Behave(_))).unwrap().at_s;
+            assert_eq!(broken, scenario.baseline_s);
+            broken - switched
+        };
+        assert_eq!((times(plain), times(slow)), (25.0, 125.0));
+    }
+
+    #[test]
     fn the_truth_of_each_scenario_names_what_happened() {
         let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
         for (name, _) in SCENARIOS {

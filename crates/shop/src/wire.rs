@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::claim::Backing;
+
 /// What a process of the shop does, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -48,10 +50,20 @@ pub(crate) struct Start {
     /// Seed of other names.
     pub(crate) renamed: Option<u64>,
     pub(crate) seed: u64,
-    /// Base URL of the store: OTLP and flags.
+    /// Base URL of the store.
     pub(crate) store: String,
-    /// Where databases are.
+    /// Base URL of the flags' server.
+    pub(crate) flags: String,
+    /// By how much this instance's clock is ahead.
+    pub(crate) clock_ahead_ms: i64,
+    /// Spans, and logs, that may wait to be sent, where it is not the kit's own limit.
+    pub(crate) telemetry_queue_max: Option<usize>,
+    /// Where databases are that are files.
     pub(crate) directory: PathBuf,
+    /// Where the database and the cache are otherwise.
+    pub(crate) backing: Backing,
+    /// What this run's share of them is called.
+    pub(crate) run: String,
     pub(crate) routes: Vec<Route>,
     pub(crate) behaviour: Behaviour,
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use causeway_kit::{self as kit, Client, Failure, Flags, Kit, Settings};
+use causeway_kit::{self as kit, Client, Failure, Flags, Kit, Settings, SkewedClock};
 use http::StatusCode;
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
@@ -61,7 +61,7 @@ pub async fn serve() -> Result<(), Problem> {
     }
     let kit = kit::init(settings(&start))?;
     let names = Names::new(start.renamed);
-    let flags = kit.flags(&start.store).context("targetingKey", names.service(start.role));
+    let flags = kit.flags(&start.flags).context("targetingKey", names.service(start.role));
     let flags = flags.poll_interval(FLAGS_INTERVAL).start().await;
     let peers = Peers { kit: kit.clone(), names, clients: Arc::default() };
     start.routes.iter().for_each(|route| peers.follow(route));
@@ -84,6 +84,10 @@ fn settings(start: &Start) -> Settings {
     settings.otlp_endpoint = Some(start.store.clone());
     settings.export_interval = EXPORT_INTERVAL;
     settings.metrics_interval = METRICS_INTERVAL;
+    if start.clock_ahead_ms != 0 {
+        settings.clock = Arc::new(SkewedClock::new(start.clock_ahead_ms));
+    }
+    settings.queue_max = start.telemetry_queue_max.unwrap_or(settings.queue_max);
     // The store has every line; the terminal belongs to the conductor.
     settings.log_output = Box::new(std::io::sink());
     settings

@@ -6,14 +6,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
-use causeway_kit::{self as kit, Client, Failure, Kit, Pool};
+use causeway_kit::{self as kit, Client, Failure, Kit};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use sqlx::Sqlite;
 
 use super::Common;
 use super::visitor::Visitor;
 use crate::Problem;
+use crate::database::{Bound, Database};
 use crate::naming::leaked;
 use crate::wire::{Role, Start};
 
@@ -33,7 +33,7 @@ const LOST: f64 = 0.002;
 
 struct Payment {
     common: Arc<Common>,
-    database: Pool<Sqlite>,
+    database: Database,
     score: Client,
     quick_score: Client,
     insert: &'static str,
@@ -42,10 +42,11 @@ struct Payment {
 pub(super) async fn router(kit: &Kit, start: &Start, common: Arc<Common>) -> Result<Router, Problem> {
     let names = common.names;
     let table = names.of("payments_table");
+    let id = crate::database::dialect(start).id;
     let setup = [leaked(format!(
-        "CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, cents INTEGER NOT NULL, score INTEGER NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS {table} (id {id}, owner TEXT NOT NULL, cents INTEGER NOT NULL, score INTEGER NOT NULL)"
     ))];
-    let database = crate::database::open(kit, &start.directory, names.service(start.role), CONNECTIONS, &setup).await?;
+    let database = crate::database::open(kit, start, names.service(start.role), CONNECTIONS, &setup).await?;
     let outside = start.routes.iter().find(|route| route.role == Role::Fraud).ok_or("nobody scores payments")?;
     // Somebody else's API, behind a name that the shop's own resolver would know.
     let client = || kit.client(names.of("fraud"), &outside.url).server_address(names.of("fraud_host"));
@@ -76,8 +77,8 @@ async fn pay(
     if shop.dice.chance(LOST) {
         return Err(Failure::new(StatusCode::BAD_GATEWAY, "the card network did not answer").error_type("card_network"));
     }
-    let insert = sqlx::query(payment.insert).bind(&visitor.user).bind(cents).bind(score);
-    insert.execute(&mut transaction).await?;
+    let values = [Bound::Text(&visitor.user), Bound::Number(cents), Bound::Number(score)];
+    transaction.execute(payment.insert, &values).await?;
     transaction.commit().await?;
     tracing::info!(event = "payment.taken", payment.cents = cents, payment.score = score, "a payment was taken");
     Ok(Json(json!({"cents": cents, "score": score})))
