@@ -87,5 +87,6 @@ tools-test:
 	$(call need,git --version,git)
 	$(call need,python3 -c 'import venv$(comma) ensurepip',python3 python3-venv)
 	$(call need,chromium --version,chromium)
+	$(call need,openssl version,openssl)
 
 comma := ,

@@ -6,5 +6,5 @@ mod program;
 mod random;
 
 pub use otlp::{int, log, logs_request, string};
-pub use program::{Program, Starting, USER_AGENT, binary, send_logs};
+pub use program::{Program, Starting, USER_AGENT, binary, client, send_logs};
 pub use random::Random;
