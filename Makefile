@@ -30,7 +30,7 @@ ui/node_modules/.package-lock.json: ui/package.json ui/package-lock.json | tools
 $(SCREENS): $(SCREENS_SOURCES) ui/node_modules/.package-lock.json
 	cd ui && npm run build
 
-# Programs and tests are built at once: alone, the programs would resolve other features, and DataFusion would be built twice.
+# Programs and tests are built at once: alone, the programs resolve other features of some crates, which would be built twice.
 test: tools-build tools-test $(SCREENS)
 	cd ui && npm test
 	cargo fmt --all --check
@@ -106,5 +106,6 @@ tools-test:
 	$(call need,chromium --version,chromium)
 	$(call need,ls /usr/lib/postgresql/*/bin/initdb && psql --version,postgresql)
 	$(call need,redis-server --version && redis-cli --version,redis-server)
+	$(call need,openssl version,openssl)
 
 comma := ,

@@ -56,7 +56,7 @@ impl Opened {
         let line = timeout(OPEN_MAX, lines.next_line()).await.expect("it opens").unwrap().expect("it says where");
         let line: Value = serde_json::from_str(&line).unwrap();
         let url = format!("http://{}", line["listen"].as_str().unwrap());
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::program::client();
         Self { url, manifest: line["recording"].clone(), client, child }
     }
 

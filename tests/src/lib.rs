@@ -9,5 +9,5 @@ pub mod servers;
 
 pub use incident::{Opened, Score};
 pub use otlp::{int, log, logs_request, string};
-pub use program::{Program, Starting, USER_AGENT, binary, send_logs};
+pub use program::{Program, Starting, USER_AGENT, binary, client, send_logs};
 pub use random::Random;

@@ -20,6 +20,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// The product word of our requests, by which the ledger knows them.
 pub const USER_AGENT: &str = "causeway-tests/1";
 
+/// A client that keeps connections; the ledger knows it.
+pub fn client() -> Client {
+    causeway_kit::http_client("http:").user_agent(USER_AGENT).no_proxy().build().unwrap()
+}
+
 /// The binary that cargo put beside the tests' own folder.
 pub fn binary() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
@@ -70,7 +75,7 @@ impl Starting {
             listen: address("listen"),
             otlp_grpc: address("otlp_grpc"),
             otlp_http: address("otlp_http"),
-            client: Client::builder().user_agent(USER_AGENT).no_proxy().build().unwrap(),
+            client: client(),
             child,
             _stdout: stdout,
             errors,

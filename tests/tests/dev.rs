@@ -86,7 +86,7 @@ async fn requested(mut session: Session, paths: &[String]) -> Ended {
     let Some(port) = line.strip_prefix("listening ") else {
         panic!("the program says {line:?}; {}", session.end().await.stderr);
     };
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = causeway_tests::client();
     for path in paths {
         client.get(format!("http://127.0.0.1:{port}{path}")).timeout(MOMENT_MAX).send().await.unwrap();
     }

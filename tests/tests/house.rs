@@ -36,12 +36,14 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-engine",
             "causeway-diagnose",
             "causeway-api",
+            "causeway-kit",
             "causeway-shop",
         ],
     ),
     // It measures from outside; decoding alone is one of its two limits.
     ("causeway-bench", 4, &["causeway-model", "causeway-ingest"]),
-    ("causeway-tests", 5, &[]),
+    // It speaks HTTP, by the kit's client.
+    ("causeway-tests", 5, &["causeway-kit"]),
 ];
 
 /// The only room that may see DataFusion.

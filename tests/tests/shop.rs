@@ -289,7 +289,7 @@ async fn a_recorded_incident_is_served_elsewhere_and_can_only_be_read() {
     let line = timeout(RUN_MAX, lines.next_line()).await.unwrap().unwrap().unwrap();
     let addresses: Value = serde_json::from_str(&line).unwrap();
     let url = format!("http://{}", addresses["listen"].as_str().unwrap());
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = causeway_tests::client();
     let query = "SELECT (SELECT count(*) FROM spans) AS spans, (SELECT count(*) FROM logs) AS logs, \
                  (SELECT count(*) FROM metric_samples) AS samples, (SELECT count(*) FROM changes WHERE kind = 'flag') AS flags";
     let asked =

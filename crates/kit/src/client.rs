@@ -51,6 +51,7 @@ struct Shared {
     kit: Kit,
     http: reqwest::Client,
     settings: ClientBuilder,
+    scheme: String,
     address: String,
     port: u16,
     breaker: Mutex<Breaker>,
@@ -151,7 +152,7 @@ impl ClientBuilder {
     /// The client.
     ///
     /// # Errors
-    /// When the base URL is not `http://host[:port][/path]`.
+    /// When the base URL is not `http[s]://host[:port][/path]`, or for https no root certificate is known.
     pub fn build(mut self) -> Result<Client, ClientError> {
         let invalid =
             |builder: &Self| ClientError { client: builder.name.clone(), kind: ClientErrorKind::Invalid, source: None };
@@ -163,11 +164,8 @@ impl ClientBuilder {
         let address = self.address.clone().unwrap_or_else(|| host.to_owned());
         self.base_url.truncate(self.base_url.trim_end_matches('/').len());
         // Redirects would be tries that nobody sees.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|_| invalid(&self))?;
+        let http = self.kit.http_client(&self.base_url).no_proxy().redirect(reqwest::redirect::Policy::none());
+        let http = http.build().map_err(|error| ClientError { source: Some(error.into()), ..invalid(&self) })?;
         let refused = self
             .kit
             .meter()
@@ -187,6 +185,7 @@ impl ClientBuilder {
             turns: Semaphore::new(self.concurrent_max),
             kit: self.kit.clone(),
             http,
+            scheme: url.scheme().to_owned(),
             address,
             port,
             settings: self,
@@ -405,12 +404,12 @@ impl Shared {
             otel.status_code = tracing::field::Empty,
             error.type = tracing::field::Empty,
             http.request.method = method,
-            http.request.resend_count = (resend_count > 0).then_some(resend_count),
+            http.request.resend_count = (resend_count > 0).then_some(i64::from(resend_count)),
             http.response.status_code = tracing::field::Empty,
-            url.full = format!("http://{}:{}{path}", self.address, self.port),
+            url.full = format!("{}://{}:{}{path}", self.scheme, self.address, self.port),
             url.template = request.route,
             server.address = self.address,
-            server.port = self.port,
+            server.port = i64::from(self.port),
             peer.service = self.settings.name,
         )
     }

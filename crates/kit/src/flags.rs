@@ -131,7 +131,7 @@ impl FlagsBuilder {
         let shared = Arc::new(Shared { provider: self.provider.clone(), context_id, known: RwLock::default() });
         let weak = Arc::downgrade(&shared);
         let url = format!("{}/ofrep/v1/evaluate/flags", self.base_url.trim_end_matches('/'));
-        let http = reqwest::Client::builder().no_proxy().timeout(FETCH_TIMEOUT).build().unwrap_or_default();
+        let http = self.kit.http_client(&url).no_proxy().timeout(FETCH_TIMEOUT).build();
         let mut fetcher =
             Fetcher { http, url, body: json!({"context": self.context}), etag: None, failures: 0, shared: weak };
         let kit = self.kit.clone();
@@ -154,7 +154,8 @@ impl FlagsBuilder {
 
 /// Asks the server.
 struct Fetcher {
-    http: reqwest::Client,
+    /// Or why there is no client.
+    http: Result<reqwest::Client, reqwest::Error>,
     url: String,
     body: Value,
     etag: Option<http::HeaderValue>,
@@ -190,7 +191,8 @@ impl Fetcher {
 
     /// `None`: nothing is new.
     async fn ask(&mut self) -> Result<Option<Vec<Flag>>, String> {
-        let mut request = self.http.post(&self.url).json(&self.body);
+        let http = self.http.as_ref().map_err(ToString::to_string)?;
+        let mut request = http.post(&self.url).json(&self.body);
         if let Some(etag) = &self.etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
@@ -265,33 +267,32 @@ impl Flags {
     }
 
     fn evaluate(&self, key: &str, default: Value, fits: impl Fn(&Value) -> bool) -> Evaluation {
-        let evaluation = {
-            let known = self.shared.known.read();
-            match known.flags.get(key) {
-                Some(flag) if flag.error_code.is_some() || !fits(&flag.value) => {
-                    Evaluation { value: default, variant: None, reason: "error".to_owned() }
-                }
-                // A flag that is disabled or has no variant leaves the value to the code.
-                Some(flag) if flag.value.is_null() => {
-                    Evaluation { value: default, variant: None, reason: reason(flag, "default") }
-                }
-                Some(flag) => {
-                    let reason = if known.stale { "stale".to_owned() } else { reason(flag, "unknown") };
-                    Evaluation { value: flag.value.clone(), variant: flag.variant.clone(), reason }
-                }
-                None => Evaluation {
-                    value: default,
-                    variant: None,
-                    reason: if known.fetched { "error" } else { "default" }.to_owned(),
-                },
-            }
-        };
-        self.tell(key, &evaluation);
+        let (evaluation, error_type) = self.look_up(key, default, fits);
+        self.tell(key, &evaluation, error_type);
         evaluation
     }
 
+    /// And `error.type`, where there is no value to be had.
+    fn look_up(&self, key: &str, default: Value, fits: impl Fn(&Value) -> bool) -> (Evaluation, Option<String>) {
+        let known = self.shared.known.read();
+        let without = |value, reason: String| Evaluation { value, variant: None, reason };
+        let error = |value, word: &str| (without(value, "error".to_owned()), Some(word.to_ascii_lowercase()));
+        match known.flags.get(key) {
+            Some(Flag { error_code: Some(code), .. }) => error(default, code),
+            Some(flag) if !flag.value.is_null() && !fits(&flag.value) => error(default, "type_mismatch"),
+            // A flag that is disabled or has no variant leaves the value to the code.
+            Some(flag) if flag.value.is_null() => (without(default, reason(flag, "default")), None),
+            Some(flag) => {
+                let reason = if known.stale { "stale".to_owned() } else { reason(flag, "unknown") };
+                (Evaluation { value: flag.value.clone(), variant: flag.variant.clone(), reason }, None)
+            }
+            None if known.fetched => error(default, "flag_not_found"),
+            None => (without(default, "default".to_owned()), None),
+        }
+    }
+
     /// On the current span: an event for each evaluation, and attributes for the request's first, so that requests can be compared by it.
-    fn tell(&self, key: &str, evaluation: &Evaluation) {
+    fn tell(&self, key: &str, evaluation: &Evaluation, error_type: Option<String>) {
         Context::map_current(|context| {
             let span = context.span();
             if !span.span_context().is_sampled() {
@@ -308,6 +309,7 @@ impl Flags {
                 span.set_attributes(attributes.iter().cloned());
             }
             attributes.push(KeyValue::new("feature_flag.result.reason", evaluation.reason.clone()));
+            attributes.extend(error_type.map(|error_type| KeyValue::new("error.type", error_type)));
             if !self.shared.context_id.is_empty() {
                 attributes.push(KeyValue::new("feature_flag.context.id", self.shared.context_id.clone()));
             }

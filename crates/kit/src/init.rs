@@ -7,6 +7,7 @@ use std::time::Duration;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::{Span as _, SpanKind, TraceContextExt, Tracer as _, TracerProvider};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
@@ -18,7 +19,7 @@ use tracing_subscriber::{EnvFilter, Layer, filter};
 use crate::clock::{Clock, Rng, moved};
 use crate::log::{LogLayer, LogSink};
 use crate::losses::Fates;
-use crate::metrics::{Durations, Exemplars, MetricExporter};
+use crate::metrics::{Durations, Exemplars, MetricExporter, Producers};
 use crate::outbox::{Outbox, SpanQueue};
 use crate::settings::Settings;
 
@@ -65,6 +66,8 @@ struct Inner {
     meter: Meter,
     meter_provider: SdkMeterProvider,
     exemplars: Arc<Exemplars>,
+    producers: Arc<Producers>,
+    roots: Vec<reqwest::Certificate>,
     outbox: Arc<Outbox>,
     sink: Arc<LogSink>,
     /// The subscriber, where it is not the program's.
@@ -106,7 +109,9 @@ fn build(mut settings: Settings, scoped: bool) -> Result<(Kit, Dispatch), InitEr
     let clock = Arc::clone(&settings.clock);
     let resource = resource(&settings, &rng);
     let sink = Arc::new(LogSink::new(&mut settings));
-    let outbox = Outbox::start(&settings, &resource, Arc::clone(&sink), Arc::clone(&rng))
+    let roots = crate::tls::roots(settings.root_certificates.as_deref())
+        .map_err(|error| InitError::new("root certificates can't be read", error))?;
+    let outbox = Outbox::start(&mut settings, &resource, Arc::clone(&sink), Arc::clone(&rng))
         .map_err(|error| InitError::new("telemetry can't be sent", error))?;
     let tracer_provider = SdkTracerProvider::builder()
         .with_sampler(settings.sampling)
@@ -114,7 +119,12 @@ fn build(mut settings: Settings, scoped: bool) -> Result<(Kit, Dispatch), InitEr
         .with_span_processor(SpanQueue { outbox: Arc::clone(&outbox), ahead_ns: clock.ahead_ns() })
         .build();
     let exemplars = Arc::new(Exemplars::new(Arc::clone(&clock)));
-    let exporter = MetricExporter { outbox: Arc::clone(&outbox), exemplars: Arc::clone(&exemplars) };
+    let producers = Arc::new(Producers::default());
+    let exporter = MetricExporter {
+        outbox: Arc::clone(&outbox),
+        exemplars: Arc::clone(&exemplars),
+        producers: Arc::clone(&producers),
+    };
     let reader = PeriodicReader::builder(exporter).with_interval(settings.metrics_interval).build();
     let meter_provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
     let scope = InstrumentationScope::builder(crate::SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
@@ -140,12 +150,25 @@ fn build(mut settings: Settings, scoped: bool) -> Result<(Kit, Dispatch), InitEr
         tracing_subscriber::registry().with(bridge.with_filter(spans)).with(logs.with_filter(log_filter)),
     );
     for complaint in &settings.complaints {
-        sink.warn("settings.ignored", complaint, &[]);
+        sink.warn("settings.ignored", complaint);
     }
     let scoped = scoped.then(|| dispatch.clone());
     let draining = AtomicBool::new(false);
-    let inner =
-        Inner { clock, rng, tracer, tracer_provider, meter, meter_provider, exemplars, outbox, sink, scoped, draining };
+    let inner = Inner {
+        clock,
+        rng,
+        tracer,
+        tracer_provider,
+        meter,
+        meter_provider,
+        exemplars,
+        producers,
+        roots,
+        outbox,
+        sink,
+        scoped,
+        draining,
+    };
     Ok((Kit { inner: Arc::new(inner) }, dispatch))
 }
 
@@ -201,6 +224,16 @@ impl Kit {
         Durations::new(&self.inner.meter, &self.inner.exemplars, name, description)
     }
 
+    /// Metrics that are counted elsewhere and leave with the kit's own, each time as they are then.
+    pub fn produce_metrics(&self, producer: impl Fn() -> ScopeMetrics + Send + Sync + 'static) {
+        self.inner.producers.add(Arc::new(producer));
+    }
+
+    /// What an HTTP client for this URL begins with.
+    pub(crate) fn http_client(&self, url: &str) -> reqwest::ClientBuilder {
+        crate::tls::client(url, &self.inner.roots)
+    }
+
     /// What became of the telemetry so far.
     pub fn fates(&self) -> &Fates {
         self.inner.outbox.fates()
@@ -250,8 +283,8 @@ impl Kit {
         if tokio::time::timeout(limit, work).await.is_err() {
             self.inner.outbox.abandon();
             let lost = crate::losses::Signal::ALL.map(|signal| self.fates().lost(signal));
-            let counts = [("lost_spans", lost[0]), ("lost_logs", lost[1]), ("lost_metric_points", lost[2])];
-            self.inner.sink.warn("telemetry.lost", "telemetry was not sent in time before the end", &counts);
+            let reason = self.inner.outbox.trouble();
+            self.inner.sink.lost("telemetry was not sent in time before the end", lost, reason);
         }
     }
 

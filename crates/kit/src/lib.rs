@@ -14,6 +14,7 @@ mod clock;
 mod database;
 mod failure;
 mod flags;
+mod grpc;
 mod health;
 mod init;
 mod log;
@@ -30,6 +31,8 @@ mod serve;
 mod server;
 mod settings;
 mod statement;
+mod tls;
+mod transport;
 
 pub use client::{Client, ClientBuilder, ClientError, ClientErrorKind, RequestBuilder, Response};
 pub use clock::{Clock, Rng, SkewedClock, SystemClock};
@@ -38,7 +41,7 @@ pub use failure::Failure;
 pub use flags::{Evaluation, Flags, FlagsBuilder};
 pub use health::Health;
 pub use init::{InitError, Kit, SHUTDOWN_TIMEOUT, init, init_scoped, set_attribute};
-pub use log::error;
+pub use log::{LogFormat, error};
 pub use losses::{Fate, Fates, Signal};
 pub use metrics::Durations;
 pub use opentelemetry::KeyValue;
@@ -47,15 +50,8 @@ pub use sampling::{Sampling, threshold_of, weight};
 pub use serve::terminated;
 pub use server::{ServerLayer, ServerService};
 pub use settings::Settings;
+pub use tls::http_client;
+pub use transport::{Sent, Transport};
 
 /// Name of the instrumentation scope.
 const SCOPE: &str = "causeway-kit";
-
-/// The instrumentation scope of log records.
-fn scope() -> opentelemetry_proto::tonic::common::v1::InstrumentationScope {
-    opentelemetry_proto::tonic::common::v1::InstrumentationScope {
-        name: SCOPE.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..Default::default()
-    }
-}

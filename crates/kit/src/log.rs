@@ -1,4 +1,4 @@
-//! What does a log record say, and where is it written? One line of JSON on standard output and one OTLP record, from one event.
+//! What does a log record say, and where is it written? One line, of JSON unless told, and one OTLP record, from one event.
 //!
 //! A stable name goes into `name:` of tracing's macros and becomes `event`: `tracing::info!(event = "order.placed", order.items = 3, "placed")`.
 //! An error goes into `error` as `kit::error(&error)`, so that its chain of causes is kept.
@@ -53,6 +53,7 @@ pub fn error<E: std::error::Error + 'static>(error: &E) -> &(dyn std::error::Err
 /// Writes lines.
 pub(crate) struct LogSink {
     output: Mutex<Box<dyn Write + Send>>,
+    format: LogFormat,
     /// `"service":…,"version":…,"env":…,"region":…`, the same in each line.
     identity: String,
     clock: Arc<dyn Clock>,
@@ -76,7 +77,8 @@ impl LogSink {
             identity.text(key, value);
         }
         let output = std::mem::replace(&mut settings.log_output, Box::new(std::io::sink()));
-        Self { output: Mutex::new(output), identity: identity.0, clock: Arc::clone(&settings.clock) }
+        let (output, format, clock) = (Mutex::new(output), settings.log_format, Arc::clone(&settings.clock));
+        Self { output, format, identity: identity.0, clock }
     }
 
     pub(crate) fn monotonic(&self) -> Duration {
@@ -84,17 +86,37 @@ impl LogSink {
     }
 
     /// A line that does not come from an event, and is not sent.
-    pub(crate) fn warn(&self, event: &str, message: &str, counts: &[(&str, u64)]) {
-        let attributes = counts
-            .iter()
-            .map(|(key, count)| attribute(key, Value::IntValue(i64::try_from(*count).unwrap_or(i64::MAX))));
-        let attributes = attributes.collect();
+    pub(crate) fn warn(&self, event: &str, message: &str) {
+        self.warn_with(event, message, Vec::new());
+    }
+
+    /// Telemetry was lost: spans, logs and points of metrics since the start, and why at last.
+    pub(crate) fn lost(&self, message: &str, [spans, logs, points]: [u64; 3], reason: String) {
+        let counts = [("lost_spans", spans), ("lost_logs", logs), ("lost_metric_points", points)];
+        let count = |(key, count)| attribute(key, Value::IntValue(i64::try_from(count).unwrap_or(i64::MAX)));
+        let mut attributes: Vec<KeyValue> = counts.into_iter().map(count).collect();
+        if !reason.is_empty() {
+            attributes.push(attribute("reason", Value::StringValue(cut(reason))));
+        }
+        self.warn_with("telemetry.lost", message, attributes);
+    }
+
+    fn warn_with(&self, event: &str, message: &str, attributes: Vec<KeyValue>) {
         let fields = Fields { event: event.to_owned(), message: message.to_owned(), attributes, ..Fields::default() };
         let (time, level) = (self.clock.unix_time(), Level::WARN);
         self.write(&Record { time, level, target: module_path!(), fields: &fields, ids: None, request_id: None });
     }
 
     fn write(&self, record: &Record<'_>) {
+        let text = match self.format {
+            LogFormat::Json => self.json(record),
+            LogFormat::Text => text(record),
+        };
+        // Where standard output is gone there is nobody to tell.
+        let _ = self.output.lock().write_all(text.as_bytes());
+    }
+
+    fn json(&self, record: &Record<'_>) -> String {
         let mut line = Line::new();
         line.text("time", &rfc3339(record.time));
         line.text("level", record.level.as_str());
@@ -119,10 +141,59 @@ impl LogSink {
         if let Some((message, causes)) = &record.fields.error {
             line.error(message, causes);
         }
-        let text = format!("{{{}}}\n", line.0);
-        // Where standard output is gone there is nobody to tell.
-        let _ = self.output.lock().write_all(text.as_bytes());
+        format!("{{{}}}\n", line.0)
     }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    #[default]
+    Json,
+    /// For people at a terminal: time, level, place, message, `key=value`.
+    Text,
+}
+
+/// A line for people. Control characters are escaped: what others sent can neither forge a line nor move a cursor.
+fn text(record: &Record<'_>) -> String {
+    let fields = record.fields;
+    let mut line =
+        format!("{} {:>5} {}: {}", rfc3339(record.time), record.level, record.target, plain(&fields.message));
+    let mut add = |key: &str, value: &str| {
+        let bare =
+            !value.is_empty() && value.chars().all(|letter| letter.is_alphanumeric() || "-_.:/%+[]".contains(letter));
+        let _ = if bare { write!(line, " {key}={value}") } else { write!(line, " {key}={value:?}") };
+    };
+    for attribute in &fields.attributes {
+        match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+            Some(Value::StringValue(text)) => add(&attribute.key, text),
+            value => add(&attribute.key, &json(value)),
+        }
+    }
+    if let Some((message, causes)) = &fields.error {
+        add("error", &causes.iter().fold(message.clone(), |text, cause| format!("{text}: {cause}")));
+    }
+    if let Some((trace_id, _)) = &record.ids {
+        add("trace_id", trace_id);
+    }
+    if let Some(request_id) = record.request_id {
+        add("request_id", request_id);
+    }
+    line.push('\n');
+    line
+}
+
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            plain.extend(letter.escape_default());
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
 }
 
 struct Record<'a> {
@@ -162,22 +233,25 @@ impl Line {
 
     fn value(&mut self, key: &str, value: Option<&Value>) {
         self.key(key);
-        let json = match value {
-            Some(Value::StringValue(text)) => quoted(text),
-            Some(Value::BoolValue(truth)) => truth.to_string(),
-            Some(Value::IntValue(number)) => number.to_string(),
-            // JSON has no infinity.
-            Some(Value::DoubleValue(number)) if !number.is_finite() => quoted(&number.to_string()),
-            Some(Value::DoubleValue(number)) => number.to_string(),
-            _ => "null".to_owned(),
-        };
-        self.0.push_str(&json);
+        self.0.push_str(&json(value));
     }
 
     fn error(&mut self, message: &str, causes: &[String]) {
         self.key("error");
         let causes: Vec<String> = causes.iter().map(|cause| quoted(cause)).collect();
         let _ = write!(self.0, "{{\"message\":{},\"causes\":[{}]}}", quoted(message), causes.join(","));
+    }
+}
+
+fn json(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::StringValue(text)) => quoted(text),
+        Some(Value::BoolValue(truth)) => truth.to_string(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        // JSON has no infinity.
+        Some(Value::DoubleValue(number)) if !number.is_finite() => quoted(&number.to_string()),
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        _ => "null".to_owned(),
     }
 }
 
@@ -302,7 +376,6 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         let Fields { event, message, error, mut attributes } = fields;
         sent.event_name = event;
         sent.body = Some(AnyValue { value: Some(Value::StringValue(message)) });
-        attributes.push(attribute("code.namespace", Value::StringValue(metadata.target().to_owned())));
         attributes.extend(request_id.map(|id| attribute("request_id", Value::StringValue(id))));
         if let Some((message, causes)) = error {
             if !causes.is_empty() {
@@ -315,7 +388,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
             attributes.push(attribute("exception.message", Value::StringValue(message)));
         }
         sent.attributes = attributes;
-        self.outbox.push_log(sent);
+        self.outbox.push_log(metadata.target(), sent);
     }
 }
 

@@ -12,7 +12,7 @@ use opentelemetry::metrics::{Histogram, Meter};
 use opentelemetry::trace::SpanContext;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue as ProtoKeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Gauge, Sum, exemplar, metric};
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Gauge, ScopeMetrics, Sum, exemplar, metric};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
@@ -135,6 +135,33 @@ pub(crate) fn unix_nano(time: SystemTime) -> u64 {
 pub(crate) struct MetricExporter {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) exemplars: Arc<Exemplars>,
+    pub(crate) producers: Arc<Producers>,
+}
+
+type Producer = dyn Fn() -> ScopeMetrics + Send + Sync;
+
+/// Metrics that are counted elsewhere and leave with the SDK's (OpenTelemetry specification, "MetricProducer").
+#[derive(Default)]
+pub(crate) struct Producers(Mutex<Vec<Arc<Producer>>>);
+
+impl std::fmt::Debug for Producers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Producers")
+    }
+}
+
+impl Producers {
+    pub(crate) fn add(&self, producer: Arc<Producer>) {
+        self.0.lock().push(producer);
+    }
+
+    fn append(&self, request: &mut ExportMetricsServiceRequest) {
+        // Not under the lock: a producer may do as it likes.
+        let producers = self.0.lock().clone();
+        if let Some(resource) = request.resource_metrics.first_mut() {
+            resource.scope_metrics.extend(producers.iter().map(|produce| produce()));
+        }
+    }
 }
 
 impl PushMetricExporter for MetricExporter {
@@ -142,6 +169,7 @@ impl PushMetricExporter for MetricExporter {
         let mut request = ExportMetricsServiceRequest::from(metrics);
         shift(&mut request, self.exemplars.clock.ahead_ns());
         self.exemplars.attach(&mut request);
+        self.producers.append(&mut request);
         let points = points(&request);
         self.outbox.send_metrics(request, points).await;
         Ok(())

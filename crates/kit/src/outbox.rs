@@ -4,14 +4,15 @@
 //! SDK's data and `opentelemetry-proto`'s encoding. The thread has its own runtime: a service whose runtime is stuck still
 //! tells of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
-use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
@@ -27,6 +28,7 @@ use crate::clock::{Rng, moved, wait};
 use crate::log::LogSink;
 use crate::losses::{Fate, Fates, Signal};
 use crate::settings::Settings;
+use crate::transport::{OtlpHttp, Sent, Transport};
 
 /// Records in one sending; OpenTelemetry's default.
 const BATCH_MAX: usize = 512;
@@ -38,8 +40,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 /// Commands that may wait; they come from people and shutdowns.
 const COMMANDS_MAX: usize = 16;
-/// Most bytes of an answer that are read: it holds a count and a sentence.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// What waits to be sent, and the way to send it.
 #[derive(Debug)]
@@ -59,21 +59,26 @@ struct Queues {
     /// Records of each signal that the sender has taken and not yet settled: on their way, or held for another try.
     in_hand: [AtomicUsize; 2],
     fates: Arc<Fates>,
+    /// Why the last sending failed.
+    trouble: Mutex<String>,
 }
 
 /// The thread, seen from outside.
 #[derive(Debug)]
 struct Sending {
     commands: mpsc::Sender<Command>,
-    poster: Poster,
+    transport: Arc<dyn Transport>,
     runtime: tokio::runtime::Handle,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     spans: VecDeque<SpanData>,
-    logs: VecDeque<LogRecord>,
+    logs: VecDeque<Log>,
 }
+
+/// A log record and the place in the program that it comes from.
+type Log = (&'static str, LogRecord);
 
 /// A wish to send now.
 #[derive(Debug)]
@@ -81,15 +86,6 @@ struct Command {
     /// What can't be sent is given up.
     last: bool,
     done: oneshot::Sender<()>,
-}
-
-/// Knows the receiver.
-#[derive(Debug, Clone)]
-struct Poster {
-    client: reqwest::Client,
-    endpoint: Arc<str>,
-    headers: http::HeaderMap,
-    fates: Arc<Fates>,
 }
 
 /// An encoded request that has not arrived yet.
@@ -103,34 +99,35 @@ struct Parcel {
 enum Outcome {
     /// It is settled, and counted.
     Settled,
-    /// Not now; later perhaps, and not before the receiver's own wish.
+    /// Not now, and not before the receiver's own wish.
     Later(Option<Duration>),
 }
 
 impl Outbox {
     /// Starts the thread. It ends when the outbox is gone.
     pub(crate) fn start(
-        settings: &Settings,
+        settings: &mut Settings,
         resource: &Resource,
         sink: Arc<LogSink>,
         rng: Arc<Rng>,
     ) -> std::io::Result<Arc<Self>> {
-        let fates = Arc::new(Fates::default());
         let queues = Arc::new(Queues {
             waiting: Mutex::default(),
             queue_max: settings.queue_max,
             half_full: Notify::new(),
             in_hand: Default::default(),
-            fates: Arc::clone(&fates),
+            fates: Arc::default(),
+            trouble: Mutex::default(),
         });
-        let Some(endpoint) = settings.otlp_endpoint.as_deref() else {
-            return Ok(Arc::new(Self { queues, sending: None, closed: AtomicBool::new(false) }));
+        let transport = match (settings.transport.take(), settings.otlp_endpoint.as_deref()) {
+            (Some(transport), _) => transport,
+            (None, Some(endpoint)) => Arc::new(OtlpHttp::new(endpoint, settings)?),
+            (None, None) => return Ok(Arc::new(Self { queues, sending: None, closed: AtomicBool::new(false) })),
         };
-        let poster = Poster::new(endpoint, settings, fates)?;
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let sender = Sender {
             queues: Arc::clone(&queues),
-            poster: poster.clone(),
+            transport: Arc::clone(&transport),
             resource: ResourceAttributesWithSchema::from(resource),
             proto_resource: ProtoResource::from(resource),
             interval: settings.export_interval,
@@ -155,7 +152,7 @@ impl Outbox {
         let runtime = runtime.recv().map_err(std::io::Error::other)??;
         Ok(Arc::new(Self {
             queues,
-            sending: Some(Sending { commands, poster, runtime }),
+            sending: Some(Sending { commands, transport, runtime }),
             closed: AtomicBool::new(false),
         }))
     }
@@ -164,8 +161,13 @@ impl Outbox {
         &self.queues.fates
     }
 
-    pub(crate) fn push_log(&self, record: LogRecord) {
-        self.push(Signal::Logs, |waiting| &mut waiting.logs, record);
+    /// Why the last sending failed; empty where none has.
+    pub(crate) fn trouble(&self) -> String {
+        self.queues.trouble.lock().clone()
+    }
+
+    pub(crate) fn push_log(&self, target: &'static str, record: LogRecord) {
+        self.push(Signal::Logs, |waiting| &mut waiting.logs, (target, record));
     }
 
     fn push<T>(&self, signal: Signal, queue: impl Fn(&mut Waiting) -> &mut VecDeque<T>, record: T) {
@@ -190,16 +192,16 @@ impl Outbox {
 
     /// Sends metrics at once; waits for the answer.
     pub(crate) async fn send_metrics(&self, request: ExportMetricsServiceRequest, points: usize) {
-        let Some(Sending { poster, runtime, .. }) = &self.sending else { return };
+        let Some(Sending { transport, runtime, .. }) = &self.sending else { return };
         if self.closed.load(Ordering::Relaxed) {
             return;
         }
-        let poster = poster.clone();
+        let (transport, queues) = (Arc::clone(transport), Arc::clone(&self.queues));
         let parcel = Parcel { signal: Signal::Metrics, records: points, body: request.encode_to_vec().into() };
         let sending = runtime.spawn(async move {
-            if matches!(poster.post(&parcel).await, Outcome::Later(_)) {
+            if matches!(queues.send(&*transport, &parcel).await, Outcome::Later(_)) {
                 // Sums and histograms are cumulative: the next sending tells the same, so that this one need not be kept.
-                poster.fates.add(Signal::Metrics, Fate::Unreachable, points);
+                queues.fates.add(Signal::Metrics, Fate::Unreachable, points);
             }
         });
         let _gone_with_its_runtime = sending.await;
@@ -234,6 +236,23 @@ impl Queues {
         }
     }
 
+    async fn send(&self, transport: &dyn Transport, parcel: &Parcel) -> Outcome {
+        let (rejected, outcome) = match transport.send(parcel.signal, parcel.body.clone()).await {
+            Sent::Accepted { rejected } => (rejected.min(parcel.records), Outcome::Settled),
+            Sent::Refused { reason } => {
+                *self.trouble.lock() = reason;
+                (parcel.records, Outcome::Settled)
+            }
+            Sent::Later { after, reason } => {
+                *self.trouble.lock() = reason;
+                return Outcome::Later(after);
+            }
+        };
+        self.fates.add(parcel.signal, Fate::Rejected, rejected);
+        self.fates.add(parcel.signal, Fate::Exported, parcel.records - rejected);
+        outcome
+    }
+
     fn taken(&self, parcel: &Parcel) {
         self.in_hand[parcel.signal as usize].fetch_add(parcel.records, Ordering::Relaxed);
     }
@@ -250,7 +269,7 @@ impl Queues {
 /// The thread's work.
 struct Sender {
     queues: Arc<Queues>,
-    poster: Poster,
+    transport: Arc<dyn Transport>,
     resource: ResourceAttributesWithSchema,
     proto_resource: ProtoResource,
     interval: Duration,
@@ -301,7 +320,7 @@ impl Sender {
     /// Sends until nothing waits or a sending fails. Returns how long to wait before the next.
     async fn send_all(&mut self) -> Duration {
         while let Some(parcel) = self.next() {
-            if let Outcome::Later(wish) = self.poster.post(&parcel).await {
+            if let Outcome::Later(wish) = self.queues.send(&*self.transport, &parcel).await {
                 self.held.push(parcel);
                 self.failures = self.failures.saturating_add(1);
                 let longest = BACKOFF_MIN.saturating_mul(1 << self.failures.min(6)).min(BACKOFF_MAX);
@@ -344,9 +363,20 @@ impl Sender {
         if records == 0 {
             return None;
         }
-        let log_records: Vec<LogRecord> = waiting.logs.drain(..records).collect();
+        let batch: Vec<Log> = waiting.logs.drain(..records).collect();
         drop(waiting);
-        let scope_logs = vec![ScopeLogs { scope: Some(crate::scope()), log_records, ..ScopeLogs::default() }];
+        // A scope for each place in the program, as OpenTelemetry's own bridge of tracing's events does.
+        let mut by_target: BTreeMap<&str, Vec<LogRecord>> = BTreeMap::new();
+        for (target, record) in batch {
+            by_target.entry(target).or_default().push(record);
+        }
+        let scope = |name: &str| InstrumentationScope { name: name.to_owned(), ..InstrumentationScope::default() };
+        let scope_logs = by_target.into_iter().map(|(target, log_records)| ScopeLogs {
+            scope: Some(scope(target)),
+            log_records,
+            ..ScopeLogs::default()
+        });
+        let scope_logs = scope_logs.collect();
         let resource = Some(self.proto_resource.clone());
         let resource_logs = vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }];
         let body = ExportLogsServiceRequest { resource_logs }.encode_to_vec().into();
@@ -355,90 +385,19 @@ impl Sender {
 
     /// Tells of losses in the log on standard output, as the other way is the one that fails.
     fn tell(&mut self) {
-        let fates = &self.poster.fates;
+        let fates = &self.queues.fates;
         let [spans, logs, metrics] = Signal::ALL.map(|signal| fates.lost(signal));
         let total = spans.saturating_add(logs).saturating_add(metrics);
         if total > self.told {
             self.told = total;
-            let counts = [("lost_spans", spans), ("lost_logs", logs), ("lost_metric_points", metrics)];
-            self.sink.warn("telemetry.lost", "telemetry was lost: its receiver is away, slow or refuses it", &counts);
+            let reason = self.queues.trouble.lock().clone();
+            self.sink.lost(
+                "telemetry was lost: its receiver is away, slow or refuses it",
+                [spans, logs, metrics],
+                reason,
+            );
         }
     }
-}
-
-impl Poster {
-    fn new(endpoint: &str, settings: &Settings, fates: Arc<Fates>) -> std::io::Result<Self> {
-        // A proxy of the environment is for the outer world; the receiver is a neighbour.
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(settings.export_timeout)
-            .build()
-            .map_err(std::io::Error::other)?;
-        let mut headers = http::HeaderMap::new();
-        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/x-protobuf"));
-        for (name, value) in &settings.otlp_headers {
-            let invalid = |_| {
-                std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("the OTLP header {name} is not valid"))
-            };
-            let value = http::HeaderValue::from_str(value).map_err(|_| invalid(()))?;
-            headers.insert(http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid(()))?, value);
-        }
-        Ok(Self { client, endpoint: endpoint.trim_end_matches('/').into(), headers, fates })
-    }
-
-    async fn post(&self, parcel: &Parcel) -> Outcome {
-        let url = format!("{}{}", self.endpoint, parcel.signal.path());
-        let sent = self.client.post(url).headers(self.headers.clone()).body(parcel.body.clone()).send().await;
-        let response = match sent {
-            Ok(response) => response,
-            Err(error) if error.is_builder() => return self.settle(parcel, parcel.records),
-            Err(_) => return Outcome::Later(None),
-        };
-        match response.status().as_u16() {
-            200..300 => {
-                let rejected = match crate::client::read_limited(response, ANSWER_BYTES_MAX).await {
-                    Ok(body) => rejected(parcel.signal, &body),
-                    Err(_) => 0,
-                };
-                self.settle(parcel, rejected)
-            }
-            // OTLP specification, "Retryable Response Codes".
-            429 | 502 | 503 | 504 => {
-                let wish = response
-                    .headers()
-                    .get(http::header::RETRY_AFTER)
-                    .and_then(|value| value.to_str().ok()?.parse().ok());
-                Outcome::Later(wish.map(Duration::from_secs))
-            }
-            _ => self.settle(parcel, parcel.records),
-        }
-    }
-
-    fn settle(&self, parcel: &Parcel, rejected: usize) -> Outcome {
-        let rejected = rejected.min(parcel.records);
-        self.fates.add(parcel.signal, Fate::Rejected, rejected);
-        self.fates.add(parcel.signal, Fate::Exported, parcel.records - rejected);
-        Outcome::Settled
-    }
-}
-
-/// Records that the receiver says it refused of an otherwise accepted request (OTLP specification, "Partial Success").
-fn rejected(signal: Signal, body: &[u8]) -> usize {
-    let count = match signal {
-        Signal::Spans => ExportTraceServiceResponse::decode(body)
-            .ok()
-            .and_then(|answer| answer.partial_success)
-            .map(|partial| partial.rejected_spans),
-        Signal::Logs => ExportLogsServiceResponse::decode(body)
-            .ok()
-            .and_then(|answer| answer.partial_success)
-            .map(|partial| partial.rejected_log_records),
-        Signal::Metrics => ExportMetricsServiceResponse::decode(body)
-            .ok()
-            .and_then(|answer| answer.partial_success)
-            .map(|partial| partial.rejected_data_points),
-    };
-    count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
 }
 
 /// Takes the ended spans from the SDK.

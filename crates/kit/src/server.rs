@@ -16,7 +16,7 @@ use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use futures::FutureExt;
 use opentelemetry::metrics::UpDownCounter;
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{FutureExt as _, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 use tower::{Layer, Service};
 use tracing::instrument::WithSubscriber;
@@ -26,7 +26,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::failure::{ErrorType, Failure};
 use crate::init::Kit;
 use crate::metrics::Durations;
-use crate::operation::Operation;
+use crate::operation::{Late, Operation};
 use crate::propagation::{REQUEST_ID, RequestContext, extract};
 
 /// Longest time for one request, whatever its caller is ready to wait: what takes longer is not waited for by anyone.
@@ -43,6 +43,7 @@ pub struct ServerLayer {
     durations: Durations,
     active: UpDownCounter<i64>,
     timeout_max: Duration,
+    quiet: fn(&Request<Body>) -> bool,
 }
 
 impl Kit {
@@ -54,6 +55,7 @@ impl Kit {
             durations: self.durations("http.server.request.duration", "Duration of HTTP server requests."),
             active: active.with_unit("{request}").with_description("Requests that are being answered.").build(),
             timeout_max: REQUEST_TIMEOUT_MAX,
+            quiet: |_| false,
         }
     }
 }
@@ -62,6 +64,13 @@ impl ServerLayer {
     /// Longest time for one request; then it is given up and answered with 504. 30 s unless told.
     pub fn timeout_max(mut self, timeout_max: Duration) -> Self {
         self.timeout_max = timeout_max;
+        self
+    }
+
+    /// Requests that leave a span only where they fail: those of machines that come by the thousand and say the same each time. Metrics count
+    /// them all.
+    pub fn quiet(mut self, quiet: fn(&Request<Body>) -> bool) -> Self {
+        self.quiet = quiet;
         self
     }
 }
@@ -114,33 +123,40 @@ where
     let rng = layer.kit.rng();
     let new_request_id = || format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
     let carried = RequestContext::from_headers(request.headers(), started, layer.timeout_max, new_request_id);
-    let span = server_span(&request, &carried);
     let mut parent = Context::new().with_value(carried.clone());
     if let Some(caller) = extract(request.headers()) {
         parent = parent.with_remote_span_context(caller);
     }
-    let _no_bridge = span.set_parent(parent);
     let active = Active::begin(&layer.active, &request);
     let mut attributes = active.attributes.to_vec();
     attributes.extend(route(&request).map(|route| KeyValue::new("http.route", route.to_owned())));
-    let operation = Operation::begin(&layer.kit, &layer.durations, &span, attributes);
     let left = carried.deadline.map_or(layer.timeout_max, |deadline| deadline.saturating_sub(started));
+    let quiet = (layer.quiet)(&request);
+    let span = if quiet { Span::none() } else { server_span(&request, &carried) };
+    let _no_bridge = span.set_parent(parent.clone());
+    let late = quiet.then(|| late(&layer.kit, &request, &carried, &parent));
+    let operation = Operation::begin(&layer.kit, &layer.durations, &span, attributes).told_late(late);
     let handled = AssertUnwindSafe(tokio::time::timeout(left, inner.call(request))).catch_unwind();
-    let mut response = match handled.instrument(span.clone()).await {
-        Ok(Ok(Ok(response))) => response,
+    // A span brings its context along; without one it is given.
+    let handled = match quiet {
+        true => handled.with_context(parent.clone()).await,
+        false => handled.instrument(span.clone()).await,
+    };
+    let answered = match handled {
+        Ok(Ok(Ok(response))) => Ok(response),
         Ok(Ok(Err(never))) => match never {},
         Ok(Err(_)) => {
-            let failure = Failure::new(StatusCode::GATEWAY_TIMEOUT, "the time for this request is over")
-                .error_type("deadline_exceeded");
-            failure_response(failure, &span, &carried)
+            let failure = Failure::new(StatusCode::GATEWAY_TIMEOUT, "the time for this request is over");
+            Err(failure.error_type("deadline_exceeded"))
         }
         // The panic's own message is on standard error and may hold anything.
-        Err(_) => failure_response(
-            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "a defect").error_type("panic"),
-            &span,
-            &carried,
-        ),
+        Err(_) => Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "a defect").error_type("panic")),
     };
+    let mut response = answered.unwrap_or_else(|failure| {
+        // Where the request's log records belong, this one does too.
+        let _attached = if quiet { parent } else { span.context() }.attach();
+        failure.respond(Some(&carried.request_id))
+    });
     end(operation, &response);
     if let Ok(value) = HeaderValue::from_str(&carried.request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -148,9 +164,12 @@ where
     Ok(response)
 }
 
-/// A failure becomes its response inside the request's span: its log record belongs there.
-fn failure_response(failure: Failure, span: &Span, carried: &RequestContext) -> Response<Body> {
-    span.in_scope(|| failure.respond(Some(&carried.request_id)))
+fn late(kit: &Kit, request: &Request<Body>, carried: &RequestContext, parent: &Context) -> Late {
+    let attributes = vec![
+        KeyValue::new("url.path", clipped(request.uri().path(), PATH_BYTES_MAX).to_owned()),
+        KeyValue::new("request_id", carried.request_id.clone()),
+    ];
+    Late { kit: kit.clone(), name: span_name(request), parent: parent.clone(), attributes }
 }
 
 fn route(request: &Request<Body>) -> Option<&str> {
@@ -172,9 +191,12 @@ pub(crate) fn clipped(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
+fn span_name(request: &Request<Body>) -> String {
+    let method = method(request);
+    route(request).map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
+}
+
 fn server_span(request: &Request<Body>, carried: &RequestContext) -> Span {
-    let (method, route) = (method(request), route(request));
-    let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     let (host, port) = match header_text(request, header::HOST).map(|host| host.rsplit_once(':').unwrap_or((host, "")))
     {
         Some((host, port)) => (Some(host), port.parse::<u16>().ok()),
@@ -182,17 +204,19 @@ fn server_span(request: &Request<Body>, carried: &RequestContext) -> Span {
     };
     tracing::info_span!(
         "request",
-        otel.name = name,
+        otel.name = span_name(request),
         otel.kind = "server",
         otel.status_code = tracing::field::Empty,
         error.type = tracing::field::Empty,
-        http.request.method = method,
-        http.route = route,
+        http.request.method = method(request),
+        http.route = route(request),
         http.response.status_code = tracing::field::Empty,
+        rpc.system.name = tracing::field::Empty,
+        rpc.response.status_code = tracing::field::Empty,
         url.path = clipped(request.uri().path(), PATH_BYTES_MAX),
         url.scheme = "http",
         server.address = host,
-        server.port = port,
+        server.port = port.map(i64::from),
         user_agent.original = header_text(request, header::USER_AGENT),
         request_id = &*carried.request_id,
     )
@@ -221,6 +245,10 @@ impl Drop for Active {
 fn end(mut operation: Operation, response: &Response<Body>) {
     let status = response.status();
     operation.status(status.as_u16());
+    if let Some((code, at_fault)) = crate::grpc::failure(response) {
+        operation.grpc_status(code);
+        return operation.end(at_fault.then_some(code));
+    }
     let named = response.extensions().get::<ErrorType>().map_or(status.as_str(), |error_type| &error_type.0);
     // A 4xx is the caller's error, not this service's.
     operation.end(status.is_server_error().then_some(named));

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Rng, SystemClock};
+use crate::log::LogFormat;
 use crate::sampling::Sampling;
+use crate::transport::Transport;
 
 /// Where OTLP/HTTP receivers listen (OpenTelemetry Protocol Exporter, "Endpoint URLs").
 const OTLP_ENDPOINT: &str = "http://localhost:4318";
@@ -35,6 +38,12 @@ pub struct Settings {
     pub otlp_endpoint: Option<String>,
     /// Headers of each sending, such as a key.
     pub otlp_headers: Vec<(String, String)>,
+    /// Roots in PEM by which the receiver is believed, beside the system's; else `root_certificates`.
+    pub otlp_certificate: Option<PathBuf>,
+    /// Another way than OTLP/HTTP; the endpoint then does not count.
+    pub transport: Option<Arc<dyn Transport>>,
+    /// Roots in PEM by which clients believe other services, beside the system's.
+    pub root_certificates: Option<PathBuf>,
     /// Time for one sending.
     pub export_timeout: Duration,
     /// How long spans and logs wait at most for company.
@@ -49,6 +58,8 @@ pub struct Settings {
     pub log_filter: String,
     /// Where log lines go.
     pub log_output: Box<dyn Write + Send>,
+    /// How they look.
+    pub log_format: LogFormat,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness for jitter and request ids.
@@ -68,6 +79,9 @@ impl Settings {
             attributes: BTreeMap::new(),
             otlp_endpoint: Some(OTLP_ENDPOINT.to_owned()),
             otlp_headers: Vec::new(),
+            otlp_certificate: None,
+            transport: None,
+            root_certificates: None,
             export_timeout: EXPORT_TIMEOUT,
             export_interval: EXPORT_INTERVAL,
             metrics_interval: METRICS_INTERVAL,
@@ -75,6 +89,7 @@ impl Settings {
             sampling: Sampling::default(),
             log_filter: "info".to_owned(),
             log_output: Box::new(std::io::stdout()),
+            log_format: LogFormat::default(),
             clock: Arc::new(SystemClock::new()),
             rng: Rng::from_entropy(),
             complaints: Vec::new(),
@@ -120,8 +135,9 @@ impl Settings {
         self.service = variable("OTEL_SERVICE_NAME").unwrap_or(self.service);
         self.otlp_endpoint = variable("OTEL_EXPORTER_OTLP_ENDPOINT").or(self.otlp_endpoint);
         self.otlp_headers.extend(pairs(variable("OTEL_EXPORTER_OTLP_HEADERS")));
+        self.otlp_certificate = variable("OTEL_EXPORTER_OTLP_CERTIFICATE").map(PathBuf::from).or(self.otlp_certificate);
         if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            self.otlp_endpoint = None;
+            (self.otlp_endpoint, self.transport) = (None, None);
         }
         if let Some(protocol) = variable("OTEL_EXPORTER_OTLP_PROTOCOL").filter(|protocol| protocol != "http/protobuf") {
             self.complaints.push(format!("OTEL_EXPORTER_OTLP_PROTOCOL={protocol}: only http/protobuf is spoken"));

@@ -45,7 +45,8 @@ impl Server {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build();
+        let client =
+            causeway_kit::http_client(&self.url).connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build();
         let client = client.map_err(|error| Failure::Connection(error.to_string()))?;
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let wrong = |error: &dyn std::fmt::Display| Failure::Connection(format!("{}: {error}", self.url));

@@ -18,7 +18,7 @@ pub const URL: &str = "http://127.0.0.1:4300";
 
 async fn listens(url: &str) -> Result<bool, String> {
     let client =
-        reqwest::Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build().map_err(|error| error.to_string())?;
+        causeway_kit::http_client(url).no_proxy().timeout(LOOK_TIMEOUT).build().map_err(|error| error.to_string())?;
     match client.get(format!("{}/readyz", url.trim_end_matches('/'))).send().await {
         Ok(answer) if answer.status().is_success() => Ok(true),
         Ok(answer) => Err(format!("{url} answers {}: this is not Causeway, or it is not ready", answer.status())),

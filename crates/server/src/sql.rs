@@ -112,7 +112,7 @@ async fn ask_directory(arguments: &SqlArguments, directory: &Path, format: Forma
 }
 
 async fn ask_server(arguments: &SqlArguments, format: Format) -> Result<Reply, Failure> {
-    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let client = causeway_kit::http_client(&arguments.url).connect_timeout(CONNECT_TIMEOUT).build();
     let client = client.map_err(|error| Failure::Connection(error.to_string()))?;
     let timeout_ms = u64::try_from(arguments.timeout.0.as_millis()).unwrap_or(u64::MAX);
     let question = serde_json::json!({

@@ -73,7 +73,7 @@ struct Heard {
 
 impl Load {
     pub(crate) fn new(names: &'static Names, seed: u64, web: String) -> Result<Self, Problem> {
-        let http = Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        let http = causeway_kit::http_client(&web).no_proxy().timeout(PATIENCE).build()?;
         let (clock, heard, closed) = (SystemClock::new(), Mutex::default(), watch::Sender::new(false));
         let shared = Shared { names, seed, web: RwLock::new(web), http, clock, heard, closed };
         Ok(Self { shared: Arc::new(shared), users: JoinSet::new() })

@@ -19,7 +19,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(url: &str) -> Result<Self, Problem> {
-        let http = Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+        let http = causeway_kit::http_client(url).no_proxy().timeout(TIMEOUT).build()?;
         Ok(Self { url: url.trim_end_matches('/').to_owned(), http })
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use causeway_tests::{Program, Random, Starting, USER_AGENT, log, logs_request, send_logs};
+use causeway_tests::{Program, Random, Starting, client, log, logs_request, send_logs};
 use reqwest::{Client, StatusCode};
 
 /// Kills in all, unless CAUSEWAY_KILLS says otherwise.
@@ -57,7 +57,7 @@ struct Sent {
 
 /// Sends until the connection breaks.
 async fn write(address: SocketAddr, next: Arc<AtomicI64>, sent: Arc<Mutex<Vec<Sent>>>, mut random: Random) {
-    let client = Client::builder().user_agent(USER_AGENT).no_proxy().build().unwrap();
+    let client = client();
     loop {
         let count = i64::try_from(1 + random.below(RECORDS_MAX)).unwrap();
         let first = next.fetch_add(count, Ordering::Relaxed);

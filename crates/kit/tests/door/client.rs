@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use crate::receiver::{Receiver, attribute, listen};
+use crate::receiver::{Receiver, attribute, integer, listen};
 
 /// A service that answers with these statuses, then with 200; it counts what reaches it.
 #[derive(Clone, Default)]
@@ -69,7 +69,7 @@ async fn one_trace_one_request_id_and_less_time_from_service_to_service() {
         }),
     );
     let outer = listen(outer.layer(front.server_layer())).await;
-    let request = reqwest::Client::new().get(format!("http://{outer}/cart"));
+    let request = causeway_kit::http_client("http:").build().unwrap().get(format!("http://{outer}/cart"));
     let response =
         request.header("x-request-id", "user-1").header("x-request-timeout-ms", "2000").send().await.unwrap();
     assert_eq!(response.status().as_u16(), 200);
@@ -92,6 +92,9 @@ async fn one_trace_one_request_id_and_less_time_from_service_to_service() {
     for (key, value) in expected {
         assert_eq!(attribute(&call.attributes, key), value, "{key}");
     }
+    assert_eq!(integer(&call.attributes, "http.response.status_code"), Some(200));
+    assert_eq!(integer(&call.attributes, "server.port"), Some(i64::from(inner.port())));
+    assert_eq!(attribute(&call.attributes, "url.full"), format!("http://stock.example:{}/stock/7", inner.port()));
     let headers = seen.lock().clone().unwrap();
     let left: u64 = headers["x-request-timeout-ms"].to_str().unwrap().parse().unwrap();
     assert!(left <= 2000, "{left}");

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use causeway_kit as kit;
+use opentelemetry_proto::tonic::common::v1::any_value;
 
 use crate::receiver::{Lines, Receiver, attribute};
 
@@ -85,4 +86,31 @@ async fn events_are_lines_and_records() {
     );
     assert_eq!((record.severity_number, receiver.logs().len()), (17, 8));
     assert_eq!(attribute(&receiver.log(hostile).attributes, "user.name"), hostile);
+}
+
+#[tokio::test]
+async fn lines_for_people_are_one_line_each_whatever_is_in_them() {
+    let (receiver, lines) = (Receiver::start().await, Lines::default());
+    let mut settings = receiver.settings("orders");
+    settings.log_output = Box::new(lines.clone());
+    settings.log_format = kit::LogFormat::Text;
+    let kit = kit::init_scoped(settings).unwrap();
+    kit.run(async {
+        let error = Outer(std::io::Error::other("disk is full"));
+        tracing::error!(event = "failed", order.id = 7, part = 0.5, error = kit::error(&error), "not kept");
+        tracing::warn!(user.name = "a b\u{1b}[2J\nERROR", "{}", "fine\u{1b}[2J\nERROR forged");
+    })
+    .await;
+    let text = lines.text();
+    let expected = [
+        r#"ERROR door::log: not kept order.id=7 part=0.5 error="the order was not kept: disk is full""#,
+        r#" WARN door::log: fine\u{1b}[2J\nERROR forged user.name="a b\u{1b}[2J\nERROR""#,
+    ];
+    let found: Vec<&str> = text.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
+    assert_eq!(found, expected);
+    kit.flush().await;
+    assert_eq!(
+        receiver.log("failed").body.unwrap().value.unwrap(),
+        any_value::Value::StringValue("not kept".to_owned())
+    );
 }

@@ -13,3 +13,5 @@ mod sampling;
 mod server;
 mod service;
 mod settings;
+mod tls;
+mod transport;

@@ -170,6 +170,15 @@ pub fn attribute(attributes: &[KeyValue], key: &str) -> String {
     }
 }
 
+/// An attribute that is a whole number by its type, not a text that looks like one.
+pub fn integer(attributes: &[KeyValue], key: &str) -> Option<i64> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
+    match value.value {
+        Some(Value::IntValue(number)) => Some(number),
+        _ => None,
+    }
+}
+
 /// A number of a sum or gauge.
 pub fn number(point: &NumberDataPoint) -> f64 {
     match point.value {
@@ -184,9 +193,15 @@ pub fn number(point: &NumberDataPoint) -> f64 {
 pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).unwrap()
+    }
+
     pub fn all(&self) -> Vec<serde_json::Value> {
-        let text = String::from_utf8(self.0.lock().clone()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        self.text()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
     }
 
     pub fn event(&self, event: &str) -> serde_json::Value {

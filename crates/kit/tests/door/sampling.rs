@@ -109,7 +109,7 @@ async fn services_keep_whole_traces() {
         }),
     );
     let outer = listen(outer.layer(front.server_layer())).await;
-    let caller = reqwest::Client::new();
+    let caller = causeway_kit::http_client("http:").build().unwrap();
     for _ in 0..200 {
         caller.get(format!("http://{outer}/outer")).send().await.unwrap();
     }

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode as SpanStatus;
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
-use crate::receiver::{Lines, Receiver, attribute, number};
+use crate::receiver::{Lines, Receiver, attribute, integer, number};
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -82,6 +82,10 @@ async fn a_request_leaves_span_log_and_metric_with_its_exemplar() {
     for (key, value) in expected {
         assert_eq!(attribute(&span.attributes, key), value, "{key}");
     }
+    assert_eq!(
+        (integer(&span.attributes, "http.response.status_code"), integer(&span.attributes, "server.port")),
+        (Some(200), Some(8080))
+    );
     assert!(!format!("{span:?}").contains("secret"));
     for (key, value) in [
         ("service.name", "orders"),
@@ -167,6 +171,69 @@ async fn panics_deadlines_unknown_paths_and_probes() {
         (String::new(), SpanStatus::Unset as i32)
     );
     assert_eq!(receiver.spans().len(), 3, "probes are no requests");
+}
+
+#[tokio::test]
+async fn quiet_requests_are_spans_only_where_they_fail() {
+    let (receiver, lines) = (Receiver::start().await, Lines::default());
+    let mut settings = receiver.settings("orders");
+    settings.log_output = Box::new(lines.clone());
+    let kit = causeway_kit::init_scoped(settings).unwrap();
+    let grpc = |status: &'static str| move || async move { [("grpc-status", status)] };
+    let router = Router::new()
+        .route(
+            "/v1/logs",
+            get(|| async { tracing::info!(event = "taken", "taken") }).post(|| async { StatusCode::CONFLICT }),
+        )
+        .route(
+            "/panics",
+            get(|| async {
+                if true {
+                    panic!("secret")
+                }
+            }),
+        )
+        .route("/well", get(grpc("0")))
+        .route("/refuses", get(grpc("3")))
+        .route("/ill", get(grpc("14")))
+        .layer(kit.server_layer().quiet(|request| request.uri().path() != "/loud"));
+    let headers = [("traceparent", TRACEPARENT), ("x-request-id", "req-7")];
+    for path in ["/v1/logs", "/panics", "/well", "/refuses", "/ill"] {
+        assert_eq!(ask(&router, path, &headers).await.headers()["x-request-id"], "req-7");
+    }
+    let request = Request::post("/v1/logs").header("x-request-id", "req-8").body(Body::empty()).unwrap();
+    assert_eq!(router.clone().oneshot(request).await.unwrap().status(), StatusCode::CONFLICT);
+    kit.flush().await;
+
+    let mut names: Vec<String> = receiver.spans().into_iter().map(|span| span.name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["GET /ill", "GET /panics", "GET /refuses", "POST /v1/logs"]);
+    let (panicked, refused) = (receiver.span("GET /panics"), receiver.span("POST /v1/logs"));
+    assert_eq!(
+        (panicked.kind, hex(&panicked.parent_span_id)),
+        (SpanKind::Server as i32, "b7ad6b7169203331".to_owned())
+    );
+    assert!(panicked.end_time_unix_nano >= panicked.start_time_unix_nano && refused.parent_span_id.is_empty());
+    assert_eq!(attribute(&panicked.attributes, "error.type"), "panic");
+    assert_eq!(integer(&refused.attributes, "http.response.status_code"), Some(409));
+    assert_eq!(
+        (attribute(&refused.attributes, "request_id"), attribute(&refused.attributes, "http.route")),
+        ("req-8".to_owned(), "/v1/logs".to_owned())
+    );
+    let status = |name: &str| {
+        let span = receiver.span(name);
+        (attribute(&span.attributes, "rpc.response.status_code"), span.status.unwrap().code)
+    };
+    assert_eq!(status("GET /refuses"), ("INVALID_ARGUMENT".to_owned(), SpanStatus::Unset as i32), "the caller's fault");
+    assert_eq!(status("GET /ill"), ("UNAVAILABLE".to_owned(), SpanStatus::Error as i32));
+
+    // Logs belong to the caller's trace all the same, and metrics count everything.
+    let (taken, failed) = (lines.event("taken"), lines.event("request.failed"));
+    for line in [taken, failed] {
+        assert_eq!((&line["request_id"], &line["span_id"]), (&"req-7".into(), &"b7ad6b7169203331".into()));
+    }
+    let requests: u64 = receiver.histogram("http.server.request.duration").iter().map(|point| point.count).sum();
+    assert_eq!(requests, 6);
 }
 
 #[tokio::test]

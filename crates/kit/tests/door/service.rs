@@ -25,6 +25,7 @@ impl Drop for Running {
 // A thread besides the one that waits for the service's output, for the receiver.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_service_runs() {
+    assert!(include_str!("../../examples/service.rs").lines().count() <= 60, "a whole service is small");
     let _same_type_as_the_exported: Option<KeyValue> = None;
     let receiver = Receiver::start().await;
     let stock = listen(Router::new().route("/reservations", post(|| async {}))).await;
@@ -44,7 +45,7 @@ async fn the_documented_service_runs() {
     let started = lines.find(|line| line["event"] == "service.started").unwrap();
     let base = format!("http://127.0.0.1:{}", started["server.port"]);
 
-    let client = reqwest::Client::new();
+    let client = causeway_kit::http_client("http:").build().unwrap();
     let placed =
         client.post(format!("{base}/orders")).json(&json!({"item": "book", "tenant": "acme"})).send().await.unwrap();
     assert_eq!(placed.status().as_u16(), 200);
