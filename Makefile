@@ -46,7 +46,8 @@ walk: build tools-test
 BENCH_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))bench
 BENCH_FLAGS ?=
 bench: build
-	$(BINARIES)/causeway-bench --causeway $(BINARIES)/causeway --peers $(BENCH_DIRECTORY)/peers --cache $(BENCH_DIRECTORY)/cache $(BENCH_FLAGS)
+	cargo build $(CARGO_FLAGS) --example overhead
+	$(BINARIES)/causeway-bench --causeway $(BINARIES)/causeway --kit $(BINARIES)/examples/overhead --peers $(BENCH_DIRECTORY)/peers --cache $(BENCH_DIRECTORY)/cache $(BENCH_FLAGS)
 
 peers:
 	crates/bench/peers.sh $(BENCH_DIRECTORY)/peers
