@@ -59,7 +59,8 @@ incidents: build
 BENCH_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))bench
 BENCH_FLAGS ?=
 bench: build
-	$(BINARIES)/causeway-bench --causeway $(BINARIES)/causeway --peers $(BENCH_DIRECTORY)/peers --cache $(BENCH_DIRECTORY)/cache $(BENCH_FLAGS)
+	cargo build $(CARGO_FLAGS) --example overhead
+	$(BINARIES)/causeway-bench --causeway $(BINARIES)/causeway --kit $(BINARIES)/examples/overhead --peers $(BENCH_DIRECTORY)/peers --cache $(BENCH_DIRECTORY)/cache $(BENCH_FLAGS)
 
 # How quick the screens are in a real browser: about a minute.
 bench-screens: build tools-test

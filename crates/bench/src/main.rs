@@ -8,6 +8,7 @@ mod chdb;
 mod clock;
 mod compare;
 mod http;
+mod kit;
 mod limits;
 mod load;
 mod measure;
@@ -28,7 +29,7 @@ use clap::Parser;
 
 use crate::measure::Settings;
 use crate::program::Program;
-use crate::report::Report;
+use crate::report::{Report, Section};
 use crate::victoria::{Family, Victoria};
 use crate::workload::Signal;
 use crate::workload::files::{Dataset, Plan};
@@ -46,6 +47,12 @@ struct Arguments {
     /// Where workloads are kept and data is written; outside the checkout.
     #[arg(long, default_value = "/tmp/causeway-bench")]
     cache: PathBuf,
+    /// The kit's example `overhead`; without it the kit is not measured.
+    #[arg(long)]
+    kit: Option<PathBuf>,
+    /// Measure the kit and nothing else.
+    #[arg(long, requires = "kit")]
+    kit_alone: bool,
     /// A tenth of the logs and spans and a twentieth of the samples, for a first look.
     #[arg(long)]
     quick: bool,
@@ -99,6 +106,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     fs::create_dir_all(&arguments.cache)?;
+    if arguments.kit_alone {
+        let sections = kit_overhead(arguments)?.into_iter().collect();
+        return write(arguments, Report { programs: vec!["Causeway".to_owned()], preamble: vec![machine()], sections });
+    }
     eprintln!("preparing the workload in {}", arguments.cache.display());
     let dataset = Dataset::prepare(&arguments.cache, &arguments.plan())?;
     if arguments.prepare_only {
@@ -137,12 +148,23 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     measured.push(limits::zstd(&dataset, &arguments.signals)?);
     measured.push(limits::decode(&dataset, &arguments.signals)?);
-    let report = Report { programs: names, preamble, sections: measured }.markdown();
+    measured.extend(kit_overhead(arguments)?);
+    write(arguments, Report { programs: names, preamble, sections: measured })?;
+    if arguments.keep { Ok(()) } else { measure::clean(&settings.scratch) }
+}
+
+fn kit_overhead(arguments: &Arguments) -> Result<Option<Section>> {
+    let scratch = arguments.cache.join("data");
+    arguments.kit.as_deref().map(|program| kit::overhead(program, &scratch, arguments.connections)).transpose()
+}
+
+fn write(arguments: &Arguments, report: Report) -> Result<()> {
+    let report = report.markdown();
     println!("{report}");
     if let Some(out) = &arguments.out {
         fs::write(out, report)?;
     }
-    if arguments.keep { Ok(()) } else { measure::clean(&settings.scratch) }
+    Ok(())
 }
 
 /// The programs that are there, ours first.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use causeway_tests::{Program, Random, Starting, client, log, logs_request, send_logs};
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 
 /// Kills in all, unless CAUSEWAY_KILLS says otherwise.
 const KILLS: u64 = 200;

@@ -82,10 +82,8 @@ async fn a_request_leaves_span_log_and_metric_with_its_exemplar() {
     for (key, value) in expected {
         assert_eq!(attribute(&span.attributes, key), value, "{key}");
     }
-    assert_eq!(
-        (integer(&span.attributes, "http.response.status_code"), integer(&span.attributes, "server.port")),
-        (Some(200), Some(8080))
-    );
+    assert_eq!(integer(&span.attributes, "http.response.status_code"), Some(200));
+    assert_eq!(integer(&span.attributes, "server.port"), Some(8080));
     assert!(!format!("{span:?}").contains("secret"));
     for (key, value) in [
         ("service.name", "orders"),
