@@ -113,8 +113,8 @@ fn runs(arguments: &Arguments) -> Vec<Run> {
 async fn record(arguments: &Arc<Arguments>, runs: &[Run]) {
     let places = Arc::new(Semaphore::new(arguments.at_once.max(1)));
     let mut recordings = JoinSet::new();
-    for run in runs.iter().cloned() {
-        let (arguments, places) = (Arc::clone(arguments), Arc::clone(&places));
+    for run in runs {
+        let (run, arguments, places) = (run.clone(), Arc::clone(arguments), Arc::clone(&places));
         recordings.spawn(async move {
             let _place = places.acquire_owned().await.unwrap();
             run.record(&arguments).await;

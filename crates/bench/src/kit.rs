@@ -51,8 +51,8 @@ impl Service {
         let address = self.address;
         std::thread::scope(|scope| {
             let senders: Vec<_> = (0..connections).map(|_| scope.spawn(move || send(address))).collect();
-            let ended = senders.into_iter().map(|sender| sender.join());
-            ended.map(|ended| ended.unwrap_or_else(|_| Err(Error::internal("a sender failed")))).collect::<Result<()>>()
+            let mut ended = senders.into_iter().map(|sender| sender.join());
+            ended.try_for_each(|ended| ended.unwrap_or_else(|_| Err(Error::internal("a sender failed"))))
         })?;
         let time = start.elapsed();
         clock::pause(SETTLE);

@@ -114,7 +114,7 @@ async fn read(inquiry: &Inquiry<'_>, before: Window, since: Window) -> Result<Ve
     }
     let mut series: Vec<Series> = series.into_values().collect();
     for series in &mut series {
-        series.points.sort_by(|a, b| a.0.cmp(&b.0));
+        series.points.sort_by_key(|point| point.0);
         // Told twice is one sample.
         series.points.dedup_by_key(|point| point.0);
     }

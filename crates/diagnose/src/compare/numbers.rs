@@ -19,6 +19,8 @@ pub(super) struct Histogram {
 
 /// A bin with its counts.
 type Bin = (i32, [u64; 2]);
+/// A key, its bins, and the effect with its p-value.
+type Compared<'a> = (&'a Dimension, Vec<Bin>, (f64, f64));
 
 /// Three quantiles.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -115,7 +117,7 @@ fn compare(bins: &[Bin]) -> Option<(f64, f64)> {
 /// The numbers that differ, largest effect first.
 pub(super) fn findings(dimensions: &[Dimension], histograms: &[Histogram], q_max: f64) -> Vec<NumberFinding> {
     let bins = histograms.iter().map(Histogram::sorted);
-    let compared: Vec<_> = dimensions
+    let compared: Vec<Compared<'_>> = dimensions
         .iter()
         .zip(bins)
         .filter_map(|(it, bins)| {
@@ -124,7 +126,7 @@ pub(super) fn findings(dimensions: &[Dimension], histograms: &[Histogram], q_max
         })
         .collect();
     let p_values: Vec<f64> = compared.iter().map(|(.., (_, p))| *p).collect();
-    let finding = |((it, bins, (effect, _)), q_value): (&(&Dimension, Vec<Bin>, (f64, f64)), f64)| NumberFinding {
+    let finding = |((it, bins, (effect, _)), q_value): (&Compared<'_>, f64)| NumberFinding {
         key: it.key.clone(),
         selection: quantiles(bins, 0),
         baseline: quantiles(bins, 1),
