@@ -93,18 +93,33 @@ pub(super) async fn rank(
     let services: BTreeSet<&String> = places.own.keys().chain(signals.services()).collect();
     for service in services {
         let share = places.own(service);
-        let suspect = case.service(service, share);
-        if share >= SHARE_MIN || suspect.score >= SHARE_MIN {
-            suspects.push(suspect);
-        }
-        if share >= SHARE_MIN {
-            suspects.extend(case.instance(service, share));
-        }
+        let mut suspect = case.service(service, share);
+        let shows = share >= SHARE_MIN || suspect.score >= SHARE_MIN;
+        let mut instance = if share >= SHARE_MIN { case.instance(service, share) } else { None };
+        suspect.explain_away(&suspects);
+        instance.iter_mut().for_each(|instance| instance.explain_away(&suspects));
+        suspects.extend(shows.then_some(suspect));
+        suspects.extend(instance);
     }
     suspects.extend(case.load());
     suspects.retain(|it| it.score > 0.0 || it.change.is_some());
     suspects.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| (a.kind, &a.entity).cmp(&(b.kind, &b.entity))));
     Ok(suspects)
+}
+
+impl Suspect {
+    /// What a change of a service explains no longer speaks for the service having got worse by itself (explaining away: Pearl, "Probabilistic
+    /// reasoning in intelligent systems", 1988).
+    fn explain_away(&mut self, changes: &[Suspect]) {
+        let service = self.service.as_deref().unwrap_or(&self.entity);
+        let own = changes.iter().filter(|it| it.change.is_some() && it.entity == service);
+        let Some(best) = own.max_by(|a, b| a.score.total_cmp(&b.score)).filter(|best| best.score >= SHARE_MIN) else {
+            return;
+        };
+        let statement = format!("a change explains it: {}", best.title);
+        self.against.push(finding(statement, best.score, 0, best.refute.query.clone()));
+        self.score *= 1.0 - best.score;
+    }
 }
 
 /// What all suspects are judged by.
