@@ -20,8 +20,8 @@ const CLICKS_MAX = 4
 /** Requests since the onset before something is done: some twenty seconds of them. */
 const REQUESTS_MIN = 50
 
-/** What the shop calls what the truth speaks of; the host is also known as the service that calls name, which is a part of its name. */
-const NAMES = { flag: 'payment-fraud-fallback', fraud_host: 'fraudscore' }
+/** What the shop calls what the truth speaks of. */
+const NAMES = { flag: 'payment-fraud-fallback', fraud: 'fraudscore' }
 const truth = JSON.parse(readFileSync(new URL(`../../crates/shop/scenarios/${SCENARIO}.truth.json`, import.meta.url), 'utf8'), (_key, value) =>
   typeof value === 'string' ? value.replace(/\{(\w+)\}/g, (whole, name) => NAMES[name] ?? whole) : value)
 
