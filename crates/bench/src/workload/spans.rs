@@ -102,6 +102,11 @@ pub fn encode(instance: Instance, spans: &[SpanRow]) -> Vec<u8> {
             ..Span::default()
         })
         .collect();
+    request(instance, spans)
+}
+
+/// The bytes of one request with these spans of one instance.
+pub fn request(instance: Instance, spans: Vec<Span>) -> Vec<u8> {
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(resource(instance)),

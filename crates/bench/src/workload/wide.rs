@@ -1,14 +1,12 @@
 //! What do spans with many attributes look like? Forty each, from two values to a thousand, most of them text; they fail by chance, and more
 //! often where one attribute has one value.
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, span};
 
 use super::random::Random;
 use super::world::{Instance, ROUTES, SPAN_OF_TIME_NS, START_NS};
-use super::{any_text, key_value, resource, scope};
+use super::{any_text, key_value};
 
 /// Attributes of a span, those of its resource not counted.
 pub const WIDTH: u64 = 40;
@@ -32,18 +30,7 @@ pub fn body(seed: u64, number: u64, spans: u64) -> Vec<u8> {
     let instance = *random.pick(&instances);
     let first = number * SPANS_A_BODY;
     let spans = (first..spans.min(first + SPANS_A_BODY)).map(|at| span(at, spans, instance, &mut random)).collect();
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(resource(instance)),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(scope(instance.service().scope)),
-                spans,
-                schema_url: String::new(),
-            }],
-            schema_url: String::new(),
-        }],
-    }
-    .encode_to_vec()
+    super::spans::request(instance, spans)
 }
 
 fn span(at: u64, spans: u64, instance: Instance, random: &mut Random) -> Span {
@@ -81,6 +68,9 @@ fn attribute(key: u64, random: &mut Random) -> KeyValue {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use prost::Message;
+
     use super::*;
 
     #[test]
