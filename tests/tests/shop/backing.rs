@@ -33,11 +33,7 @@ async fn checkout_slow_is_the_same_over_postgresql_and_redis() {
     assert!(number(&before, "n") > 50.0 && number(&before, "p95_ms") < 1500.0, "{before:?}");
     assert!((3500.0..9000.0).contains(&number(&after, "p95_ms")), "{after:?}");
     assert!(number(&after, "errors") > number(&before, "errors") && number(&after, "errors") < 0.25, "{after:?}");
-    let waits = "SELECT sum(CASE WHEN name = 'db.pool.wait' THEN 1 ELSE 0 END) AS waits, \
-                 sum(CASE WHEN name = 'bulkhead.wait' THEN 1 ELSE 0 END) AS turns \
-                 FROM spans WHERE service_name = 'payment' AND {when}";
-    let [calm, hurried] = left.before_and_after(waits).await;
-    assert!(number(&hurried, "waits") > 10.0 * number(&calm, "waits").max(1.0), "{calm:?} {hurried:?}");
+    left.payment_waits().await;
     let asked = "SELECT service_name, attr('db.system.name') AS system, min(attr('server.port')) AS port, \
                  max(attr('server.port')) AS same FROM spans \
                  WHERE attr('db.system.name') IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2";
