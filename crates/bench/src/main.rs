@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use causeway_model::Result;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::measure::Settings;
 use crate::program::Program;
@@ -50,9 +50,9 @@ struct Arguments {
     /// The kit's example `overhead`; without it the kit is not measured.
     #[arg(long)]
     kit: Option<PathBuf>,
-    /// Measure the kit and nothing else.
-    #[arg(long, requires = "kit")]
-    kit_alone: bool,
+    /// Measure one section that needs no workload, and nothing else.
+    #[arg(long, value_name = "SECTION")]
+    alone: Option<Alone>,
     /// A tenth of the logs and spans and a twentieth of the samples, for a first look.
     #[arg(long)]
     quick: bool,
@@ -86,7 +86,18 @@ struct Arguments {
     keep: bool,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Alone {
+    Compare,
+    Kit,
+}
+
 impl Arguments {
+    fn settings(&self) -> Settings {
+        let scratch = self.cache.join("data");
+        Settings { scratch, connections: self.connections, warm_runs: self.warm_runs }
+    }
+
     fn plan(&self) -> Plan {
         let (traces, series, samples_per_series) =
             if self.quick { (20_000, 10_000, 24) } else { (200_000, 20_000, 240) };
@@ -106,8 +117,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     fs::create_dir_all(&arguments.cache)?;
-    if arguments.kit_alone {
-        let sections = kit_overhead(arguments)?.into_iter().collect();
+    if let Some(alone) = arguments.alone {
+        let section = match alone {
+            Alone::Compare => comparison(arguments),
+            Alone::Kit => kit_overhead(arguments)?,
+        };
+        let sections = section.into_iter().collect();
         return write(arguments, Report { programs: vec!["Causeway".to_owned()], preamble: vec![machine()], sections });
     }
     eprintln!("preparing the workload in {}", arguments.cache.display());
@@ -116,11 +131,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let programs = programs(arguments);
-    let settings = Settings {
-        scratch: arguments.cache.join("data"),
-        connections: arguments.connections,
-        warm_runs: arguments.warm_runs,
-    };
+    let settings = arguments.settings();
     let (mut names, mut measured) = (vec!["Causeway".to_owned()], Vec::new());
     let mut preamble = vec![machine(), workload_line(arguments)];
     for program in &programs {
@@ -136,10 +147,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     if let Some(records) = arguments.start_records {
         measured.push(measure::start(&programs, &dataset, records, &settings));
     }
-    let compared = arguments.compare_spans.unwrap_or(if arguments.quick { 500_000 } else { 10_000_000 });
-    if let Some(path) = arguments.causeway.clone().filter(|_| compared > 0) {
-        measured.push(compare::measure(&causeway::Causeway { path }, arguments.seed, compared, &settings));
-    }
+    measured.extend(comparison(arguments));
     if arguments.causeway.is_none() {
         // Ours is always the first column, present or not.
         for row in measured.iter_mut().flat_map(|section| &mut section.rows) {
@@ -151,6 +159,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     measured.extend(kit_overhead(arguments)?);
     write(arguments, Report { programs: names, preamble, sections: measured })?;
     if arguments.keep { Ok(()) } else { measure::clean(&settings.scratch) }
+}
+
+fn comparison(arguments: &Arguments) -> Option<Section> {
+    let spans = arguments.compare_spans.unwrap_or(if arguments.quick { 500_000 } else { 10_000_000 });
+    let path = arguments.causeway.clone().filter(|_| spans > 0)?;
+    Some(compare::measure(&causeway::Causeway { path }, arguments.seed, spans, &arguments.settings()))
 }
 
 fn kit_overhead(arguments: &Arguments) -> Result<Option<Section>> {

@@ -48,7 +48,7 @@ fn span(at: u64, spans: u64, instance: Instance, random: &mut Random) -> Span {
         start_time_unix_nano: start,
         end_time_unix_nano: start + random.log_normal(5_000_000.0, 0.8) as u64,
         attributes,
-        status: failed.then(|| Status { message: "upstream call failed".to_owned(), code: 2 }),
+        status: failed.then(|| Status { code: 2, ..Status::default() }),
         ..Span::default()
     }
 }
