@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int64Array,
-    RecordBatch, StringArray,
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
 };
-use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use causeway_model::{Error, Result};
 use causeway_query::{Answerer, Limits, Question, Report};
 use futures::StreamExt;
@@ -88,12 +87,6 @@ impl Rows<'_> {
 
     pub(crate) fn text(&self, at: usize) -> Result<StringArray> {
         Ok(self.column(at, &DataType::Utf8)?.as_string::<i32>().clone())
-    }
-
-    /// Text as numbers of a dictionary: one that was asked for by [`numbered`].
-    pub(crate) fn numbered(&self, at: usize) -> Result<DictionaryArray<Int32Type>> {
-        let wanted = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        Ok(self.column(at, &wanted)?.as_dictionary::<Int32Type>().clone())
     }
 
     /// Integers, and times in nanoseconds.

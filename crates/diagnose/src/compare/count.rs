@@ -1,192 +1,197 @@
-//! How often does each value occur in both populations? Counted batch by batch as the columns stream by.
+//! How often does each value occur in both populations? The engine counts while it reads (`tally` in SQL); what comes of it here is made of
+//! rows and of what they stand for.
 //!
-//! Each row has a random number, drawn from its position; the sum over the rows that have a value is the value's fingerprint. Two
-//! values with the same counts and the same fingerprint stand on the same rows, but for one chance in 2^64.
+//! Where spans were sampled, a row counts with its weight, and the tests with the effective size of its population, the square of the
+//! weights' sum over the sum of their squares (Kish 1965): weights say how much there was, not how sure one can be.
 
-use arrow::array::Array;
-use causeway_model::{Result, Rng};
-use hashbrown::HashMap;
+use arrow::array::{Array, AsArray, PrimitiveArray, StringArray, StructArray};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
+use causeway_model::{Error, Result};
 
-use super::numbered::{Column, Dictionaries, each, only_number};
-use super::numbers::{Histogram, NumberFinding};
-use super::{Comparison, VALUES_MAX};
-use crate::ask::{Inquiry, numbered};
-use crate::keys::Dimension;
+use super::Comparison;
+use crate::ask::{Inquiry, Rows};
 
-/// Values of all keys together. 2 million: some 200 MB at the worst; the keys that would go beyond it are left out, and said so.
-const ALL_VALUES_MAX: usize = 2_000_000;
+/// Places of a tally that are no column's: all rows, and all rows with their weights squared.
+const ALL: i32 = -1;
+const SQUARES: i32 = -2;
 
-/// Rows of both populations.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a value, or several of them, has of both populations.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Count {
-    pub selection: u64,
-    pub baseline: u64,
-    pub fingerprint: u64,
+    /// Rows, selected ones and others.
+    pub rows: [u64; 2],
+    /// What they count in a test: rows, or where they weigh, their share of the effective size.
+    pub selection: f64,
+    pub baseline: f64,
+    fingerprint: i64,
 }
 
 impl Count {
-    pub fn rows(&self) -> u64 {
-        self.selection + self.baseline
+    pub fn is_none(&self) -> bool {
+        self.rows == [0, 0]
+    }
+
+    /// Whether both are the same rows.
+    pub fn same_rows(&self, other: &Self) -> bool {
+        (self.rows, self.fingerprint) == (other.rows, other.fingerprint)
+    }
+
+    /// By what values with the same rows come to stand beside each other.
+    pub fn fingerprint(&self) -> i64 {
+        self.fingerprint
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.rows = [self.rows[0] + other.rows[0], self.rows[1] + other.rows[1]];
+        self.selection += other.selection;
+        self.baseline += other.baseline;
     }
 }
 
-/// The three numbers of a [`Count`] in one, so that a row is counted by one addition: the fingerprint above, then 32 bits each for selection
-/// and baseline, as no more than [`crate::ask::ROWS_MAX`] rows come.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum(u128);
-
-impl Sum {
-    fn of_row(selected: bool, random: u64) -> Self {
-        Self(u128::from(random) << 64 | if selected { 1 << 32 } else { 1 })
-    }
-
-    fn add(&mut self, other: Self) {
-        self.0 = self.0.wrapping_add(other.0);
-    }
-
-    fn count(self) -> Count {
-        let rows = |shift: u32| u64::from((self.0 >> shift) as u32);
-        Count { selection: rows(32), baseline: rows(0), fingerprint: (self.0 >> 64) as u64 }
-    }
-}
-
-/// The values of one key.
+/// What a tally brought.
 #[derive(Debug, Default)]
-struct Values {
-    places: HashMap<Box<str>, u32>,
-    sums: Vec<Sum>,
-    dictionaries: Dictionaries,
-    abandoned: bool,
-}
-
-/// Counts of everything.
-#[derive(Debug)]
-pub(super) struct Counter {
+pub(super) struct Tally {
+    /// All rows.
     pub total: Count,
-    keys: Vec<Values>,
-    histograms: Vec<Histogram>,
-    values: usize,
+    /// For each column its values.
+    columns: Vec<Vec<(String, Count)>>,
+    /// Values that stand together, as `tally_joint` numbers them.
+    pub cells: Vec<(i64, Count)>,
+    /// For each column the rows whose values were too many to be told apart.
+    pub others: Vec<u64>,
+    sampled: bool,
 }
 
-/// Counts the values of `categories` and the numbers of `numbers`.
-pub(super) async fn count(
+/// Counts the columns of a function of the engine's, which gets `arguments` after the limit of values.
+pub(super) async fn tally(
     inquiry: &Inquiry<'_>,
     asked: &Comparison,
-    categories: &[Dimension],
-    numbers: &[Dimension],
-) -> Result<Counter> {
-    let mut counter = Counter {
-        total: Count::default(),
-        keys: categories.iter().map(|_| Values::default()).collect(),
-        histograms: numbers.iter().map(|_| Histogram::default()).collect(),
-        values: 0,
-    };
-    let texts = categories.iter().map(|it| numbered(&it.text));
-    let all = texts.chain(numbers.iter().filter_map(|it| it.number.clone()));
-    let mut rng = Rng::from_seed(0);
-    let (mut total, mut each_row) = (Sum::default(), Vec::new());
+    function: &str,
+    limit: u64,
+    before: Option<String>,
+    columns: &[String],
+) -> Result<Tally> {
+    let names: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
+    let named: Vec<String> = columns.iter().zip(&names).map(|(text, name)| format!("{text} AS {name}")).collect();
+    let arguments: Vec<String> = before.into_iter().chain(names).collect();
+    let (selection, baseline) = (asked.selection.condition(), asked.baseline.condition());
+    let weight = if asked.table == "spans" { "sample_weight(trace_state)" } else { "1.0" };
+    let start = asked.selection.start.min(asked.baseline.start);
+    let end = asked.selection.end.max(asked.baseline.end);
+    let sql = format!(
+        "SELECT {function}({limit}, selected, weight, {}) FROM \
+         (SELECT coalesce({selection}, false) AS selected, {weight} AS weight, {} FROM {} \
+         WHERE time >= '{start}' AND time < '{end}' AND (({selection}) OR ({baseline})))",
+        arguments.join(", "),
+        named.join(", "),
+        asked.table
+    );
+    let mut found = Tally::default();
     inquiry
-        .each(select(asked, all), |rows| {
-            let selected = rows.booleans(0)?;
-            each_row.clear();
-            each_row.extend(selected.values().iter().map(|selected| Sum::of_row(selected, rng.next_u64())));
-            let mut all_rows = Sum::default();
-            each_row.iter().for_each(|row| all_rows.add(*row));
-            total.add(all_rows);
-            for (at, key) in counter.keys.iter_mut().enumerate().filter(|(_, key)| !key.abandoned) {
-                counter.values += key.add(&rows.numbered(at + 1)?, &each_row, all_rows)?;
-                key.abandoned |= counter.values > ALL_VALUES_MAX;
-            }
-            for (at, histogram) in counter.histograms.iter_mut().enumerate() {
-                let column = rows.numbers(at + 1 + categories.len())?;
-                for row in (0..rows.len()).filter(|row| !column.is_null(*row)) {
-                    histogram.add(column.value(row), selected.value(row));
-                }
+        .each(sql, |rows| {
+            if rows.len() > 0 {
+                found = Tally::read(&rows, columns.len())?;
             }
             Ok(())
         })
         .await?;
-    counter.total = total.count();
-    Ok(counter)
-}
-
-/// The question that streams columns of both populations, with whether a row is selected before them.
-pub(super) fn select(asked: &Comparison, columns: impl Iterator<Item = String>) -> String {
-    let (selection, baseline) = (asked.selection.condition(), asked.baseline.condition());
-    let mut sql = format!("SELECT coalesce({selection}, false) AS selected");
-    for column in columns {
-        sql.push_str(", ");
-        sql.push_str(&column);
+    if found.sampled {
+        inquiry
+            .note("spans are sampled: shares are estimates by their weights, and tests count their effective number");
     }
-    let start = asked.selection.start.min(asked.baseline.start);
-    let end = asked.selection.end.max(asked.baseline.end);
-    sql.push_str(&format!(
-        " FROM {} WHERE time >= '{start}' AND time < '{end}' AND (({selection}) OR ({baseline}))",
-        asked.table
-    ));
-    sql
+    Ok(found)
 }
 
-impl Values {
-    /// Adds a column of a batch, of whose rows the sums are given; gives the number of values that are new.
-    fn add(&mut self, column: &Column, each_row: &[Sum], all_rows: Sum) -> Result<usize> {
-        let before = self.sums.len();
-        let Self { places, sums, dictionaries, .. } = self;
-        let numbers = dictionaries.of(column)?;
-        let mut add = |number: i32, sum: Sum| {
-            let place = numbers.place(number, |text| {
-                let next = u32::try_from(sums.len()).unwrap_or(u32::MAX);
-                if let Some(place) = places.get(text) {
-                    return *place;
-                }
-                places.insert(text.into(), next);
-                sums.push(Sum::default());
-                next
-            });
-            if let Some(known) = sums.get_mut(place) {
-                known.add(sum);
-            }
+impl Tally {
+    fn read(rows: &Rows<'_>, columns: usize) -> Result<Self> {
+        let lost = || Error::internal("the answer of a tally is not understood");
+        let list = rows.0.columns().first().and_then(|column| column.as_list_opt::<i32>()).ok_or_else(lost)?.value(0);
+        let entries = Entries::of(list.as_struct_opt().ok_or_else(lost)?).ok_or_else(lost)?;
+        let of = |place: i32| (0..entries.len()).find(|entry| entries.places.value(*entry) == place).ok_or_else(lost);
+        let (all, squares) = (of(ALL)?, of(SQUARES)?);
+        // What a unit of weight counts in a test: the effective size by the whole weight. Without sampling that is exactly 1.
+        let certainty = [0, 1].map(|side: usize| match entries.weights[side] {
+            weights if weights.value(squares) > 0.0 => weights.value(all) / weights.value(squares),
+            _ => 1.0,
+        });
+        let mut found = Self {
+            total: entries.count(all, certainty),
+            sampled: (0..2).any(|side| entries.weights[side].value(all) != entries.rows[side].value(all) as f64),
+            columns: vec![Vec::new(); columns],
+            cells: Vec::new(),
+            others: vec![0; columns],
         };
-        match only_number(column) {
-            Some(number) => add(number, all_rows),
-            None => each(column, |row, number| {
-                if let Some(sum) = each_row.get(row) {
-                    add(number, *sum);
+        for entry in (0..entries.len()).filter(|entry| entries.places.value(*entry) >= 0) {
+            let place = usize::try_from(entries.places.value(entry)).map_err(|_| lost())?;
+            let count = entries.count(entry, certainty);
+            match entries.values {
+                values if values.is_null(entry) => {
+                    *found.others.get_mut(place).ok_or_else(lost)? += count.rows[0] + count.rows[1];
                 }
-            }),
+                Values::Texts(texts) => {
+                    let values = found.columns.get_mut(place).ok_or_else(lost)?;
+                    values.push((texts.value(entry).to_owned(), count));
+                }
+                Values::Numbers(numbers) => found.cells.push((numbers.value(entry), count)),
+            }
         }
-        self.abandoned = u64::try_from(self.sums.len()).unwrap_or(u64::MAX) > VALUES_MAX;
-        Ok(self.sums.len() - before)
+        Ok(found)
+    }
+
+    /// The values of a column.
+    pub fn values(&self, column: usize) -> &[(String, Count)] {
+        self.columns.get(column).map_or(&[], Vec::as_slice)
     }
 }
 
-impl Counter {
-    /// The values of each key, in the order of the keys; none of a key that turned out to be an identifier.
-    pub fn values(&self) -> impl Iterator<Item = Vec<(&str, Count)>> {
-        self.keys.iter().map(|values| {
-            let places = if values.abandoned { None } else { Some(&values.places) };
-            let mut list: Vec<(&str, Count)> = places
-                .into_iter()
-                .flatten()
-                .filter_map(|(value, place)| Some((&**value, values.sums.get(*place as usize)?.count())))
-                .collect();
-            list.sort_by_key(|(value, _)| *value);
-            list
+#[derive(Clone, Copy)]
+enum Values<'a> {
+    Texts(&'a StringArray),
+    Numbers(&'a PrimitiveArray<Int64Type>),
+}
+
+impl Values<'_> {
+    fn is_null(&self, entry: usize) -> bool {
+        match self {
+            Self::Texts(texts) => texts.is_null(entry),
+            Self::Numbers(numbers) => numbers.is_null(entry),
+        }
+    }
+}
+
+/// The columns of a tally's entries.
+struct Entries<'a> {
+    places: &'a PrimitiveArray<Int32Type>,
+    values: Values<'a>,
+    rows: [&'a PrimitiveArray<Int64Type>; 2],
+    weights: [&'a PrimitiveArray<Float64Type>; 2],
+    fingerprints: &'a PrimitiveArray<Int64Type>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(entries: &'a StructArray) -> Option<Self> {
+        let whole = |name| entries.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+        let weight = |name| entries.column_by_name(name)?.as_primitive_opt::<Float64Type>();
+        Some(Self {
+            places: entries.column_by_name("place")?.as_primitive_opt()?,
+            values: {
+                let values = entries.column_by_name("value")?;
+                let numbers = || Some(Values::Numbers(values.as_primitive_opt()?));
+                values.as_string_opt().map(Values::Texts).or_else(numbers)?
+            },
+            rows: [whole("selection")?, whole("baseline")?],
+            weights: [weight("selection_weight")?, weight("baseline_weight")?],
+            fingerprints: whole("fingerprint")?,
         })
     }
 
-    /// Keys that turned out to be identifiers.
-    pub fn abandoned(&self, categories: &[Dimension]) -> Vec<String> {
-        categories.iter().zip(&self.keys).filter(|(_, values)| values.abandoned).map(|(it, _)| it.key.clone()).collect()
+    fn len(&self) -> usize {
+        self.places.len()
     }
 
-    /// Values that were tested.
-    pub fn tests(&self) -> usize {
-        self.keys.iter().filter(|values| !values.abandoned).map(|values| values.sums.len()).sum()
-    }
-
-    /// What the numbers show.
-    pub fn numbers(&self, dimensions: &[Dimension], q_max: f64) -> Vec<NumberFinding> {
-        super::numbers::findings(dimensions, &self.histograms, q_max)
+    fn count(&self, entry: usize, certainty: [f64; 2]) -> Count {
+        let [selection, baseline] = [0, 1].map(|side: usize| self.weights[side].value(entry) * certainty[side]);
+        let rows = self.rows.map(|rows| rows.value(entry).cast_unsigned());
+        Count { rows, selection, baseline, fingerprint: self.fingerprints.value(entry) }
     }
 }

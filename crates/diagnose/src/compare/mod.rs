@@ -1,26 +1,25 @@
 //! What do these rows have in common that those don't? Two populations over every attribute, all rows counted.
 //!
-//! One pass counts each key = value in both. The G statistic (Dunning 1993) ranks them; a combination of two or three is listed where
+//! One pass over the rows counts each key = value in both. The G statistic (Dunning 1993) ranks them; a combination of two or three is listed where
 //! it is more telling than each of its parts (found greedily, from the joint counts of the most telling keys); values that
 //! stand on exactly the same rows are folded into one finding; q-values are Benjamini and Hochberg's (1995). Numbers are compared by
 //! Cliff's delta (1993) with Mann and Whitney's test.
 
 mod combine;
 mod count;
-mod numbered;
 mod numbers;
 
 use causeway_model::{Error, Result};
 use causeway_query::Answerer;
 use serde::{Deserialize, Serialize};
 
-use crate::ask::{Inquiry, all_of, quoted};
+use crate::ask::{Inquiry, all_of, numbered, quoted};
 use crate::keys::{self, Dimension};
 use crate::statistics::{chi_squared_tail, g_signed, q_values};
 use crate::types::{How, Time, Window};
 
 use combine::Cells;
-use count::{Count, Counter};
+use count::{Count, Tally, tally};
 pub use numbers::{NumberFinding, Quantiles};
 
 /// Keys that are compared. 400: the engine's limit is 500 attributes a question; the most frequent ones.
@@ -172,26 +171,31 @@ pub(crate) async fn compare_in(inquiry: &Inquiry<'_>, asked: &Comparison) -> Res
     // What a population was chosen by tells it apart by definition.
     categories.retain(|it| !asked.chosen_by(it));
     numbers.retain(|it| !asked.chosen_by(it));
-    let counter = count::count(inquiry, asked, &categories, &numbers).await?;
-    let ignored = counter.abandoned(&categories);
+    let texts = categories.iter().map(|it| numbered(&it.text));
+    let bins = numbers.iter().filter_map(|it| it.number.as_deref()).map(numbers::bin_of);
+    let columns: Vec<String> = texts.chain(bins).collect();
+    let counted = tally(inquiry, asked, "tally", VALUES_MAX, None, &columns).await?;
+    let ignored: Vec<&str> =
+        categories.iter().zip(&counted.others).filter(|(_, others)| **others > 0).map(|(it, _)| &*it.key).collect();
     if !ignored.is_empty() {
         inquiry.note(format!("identifiers are not compared: {}", ignored.join(", ")));
     }
-    let singles = singles(asked, &categories, &counter);
-    let cells = Cells::load(inquiry, asked, &categories, &singles).await?;
-    let mut findings = cells.map_or_else(Vec::new, |cells| cells.combinations(asked, counter.total));
-    let tests = counter.tests() + findings.len();
-    findings.extend(singles);
+    let (singles, tested) = singles(asked, &categories, &counted);
+    let cells = Cells::load(inquiry, asked, &categories, &singles, counted.total).await?;
+    let mut findings = cells.map_or_else(Vec::new, |cells| cells.combinations(asked, counted.total));
+    let tests = tested + findings.len();
+    findings.extend(singles.into_iter().map(|(_, single)| single));
     judge(&mut findings, tests);
     findings.truncate(asked.limit.unwrap_or(LIMIT_DEFAULT));
-    let numbers = counter.numbers(&numbers, Q_MAX);
+    let bins = numbers.iter().enumerate().map(|(at, it)| (it, counted.values(categories.len() + at)));
+    let numbers = numbers::findings(bins, Q_MAX);
     let window = Window {
         start: asked.selection.start.min(asked.baseline.start),
         end: asked.selection.end.max(asked.baseline.end),
     };
     Ok(Compared {
-        selection: Size { count: counter.total.selection },
-        baseline: Size { count: counter.total.baseline },
+        selection: Size { count: counted.total.rows[0] },
+        baseline: Size { count: counted.total.rows[1] },
         findings,
         numbers,
         keys_compared: categories.len(),
@@ -230,29 +234,30 @@ async fn chosen(inquiry: &Inquiry<'_>, table: &str) -> Result<(Vec<Dimension>, V
     Ok((all, numbers))
 }
 
-/// A finding for each value that stands on rows of its own.
-fn singles(asked: &Comparison, categories: &[Dimension], counter: &Counter) -> Vec<Difference> {
+/// A finding for each value that stands on rows of its own, and how many values there are; none of a key that turned out to be an identifier.
+fn singles(asked: &Comparison, categories: &[Dimension], counted: &Tally) -> (Vec<(Count, Difference)>, usize) {
     let mut found: Vec<(Count, Difference)> = Vec::new();
-    for (dimension, values) in categories.iter().zip(counter.values()) {
-        for (value, count) in values {
+    for (at, dimension) in categories.iter().enumerate().filter(|(at, _)| counted.others.get(*at) == Some(&0)) {
+        for (value, count) in counted.values(at) {
             let attribute = attribute(dimension, value);
-            found.push((count, difference(asked, vec![attribute], count, counter.total)));
+            found.push((*count, difference(asked, vec![attribute], *count, counted.total)));
         }
     }
+    let tested = found.len();
     // Values on the same rows have the same fingerprint; the shortest key speaks for all.
     found.sort_by(|(a, left), (b, right)| {
         let name = |it: &Difference| it.attributes.first().map(|it| (it.key.len(), it.key.clone(), it.value.clone()));
-        b.fingerprint.cmp(&a.fingerprint).then_with(|| name(left).cmp(&name(right)))
+        b.fingerprint().cmp(&a.fingerprint()).then_with(|| name(left).cmp(&name(right)))
     });
     let mut folded: Vec<(Count, Difference)> = Vec::new();
     for (count, difference) in found {
         match folded.last_mut() {
-            Some((last, kept)) if *last == count && count.rows() > 0 => kept.synonyms.extend(difference.attributes),
+            Some((last, kept)) if last.same_rows(&count) => kept.synonyms.extend(difference.attributes),
             _ => folded.push((count, difference)),
         }
     }
-    let whole = |count: &Count| count.selection == counter.total.selection && count.baseline == counter.total.baseline;
-    folded.into_iter().filter(|(count, _)| !whole(count)).map(|(_, difference)| difference).collect()
+    folded.retain(|(count, _)| count.rows != counted.total.rows);
+    (folded, tested)
 }
 
 fn attribute(dimension: &Dimension, value: &str) -> Attribute {
@@ -260,18 +265,18 @@ fn attribute(dimension: &Dimension, value: &str) -> Attribute {
 }
 
 fn difference(asked: &Comparison, attributes: Vec<Attribute>, count: Count, total: Count) -> Difference {
-    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let share = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
     let selection_share = share(count.selection, total.selection);
     let baseline_share = share(count.baseline, total.baseline);
-    let g = g_signed(count.selection as f64, total.selection as f64, count.baseline as f64, total.baseline as f64);
+    let g = g_signed(count.selection, total.selection, count.baseline, total.baseline);
     let named: Vec<String> = attributes.iter().map(|it| format!("{} = {}", it.key, it.value)).collect();
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let conditions: Vec<String> =
         attributes.iter().map(|it| format!("{} = {}", it.expression, quoted(&it.value))).collect();
     Difference {
         synonyms: Vec::new(),
-        selection_count: count.selection,
-        baseline_count: count.baseline,
+        selection_count: count.rows[0],
+        baseline_count: count.rows[1],
         selection_share,
         baseline_share,
         effect: selection_share - baseline_share,

@@ -1,24 +1,18 @@
-//! Are numbers of one population larger? Histograms with bins of 2 %, so that memory does not grow with the rows.
+//! Are numbers of one population larger? Histograms with bins of 2 %, so that memory does not grow with the rows; counted in the engine.
 
-use hashbrown::HashMap;
 use serde::Serialize;
 
+use super::count::Count;
 use crate::keys::Dimension;
 use crate::statistics::{chi_squared_tail, q_values};
 
 /// Bins for each factor of e: a bin is 2 % wide, so that a quantile is at most 1 % off.
 const BINS_PER_E: f64 = 50.0;
-/// Smaller magnitudes count as zero.
+/// Magnitudes well above it have bins of that width; below it bins are even, so that zero lies in the middle of one.
 const SMALLEST: f64 = 1e-9;
 
-/// How often each magnitude occurs in the selection and in the baseline.
-#[derive(Debug, Default)]
-pub(super) struct Histogram {
-    bins: HashMap<i32, [u64; 2]>,
-}
-
-/// A bin with its counts.
-type Bin = (i32, [u64; 2]);
+/// A bin with what both populations have there.
+type Bin = (i32, [f64; 2]);
 /// A key, its bins, and the effect with its p-value.
 type Compared<'a> = (&'a Dimension, Vec<Bin>, (f64, f64));
 
@@ -48,47 +42,35 @@ pub struct NumberFinding {
     pub q_value: f64,
 }
 
-fn bin(value: f64) -> i32 {
-    let magnitude = value.abs();
-    if magnitude < SMALLEST {
-        return 0;
-    }
-    let bin = 1 + ((magnitude / SMALLEST).ln() * BINS_PER_E) as i32;
-    if value < 0.0 { -bin } else { bin }
+/// The bin of a number, in SQL; none of what is not finite.
+pub(super) fn bin_of(number: &str) -> String {
+    let number = format!("CAST({number} AS DOUBLE)");
+    format!("TRY_CAST(signum({number}) * ln(1.0 + abs({number}) / {SMALLEST:e}) * {BINS_PER_E:.1} AS BIGINT)")
 }
 
 fn middle(bin: i32) -> f64 {
-    if bin == 0 {
-        return 0.0;
-    }
-    SMALLEST * ((f64::from(bin.abs()) - 0.5) / BINS_PER_E).exp() * f64::from(bin.signum())
+    let magnitude = (f64::from(bin.abs()) + 0.5) / BINS_PER_E;
+    if bin == 0 { 0.0 } else { SMALLEST * (magnitude.exp() - 1.0) * f64::from(bin.signum()) }
 }
 
-impl Histogram {
-    pub fn add(&mut self, value: f64, selected: bool) {
-        if !value.is_nan() {
-            self.bins.entry(bin(value)).or_default()[usize::from(!selected)] += 1;
-        }
-    }
-
-    fn sorted(&self) -> Vec<Bin> {
-        let mut bins: Vec<Bin> = self.bins.iter().map(|(bin, counts)| (*bin, *counts)).collect();
-        bins.sort_unstable_by_key(|(bin, _)| *bin);
-        bins
-    }
+fn bins(counted: &[(String, Count)]) -> Vec<Bin> {
+    let bin = |(bin, count): &(String, Count)| Some((bin.parse().ok()?, [count.selection, count.baseline]));
+    let mut bins: Vec<Bin> = counted.iter().filter_map(bin).collect();
+    bins.sort_unstable_by_key(|(bin, _)| *bin);
+    bins
 }
 
-fn total(bins: &[Bin], side: usize) -> u64 {
+fn total(bins: &[Bin], side: usize) -> f64 {
     bins.iter().map(|(_, counts)| counts[side]).sum()
 }
 
 fn quantiles(bins: &[Bin], side: usize) -> Quantiles {
-    let total = total(bins, side) as f64;
+    let total = total(bins, side);
     let at = |share: f64| {
-        let mut below = 0;
+        let mut below = 0.0;
         let reached = bins.iter().find(|(_, counts)| {
             below += counts[side];
-            below as f64 >= share * total
+            below >= share * total
         });
         reached.map_or(f64::NAN, |(bin, _)| middle(*bin))
     };
@@ -97,13 +79,12 @@ fn quantiles(bins: &[Bin], side: usize) -> Quantiles {
 
 /// Cliff's delta and the p-value of Mann and Whitney's test, corrected for ties.
 fn compare(bins: &[Bin]) -> Option<(f64, f64)> {
-    let (selected, others) = (total(bins, 0) as f64, total(bins, 1) as f64);
+    let (selected, others) = (total(bins, 0), total(bins, 1));
     if selected == 0.0 || others == 0.0 {
         return None;
     }
     let (mut below, mut wins, mut ties) = (0.0, 0.0, 0.0);
     for (_, [selection, baseline]) in bins {
-        let (selection, baseline) = (*selection as f64, *baseline as f64);
         wins += selection * (below + baseline / 2.0);
         below += baseline;
         ties += (selection + baseline).powi(3) - (selection + baseline);
@@ -115,12 +96,13 @@ fn compare(bins: &[Bin]) -> Option<(f64, f64)> {
 }
 
 /// The numbers that differ, largest effect first.
-pub(super) fn findings(dimensions: &[Dimension], histograms: &[Histogram], q_max: f64) -> Vec<NumberFinding> {
-    let bins = histograms.iter().map(Histogram::sorted);
-    let compared: Vec<Compared<'_>> = dimensions
-        .iter()
-        .zip(bins)
-        .filter_map(|(it, bins)| {
+pub(super) fn findings<'a>(
+    counted: impl Iterator<Item = (&'a Dimension, &'a [(String, Count)])>,
+    q_max: f64,
+) -> Vec<NumberFinding> {
+    let compared: Vec<Compared<'_>> = counted
+        .filter_map(|(it, counted)| {
+            let bins = bins(counted);
             let result = compare(&bins)?;
             Some((it, bins, result))
         })

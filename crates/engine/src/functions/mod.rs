@@ -7,6 +7,7 @@ mod joined;
 pub(crate) mod lengths;
 mod percentile;
 mod sample_weight;
+mod tally;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
@@ -24,5 +25,9 @@ pub(crate) fn scalar() -> Vec<ScalarUDF> {
 
 /// All that give a value for many rows.
 pub(crate) fn aggregate() -> Vec<AggregateUDF> {
-    vec![AggregateUDF::from(percentile::ApproxPercentile::new())]
+    vec![
+        AggregateUDF::from(percentile::ApproxPercentile::new()),
+        AggregateUDF::from(tally::Tally::each()),
+        AggregateUDF::from(tally::Tally::joint()),
+    ]
 }

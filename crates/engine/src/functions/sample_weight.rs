@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 /// 2^56: a threshold is one of so many numbers.
@@ -47,6 +47,9 @@ impl ScalarUDFImpl for SampleWeight {
         let Some(array) = arrays.first() else {
             return plan_err!("sample_weight takes one argument");
         };
+        if array.null_count() == array.len() {
+            return Ok(ColumnarValue::Scalar(ScalarValue::Float64(Some(1.0))));
+        }
         let states = cast(array, &DataType::Utf8)?;
         let weights = states.as_string::<i32>().iter().map(|state| state.and_then(weight).unwrap_or(1.0));
         let weights: ArrayRef = Arc::new(weights.map(Some).collect::<Float64Array>());

@@ -136,6 +136,44 @@ async fn a_cast_to_a_dictionary_happens_in_the_leaf_and_changes_no_text() {
     assert!(fixture.text(&both, vec![]).await.unwrap().contains("A | a"), "{both}");
 }
 
+/// Counts of many columns are those of one question a column, also where parts and memory are read side by side.
+#[tokio::test]
+async fn a_tally_counts_as_grouping_by_each_column_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(made(directory.path(), vec![rows(900, 950), rows(990, 1_000)]));
+    let columns = ["service_name", "attr('route')", "attr('n')", "attr('user')", "attr_int('n')"];
+    let cast = |column: &str| match column.contains("int") {
+        true => column.to_owned(),
+        false => format!("arrow_cast({column}, 'Dictionary(Int32, Utf8)')"),
+    };
+    let named: Vec<String> = columns.iter().zip(0..).map(|(it, at)| format!("{} AS c{at}", cast(it))).collect();
+    for condition in ["true", "attr_int('n') < 40", "service_name = 'b' AND body LIKE '%7%'"] {
+        let tallied = format!(
+            "SELECT t['place'], t['value'], t['selection'], t['baseline'] FROM (SELECT unnest(tally(10000, selected, 1.0, c0, c1, c2, c3, c4)) \
+             AS t FROM (SELECT body LIKE '%3%' AS selected, {} FROM logs WHERE {condition})) WHERE t['place'] >= 0 ORDER BY 1, 2",
+            named.join(", ")
+        );
+        let grouped: Vec<String> = columns
+            .iter()
+            .zip(0..)
+            .map(|(column, at)| {
+                format!(
+                    "SELECT {at} AS place, CAST({column} AS VARCHAR) AS value, count(*) FILTER (WHERE body LIKE '%3%') AS s, \
+                     count(*) FILTER (WHERE body NOT LIKE '%3%') AS b FROM logs WHERE {condition} AND {column} IS NOT NULL GROUP BY 1, 2"
+                )
+            })
+            .collect();
+        let grouped = format!("{} ORDER BY 1, 2", grouped.join(" UNION ALL "));
+        let lines = async |sql: &str| {
+            let text = fixture.text(sql, vec![]).await.unwrap();
+            text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let expected = lines(&grouped).await;
+        assert!(expected.len() > 50, "{expected:?}");
+        assert_eq!(lines(&tallied).await, expected, "{tallied}");
+    }
+}
+
 #[tokio::test]
 async fn row_groups_of_one_service_are_counted_unread() {
     let directory = tempfile::tempdir().unwrap();

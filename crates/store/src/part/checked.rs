@@ -2,8 +2,9 @@
 //! every read, so that neither Parquet's reader nor a question ever sees damaged bytes.
 
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use causeway_model::{Error, Result};
@@ -128,6 +129,77 @@ impl ChunkReader for CheckedFile {
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         self.read(start, length).map_err(|error| ParquetError::External(Box::new(error)))
+    }
+}
+
+/// A file of which some stretches are read whole once a byte of them is asked for. Pages of some KiB would else be read with the whole
+/// chunks that they lie in, each of which is checked again for every page.
+#[derive(Debug, Clone)]
+pub(crate) struct StretchedFile {
+    file: CheckedFile,
+    stretches: Arc<[Stretch]>,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    start: u64,
+    length: usize,
+    bytes: OnceLock<Bytes>,
+}
+
+/// Bytes of a stretch. 256 KiB: longer ones have pages that are long enough by themselves.
+const STRETCH_BYTES_MAX: usize = 256 << 10;
+/// Bytes of all stretches of one reader, which keeps them as long as it reads. 16 MiB.
+const STRETCHES_BYTES_MAX: usize = 16 << 20;
+
+impl StretchedFile {
+    /// The file with these stretches, (start, length) each; those that are too long, or too many, are read as if they were none.
+    pub(crate) fn new(file: CheckedFile, stretches: impl Iterator<Item = (u64, usize)>) -> Self {
+        let mut all = 0;
+        let short = stretches.filter(|(_, length)| *length <= STRETCH_BYTES_MAX).take_while(|(_, length)| {
+            all += length;
+            all <= STRETCHES_BYTES_MAX
+        });
+        let stretch = |(start, length)| Stretch { start, length, bytes: OnceLock::new() };
+        Self { file, stretches: short.map(stretch).collect() }
+    }
+}
+
+impl Stretch {
+    /// The place of some bytes in it, where it has all of them.
+    fn place(&self, start: u64, length: usize) -> Option<Range<usize>> {
+        let first = usize::try_from(start.checked_sub(self.start)?).ok()?;
+        let end = first.checked_add(length).filter(|end| *end <= self.length)?;
+        Some(first..end)
+    }
+}
+
+impl Length for StretchedFile {
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+}
+
+impl ChunkReader for StretchedFile {
+    type T = CheckedRead;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        self.file.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let found = self.stretches.iter().find_map(|stretch| Some((stretch, stretch.place(start, length)?)));
+        let Some((stretch, place)) = found else {
+            return self.file.get_bytes(start, length);
+        };
+        let bytes = match stretch.bytes.get() {
+            Some(bytes) => bytes,
+            None => {
+                let read = self.file.get_bytes(stretch.start, stretch.length)?;
+                stretch.bytes.get_or_init(|| read)
+            }
+        };
+        Ok(bytes.slice(place))
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, StringBuilder, new_null_array};
+use arrow::array::{
+    Array, ArrayBuilder as _, ArrayRef, AsArray, DictionaryArray, Int32Array, StringBuilder, new_null_array,
+};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use causeway_model::{Error, Result, Value};
 use hashbrown::HashMap;
@@ -71,6 +73,11 @@ fn own(texts: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(DictionaryArray::try_new(numbers, texts.clone())?))
 }
 
+/// Numbers around the first one that are found without hashing. 2,048: codes, counts and truths lie that near.
+const NEAR: u64 = 2_048;
+/// No text stands for the number yet.
+const NO_PLACE: i32 = -1;
+
 /// Numbers, of which each that occurs is written as text once.
 fn of_numbers(
     array: &ArrayRef,
@@ -80,8 +87,11 @@ fn of_numbers(
     if array.null_count() == array.len() {
         return Ok(new_null_array(&dictionary_type(), array.len()));
     }
-    let (mut places, mut texts, mut text) = (HashMap::new(), StringBuilder::new(), String::new());
-    let mut last: Option<(u64, i32)> = None;
+    let (mut texts, mut text) = (StringBuilder::new(), String::new());
+    let mut near: Vec<i32> = Vec::new();
+    let mut far: HashMap<u64, i32> = HashMap::new();
+    let first = (0..array.len()).find(|row| array.is_valid(*row)).map_or(0, &bits).wrapping_sub(NEAR / 2);
+    near.resize(usize::try_from(NEAR).unwrap_or_default(), NO_PLACE);
     let mut numbers = Vec::with_capacity(array.len());
     for row in 0..array.len() {
         if array.is_null(row) {
@@ -89,20 +99,18 @@ fn of_numbers(
             continue;
         }
         let bits = bits(row);
-        let place = match last {
-            Some((known, place)) if known == bits => place,
-            _ => {
-                let next = i32::try_from(places.len()).map_err(|_| Error::internal("too many rows"))?;
-                *places.entry(bits).or_insert_with(|| {
-                    text.clear();
-                    value(bits).write_text(&mut text);
-                    texts.append_value(&text);
-                    next
-                })
-            }
+        let distance = usize::try_from(bits.wrapping_sub(first)).unwrap_or(usize::MAX);
+        let place = match near.get_mut(distance) {
+            Some(place) => place,
+            None => far.entry(bits).or_insert(NO_PLACE),
         };
-        last = Some((bits, place));
-        numbers.push(place);
+        if *place == NO_PLACE {
+            *place = i32::try_from(texts.len()).map_err(|_| Error::internal("too many rows"))?;
+            text.clear();
+            value(bits).write_text(&mut text);
+            texts.append_value(&text);
+        }
+        numbers.push(*place);
     }
     let numbers = Int32Array::try_new(numbers.into(), array.nulls().cloned())?;
     Ok(Arc::new(DictionaryArray::try_new(numbers, Arc::new(texts.finish()))?))

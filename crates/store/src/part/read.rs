@@ -13,11 +13,11 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
     RowSelector,
 };
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 
 use crate::disk::Disk;
 use crate::index::{Block, Directory, Group, IndexReader, Place, attribute_seed, filter_hash, token_seed, value_seed};
-use crate::part::checked::CheckedFile;
+use crate::part::checked::{CheckedFile, StretchedFile};
 use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN, fixed_position, is_service_name};
 use crate::part::dictionary::with_dictionaries;
 use crate::part::kept::Kept;
@@ -428,13 +428,29 @@ impl Part {
         rows: RowSelection,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader> {
-        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), footer.clone())
+        let file = self.stretched(row_group, &columns, &rows);
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone())
             .with_row_groups(vec![row_group])
             .with_projection(columns)
             .with_row_selection(rows)
             .with_batch_size(batch_rows.max(1))
             .build()
             .map_err(|error| self.read_error(&error))
+    }
+
+    /// The file with the columns of a row group as stretches, where most rows of it are read.
+    fn stretched(&self, row_group: usize, columns: &ProjectionMask, rows: &RowSelection) -> StretchedFile {
+        let group = self.footer.metadata().row_groups().get(row_group);
+        let whole = |group: &&RowGroupMetaData| {
+            usize::try_from(group.num_rows()).is_ok_and(|of_group| rows.row_count() * 2 >= of_group)
+        };
+        let leaves = group.filter(whole).into_iter().flat_map(|group| group.columns().iter().enumerate());
+        let read = leaves.filter(|(leaf, _)| columns.leaf_included(*leaf));
+        let stretches = read.filter_map(|(_, chunk)| {
+            let (start, length) = chunk.byte_range();
+            Some((start, usize::try_from(length).ok()?))
+        });
+        StretchedFile::new(self.file.clone(), stretches)
     }
 
     /// Reads rows of a row group, but for the columns that were kept from the filters.
