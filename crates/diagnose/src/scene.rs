@@ -109,6 +109,22 @@ impl Scene {
         }
     }
 
+    /// Whether each request shows the symptom, and how much it tells.
+    fn told(&self, events: &[Event]) -> Vec<(bool, f64)> {
+        let design = counted(events, |_| true).design();
+        events.iter().map(|event| (self.is_affected(event), f64::from(event.weight) / design)).collect()
+    }
+
+    /// Lets the affected time begin with the symptom, where a baseline rather than a scan has found it.
+    pub fn begin_with_symptom(&mut self) {
+        let rate = |window| counted(within(self.events(), window), |event| self.is_affected(event)).rate();
+        let events = within(self.events(), self.affected);
+        let (begin, ..) = onset::refine(&self.told(events), rate(self.baseline), rate(self.affected), 1.0);
+        if let Some(time) = events.get(begin).map(|event| event.time) {
+            self.affected.start = Time(time);
+        }
+    }
+
     /// The requests that may show the symptom.
     pub fn events(&self) -> &[Event] {
         self.chosen.and_then(|at| self.operations.get(at)).map_or(&[], |operation| &operation.events)
@@ -363,9 +379,7 @@ fn refined(scene: &Scene, stretch: &Stretch, grid: &Grid) -> Onset {
     let near =
         Window::new(grid.time(stretch.earliest.saturating_sub(2)), grid.time((stretch.latest + 3).min(stretch.end)));
     let events = within(scene.events(), near);
-    let design = counted(events, |_| true).design();
-    let told = |event: &Event| (scene.is_affected(event), f64::from(event.weight) / design);
-    let told: Vec<(bool, f64)> = events.iter().map(told).collect();
+    let told = scene.told(events);
     let (begin, earliest, latest) = onset::refine(&told, stretch.rate_outside, stretch.rate, stretch.dispersion);
     let time = |at: usize| events.get(at).or(events.last()).map_or(grid.time(stretch.begin), |event| event.time);
     // The begin lies after the last request that was as usual, so the interval opens at the one before.

@@ -18,6 +18,10 @@ const REMAINS_MAX: f64 = 0.25;
 /// A rise that grew by this share of itself is worse.
 const GROWTH_MIN: f64 = 0.1;
 
+/// How long what was wrong may have lasted that no stretch shows: a stretch takes two buckets, of 10 s at least where a past of ten minutes is
+/// looked at.
+const LAST_MOMENTS_NS: [i64; 3] = [10_000_000_000, 20_000_000_000, 40_000_000_000];
+
 /// What to judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +82,7 @@ pub async fn validate(answerer: &dyn Answerer, claim: &Claim) -> Result<Validate
     let inquiry = Inquiry::new(answerer);
     // What was wrong is found without looking at what came after, which would thin it out.
     let until = Symptom { end: mitigated, ..symptom.clone() };
-    let mut scene = scene::look(&inquiry, &until).await?;
+    let mut scene = found(&inquiry, &until).await?;
     let asked = Symptom {
         service: scene.symptom.service.clone(),
         operation: scene.symptom.operation.clone(),
@@ -102,6 +106,28 @@ pub async fn validate(answerer: &dyn Answerer, claim: &Claim) -> Result<Validate
         how: inquiry.how(Window::new(scene.window.start.0, symptom.end.0)),
     };
     Ok(answer)
+}
+
+/// What was wrong before the mitigation. Whoever does something has seen something: what had lasted too short for a stretch to stand out is
+/// looked for in the last moments, against all time before them.
+async fn found(inquiry: &Inquiry<'_>, until: &Symptom) -> Result<Scene> {
+    let scene = scene::look(inquiry, until).await?;
+    if matches!(scene.broke, Broke::Yes(_)) || until.baseline.is_some() {
+        return Ok(scene);
+    }
+    for moment in LAST_MOMENTS_NS {
+        let start = Time(until.end.0.saturating_sub(moment));
+        let baseline = Window { start: scene.window.start, end: start };
+        if baseline.check().is_err() {
+            break;
+        }
+        let mut last = scene::look(inquiry, &Symptom { start, baseline: Some(baseline), ..until.clone() }).await?;
+        if matches!(last.broke, Broke::Yes(_)) {
+            last.begin_with_symptom();
+            return Ok(last);
+        }
+    }
+    Ok(scene)
 }
 
 fn judge(scene: &Scene, during: Window, after: &[Event]) -> (Outcome, Vec<Finding>) {

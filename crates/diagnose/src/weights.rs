@@ -32,11 +32,11 @@ impl Weights {
     /// Asks whether any span of some windows weighs other than one, and notes it. One text is grouped by in the leaf, so that
     /// this costs no more than a count of rows.
     pub async fn of(inquiry: &Inquiry<'_>, windows: &[Window]) -> Result<Self> {
-        let windows: Vec<String> = windows.iter().map(|window| format!("({})", window.condition())).collect();
+        let conditions: Vec<String> = windows.iter().map(|window| format!("({})", window.condition())).collect();
         let sql = format!(
             "SELECT sum(spans), sum(spans * {WEIGHT}) FROM \
              (SELECT trace_state, count(*) AS spans FROM spans WHERE {} GROUP BY trace_state)",
-            windows.join(" OR ")
+            conditions.join(" OR ")
         );
         let (mut spans, mut weight) = (0.0, 0.0);
         inquiry
@@ -50,8 +50,12 @@ impl Weights {
         if weight <= spans {
             return Ok(Self::One);
         }
-        inquiry
-            .note(format!("spans are sampled: {spans:.0} rows stand for {weight:.0}; counts and rates are estimates"));
+        let (start, end) = (windows.iter().map(|it| it.start).min(), windows.iter().map(|it| it.end).max());
+        if let (Some(start), Some(end)) = (start, end) {
+            inquiry.note(format!(
+                "spans are sampled: {spans:.0} rows stand for {weight:.0} from {start} to {end}; counts and rates are estimates"
+            ));
+        }
         Ok(Self::Sampled)
     }
 
