@@ -261,8 +261,7 @@ impl Traces {
         let systems = targets + TARGETS.len();
         let resources = systems + SYSTEMS.len();
         let (mut kept, mut left_out) = (0, 0);
-        let question = self.question(scene, sampled);
-        let dimensions = self.dimensions.len();
+        let (question, dimensions) = (self.question(scene, sampled), self.dimensions.len());
         inquiry
             .each(question, |rows| {
                 let (ids, spans, parents) = (rows.ids(0)?, rows.ids(1)?, rows.ids(2)?);
