@@ -178,6 +178,20 @@ async fn checkout_slow_is_slow_for_the_reason_that_it_promises() {
 }
 
 #[tokio::test]
+async fn half_of_the_traces_lead_to_the_cause_as_well() {
+    let left = Left::by("checkout-slow", 2.0, &["--seed", "3", "--sample", "0.5"]).await;
+    let requests = "SELECT count(*) AS rows, sum(sample_weight(trace_state)) AS requests FROM spans WHERE service_name = 'web' AND kind = 2";
+    let counted = left.row(requests).await;
+    assert!((number(&counted, "requests") / number(&counted, "rows") - 2.0).abs() < 1e-6, "{counted:?}");
+    let answer = left.program.run(&["suspects", "--since", "10m", "--format", "json"]).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let first = answer["suspects"][0]["entity"].as_str().unwrap_or_default();
+    assert!(answer["verdict"] == "cause" && ["payment-fraud-fallback", "fraudscore"].contains(&first), "{answer:#}");
+    let notes = answer["how"]["notes"].as_array().unwrap();
+    assert!(notes.iter().any(|note| note.as_str().unwrap().starts_with("spans are sampled: ")), "{notes:?}");
+}
+
+#[tokio::test]
 async fn bad_deploy_asks_once_an_item_in_one_region_first() {
     let left = Left::by("bad-deploy", 2.0, &[]).await;
     let per_version = "SELECT resource('service.version') AS version, \

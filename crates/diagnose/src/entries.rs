@@ -1,20 +1,21 @@
 //! Which requests were there? The spans at which requests enter the system or one of its services, kept in memory by operation, so
 //! that rates, errors and durations over any stretch are exact.
 
+use arrow::array::{BooleanArray, Int64Array};
+use causeway_model::Result;
 use hashbrown::HashMap;
 
-use causeway_model::Result;
-
-use crate::ask::{Inquiry, all_of, at, quoted};
-use crate::statistics::quantile;
+use crate::ask::{Inquiry, Rows, all_of, at, quoted};
+use crate::statistics::{Counted, Sorted};
 use crate::types::{Red, Symptom, Window};
+use crate::weights::{self, Weights};
 
-/// Requests that are held: 4 million, 64 MB. Beyond it the rest of the window is left out, and said so.
+/// Requests that are held: 4 million, 96 MB. Beyond it the rest of the window is left out, and said so.
 const EVENTS_MAX: usize = 4_000_000;
 /// Operations that are told apart. 2,000: span names with ids in them are a fault of the sender; the rest is left out, and said so.
 const OPERATIONS_MAX: usize = 2_000;
 
-/// One request.
+/// One request, or so many like it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Event {
     /// When it began.
@@ -23,6 +24,8 @@ pub(crate) struct Event {
     pub duration_us: u32,
     /// Whether it failed.
     pub failed: bool,
+    /// How many it stands for: 1 where nothing is sampled.
+    pub weight: f32,
 }
 
 /// The requests to one operation, in order of time.
@@ -50,9 +53,15 @@ pub(crate) fn condition(symptom: &Symptom) -> String {
 }
 
 /// Loads the requests in a window.
-pub(crate) async fn load(inquiry: &Inquiry<'_>, symptom: &Symptom, window: Window) -> Result<Vec<Operation>> {
+pub(crate) async fn load(
+    inquiry: &Inquiry<'_>,
+    symptom: &Symptom,
+    window: Window,
+    weights: Weights,
+) -> Result<Vec<Operation>> {
     let sql = format!(
-        "SELECT service_name, name, parent_span_id IS NULL AS root, time, duration_ns, status_code = 2 AS failed FROM spans WHERE {} AND {}",
+        "SELECT service_name, name, parent_span_id IS NULL AS root, {} FROM spans WHERE {} AND {}",
+        columns(weights),
         window.condition(),
         condition(symptom),
     );
@@ -62,7 +71,7 @@ pub(crate) async fn load(inquiry: &Inquiry<'_>, symptom: &Symptom, window: Windo
     inquiry
         .each(sql, |rows| {
             let (services, names, roots) = (rows.text(0)?, rows.text(1)?, rows.booleans(2)?);
-            let (times, durations, failed) = (rows.integers(3)?, rows.integers(4)?, rows.booleans(5)?);
+            let events = Events::of(rows, 3, weights)?;
             for row in 0..rows.len() {
                 let (service, name, root) =
                     (at(&services, row).unwrap_or_default(), names.value(row), roots.value(row));
@@ -85,8 +94,7 @@ pub(crate) async fn load(inquiry: &Inquiry<'_>, symptom: &Symptom, window: Windo
                     continue;
                 };
                 kept += 1;
-                let duration_us = u32::try_from(durations.value(row).max(0) / 1000).unwrap_or(u32::MAX);
-                operation.events.push(Event { time: times.value(row), duration_us, failed: failed.value(row) });
+                operation.events.push(events.at(row));
             }
             Ok(())
         })
@@ -99,6 +107,51 @@ pub(crate) async fn load(inquiry: &Inquiry<'_>, symptom: &Symptom, window: Windo
     }
     operations.sort_by(|a, b| (&a.service, &a.name, a.root).cmp(&(&b.service, &b.name, b.root)));
     Ok(operations)
+}
+
+/// What an event is made of, in SQL; the weight only where it is not one.
+pub(crate) fn columns(weights: Weights) -> String {
+    format!("time, duration_ns, status_code = 2 AS failed{}", weights.column())
+}
+
+/// The events of a batch that has [`columns`] from some place on.
+pub(crate) struct Events {
+    times: Int64Array,
+    durations: Int64Array,
+    failed: BooleanArray,
+    weights: weights::Column,
+}
+
+impl Events {
+    pub fn of(rows: Rows<'_>, first: usize, weights: Weights) -> Result<Self> {
+        Ok(Self {
+            times: rows.integers(first)?,
+            durations: rows.integers(first + 1)?,
+            failed: rows.booleans(first + 2)?,
+            weights: weights.read(rows, first + 3)?,
+        })
+    }
+
+    pub fn at(&self, row: usize) -> Event {
+        Event {
+            time: self.times.value(row),
+            duration_us: u32::try_from(self.durations.value(row).max(0) / 1000).unwrap_or(u32::MAX),
+            failed: self.failed.value(row),
+            weight: self.weights.at(row) as f32,
+        }
+    }
+}
+
+/// How many requests some events stand for, and on how many of them something holds.
+pub(crate) fn counted<'a>(events: impl IntoIterator<Item = &'a Event>, hit: impl Fn(&Event) -> bool) -> Counted {
+    let mut counted = Counted::default();
+    events.into_iter().for_each(|event| counted.add(hit(event), f64::from(event.weight)));
+    counted
+}
+
+/// Their durations in microseconds.
+pub(crate) fn durations(events: &[Event]) -> Sorted {
+    Sorted::new(events.iter().map(|event| (event.duration_us, event.weight)))
 }
 
 /// A key that is looked up without being copied.
@@ -120,16 +173,15 @@ pub(crate) fn within(events: &[Event], window: Window) -> &[Event] {
 
 /// Rate, errors and durations of some events over so many seconds.
 pub(crate) fn red(events: &[Event], seconds: f64) -> Red {
-    let mut durations: Vec<u32> = events.iter().map(|event| event.duration_us).collect();
-    durations.sort_unstable();
-    let failed = events.iter().filter(|event| event.failed).count();
-    let at = |share| quantile(&durations, share).map(|us| us / 1000.0);
+    let durations = durations(events);
+    let failed = counted(events, |event| event.failed);
+    let at = |share| durations.quantile(share).map(|us| us / 1000.0);
     Red {
-        requests_per_s: if seconds > 0.0 { events.len() as f64 / seconds } else { 0.0 },
-        error_rate: if events.is_empty() { 0.0 } else { failed as f64 / events.len() as f64 },
+        requests_per_s: if seconds > 0.0 { failed.trials / seconds } else { 0.0 },
+        error_rate: failed.rate(),
         p50_ms: at(0.5),
         p95_ms: at(0.95),
         p99_ms: at(0.99),
-        requests: events.len() as u64,
+        requests: failed.trials.round() as u64,
     }
 }

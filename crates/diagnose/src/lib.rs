@@ -23,6 +23,7 @@ mod traces;
 pub mod triage;
 mod types;
 pub mod validate;
+mod weights;
 
 pub use changes::{Change, NearChange};
 pub use types::{Finding, How, Onset, Queried, Red, Signal, Symptom, Time, Window};

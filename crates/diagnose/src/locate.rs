@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::ask::{Inquiry, quoted};
 use crate::resources;
 use crate::scene::{self, Broke, Scene};
-use crate::statistics::mean;
 use crate::traces::{CLIENT, Class, Node, PRODUCER, Trace, Traces, hex};
 use crate::types::{Finding, How, Signal, Symptom, duration};
 
@@ -148,7 +147,8 @@ struct Sums {
     retries: f64,
     timeouts: f64,
     waits_ns: f64,
-    siblings: Vec<f64>,
+    /// Calls of one kind by one parent: their sum, and the number of parents.
+    siblings: (f64, f64),
     /// Calls below which the callee's own span stands.
     answered: f64,
 }
@@ -159,7 +159,7 @@ struct Tally<'a> {
     before: Sums,
     after: Sums,
     worst: Vec<(i64, [u8; 16])>,
-    callees: BTreeMap<&'a str, usize>,
+    callees: BTreeMap<&'a str, f64>,
     system: bool,
     waits_for_pool: bool,
 }
@@ -167,19 +167,20 @@ struct Tally<'a> {
 /// The steps of all sampled traces, those with the largest part in the symptom first.
 pub(crate) fn steps(traces: &Traces, scene: &Scene) -> Vec<Step> {
     let mut tallies: BTreeMap<Key<'_>, Tally<'_>> = BTreeMap::new();
-    let (mut before, mut after): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+    let (mut before_ns, mut after_ns) = (0.0, 0.0);
     let weights = standard(traces);
     for (trace, weight) in traces.traces.iter().zip(weights) {
-        let duration = trace.nodes[trace.entry].duration() as f64;
+        let duration = trace.nodes[trace.entry].duration() as f64 * weight;
         match trace.class {
-            Class::Normal => before.push(duration * weight),
-            Class::Affected => after.push(duration),
+            Class::Normal => before_ns += duration,
+            Class::Affected => after_ns += duration,
             Class::Spared => continue,
         }
         tally(traces, trace, weight, &mut tallies);
     }
-    let counts = (before.len() as f64, after.len() as f64);
-    let delta_ms = (mean(&after) - mean(&before)) / 1e6;
+    let counts = (traces.count(Class::Normal), traces.count(Class::Affected));
+    let mean = |sum: f64, count: f64| if count > 0.0 { sum / count } else { 0.0 };
+    let delta_ms = (mean(after_ns, counts.1) - mean(before_ns, counts.0)) / 1e6;
     let mut steps: Vec<Step> = tallies.into_iter().map(|(key, tally)| step(key, tally, counts, delta_ms)).collect();
     let by_errors = scene.broke == Broke::Yes(Signal::Errors);
     let weight =
@@ -198,7 +199,7 @@ fn key_of<'a>(traces: &'a Traces, trace: &Trace, at: usize) -> Key<'a> {
     (traces.text(node.service), traces.text(node.name), node.kind, target.map(|it| traces.text(it)))
 }
 
-/// A weight for each trace, so that normal ones have the affected ones' mix of requests (direct standardisation, Kitagawa 1955): behind a
+/// A weight for each trace: its own, and so that normal ones have the affected ones' mix of requests (direct standardisation, Kitagawa 1955): behind a
 /// gateway one name stands for many kinds of requests, and what differs between them is not what broke. A request's kind is the first
 /// thing that it asks of another service.
 fn standard(traces: &Traces) -> Vec<f64> {
@@ -211,8 +212,8 @@ fn standard(traces: &Traces) -> Vec<f64> {
     for trace in &traces.traces {
         let counts = mix.entry(kind(trace)).or_default();
         match trace.class {
-            Class::Normal => counts.0 += 1.0,
-            Class::Affected => counts.1 += 1.0,
+            Class::Normal => counts.0 += trace.weight,
+            Class::Affected => counts.1 += trace.weight,
             Class::Spared => {}
         }
     }
@@ -221,7 +222,7 @@ fn standard(traces: &Traces) -> Vec<f64> {
     let (normal_both, affected_both) = both.fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
     if affected_both < affected / 2.0 {
         // Mostly kinds that normal traces lack: there is nothing to standardise by.
-        return vec![1.0; traces.traces.len()];
+        return traces.traces.iter().map(|trace| trace.weight).collect();
     }
     let normal: f64 = mix.values().map(|(normal, _)| normal).sum();
     let weight = |trace: &Trace| {
@@ -235,7 +236,7 @@ fn standard(traces: &Traces) -> Vec<f64> {
             of_kind * normal / normal_both
         }
     };
-    traces.traces.iter().map(weight).collect()
+    traces.traces.iter().map(|trace| weight(trace) * trace.weight).collect()
 }
 
 fn tally<'a>(traces: &'a Traces, trace: &Trace, weight: f64, tallies: &mut BTreeMap<Key<'a>, Tally<'a>>) {
@@ -258,12 +259,12 @@ fn tally<'a>(traces: &'a Traces, trace: &Trace, weight: f64, tallies: &mut BTree
         let made = if node.refused { 0.0 } else { weight };
         sums.calls += made;
         sums.duration_ns += node.duration() as f64 * made;
-        sums.timeouts +=
-            f64::from(u8::from(node.is_call() && (node.overrun_ns > TICK_NS || (node.failed && node.says_timeout))));
+        let ran_out = node.is_call() && (node.overrun_ns > TICK_NS || (node.failed && node.says_timeout));
+        sums.timeouts += if ran_out { trace.weight } else { 0.0 };
         let callee = trace.callee(at);
         sums.answered += f64::from(u8::from(callee.is_some())) * weight;
         if let Some(callee) = callee {
-            *tally.callees.entry(traces.text(callee)).or_default() += 1;
+            *tally.callees.entry(traces.text(callee)).or_default() += trace.weight;
         }
         siblings(traces, trace, at, tallies);
     }
@@ -306,11 +307,12 @@ fn siblings<'a>(traces: &'a Traces, trace: &Trace, parent: usize, tallies: &mut 
                 && node.start + TICK_NS >= previous.end
         });
         let sums = tallies.entry(key).or_default().sums(trace.class);
-        sums.waits_ns += wait;
-        sums.retries += f64::from(u8::from(again));
+        sums.waits_ns += wait * trace.weight;
+        sums.retries += if again { trace.weight } else { 0.0 };
     }
     for (key, (_, count)) in last {
-        tallies.entry(key).or_default().sums(trace.class).siblings.push(count);
+        let siblings = &mut tallies.entry(key).or_default().sums(trace.class).siblings;
+        *siblings = (siblings.0 + count * trace.weight, siblings.1 + trace.weight);
     }
 }
 
@@ -332,7 +334,7 @@ fn step(key: Key<'_>, mut tally: Tally<'_>, (normal, affected): (f64, f64), delt
         kind: kind_name(kind),
         dependency: matches!(kind, CLIENT | PRODUCER) && answered < calls / 2.0,
         target: target.map(str::to_owned),
-        callee: tally.callees.iter().max_by_key(|(_, calls)| **calls).map(|(callee, _)| (*callee).to_owned()),
+        callee: tally.callees.iter().max_by(|a, b| a.1.total_cmp(b.1)).map(|(callee, _)| (*callee).to_owned()),
         self_ms: ms(of(|sums| sums.self_ns)),
         critical_ms,
         delta_ms: delta,
@@ -348,7 +350,8 @@ fn step(key: Key<'_>, mut tally: Tally<'_>, (normal, affected): (f64, f64), delt
     };
     let grew = |pair: Pair, least: f64| pair.after >= least && pair.after >= pair.before * GROWTH_MIN;
     let waits = ms(of(|sums| sums.waits_ns));
-    let siblings = Pair { before: mean(&tally.before.siblings), after: mean(&tally.after.siblings) };
+    let siblings = |(calls, parents): (f64, f64)| if parents > 0.0 { calls / parents } else { 0.0 };
+    let siblings = Pair { before: siblings(tally.before.siblings), after: siblings(tally.after.siblings) };
     let tests = [
         (Pattern::Retry, grew(of(|sums| sums.retries), SHARE_MIN)),
         (Pattern::Timeout, grew(of(|sums| sums.timeouts), SHARE_MIN)),
@@ -432,11 +435,13 @@ fn findings(steps: &[Step], scene: &Scene) -> Vec<Finding> {
 /// SQL that shows a step's calls before and after.
 pub(crate) fn step_query(step: &Step, scene: &Scene) -> String {
     format!(
-        "SELECT time >= '{}' AS after, count(*) AS calls, avg(duration_ns) / 1e6 AS mean_ms, \
-         approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ns) / 1e6 AS p95_ms, \
-         count(*) FILTER (WHERE status_code = 2) AS failed FROM spans \
+        "SELECT time >= '{}' AS after, {} AS calls, {} AS mean_ms, {} AS p95_ms, {} AS failed FROM spans \
          WHERE service_name = {} AND name = {} AND (({}) OR ({})) GROUP BY 1 ORDER BY 1",
         scene.affected.start,
+        scene.weights.count(),
+        scene.weights.mean_ms(),
+        scene.weights.percentile_ms(0.95),
+        scene.weights.count_where("status_code = 2"),
         quoted(&step.service),
         quoted(&step.operation),
         scene.baseline.condition(),

@@ -15,9 +15,9 @@ const FAR_SHORTER: f64 = 0.1;
 /// The quick ones: this quantile.
 const QUICK: f64 = 0.1;
 /// Calls that were made and failed, for the refusals to follow from. A breaker needs several to open.
-const FAILED_MIN: usize = 3;
+const FAILED_MIN: f64 = 3.0;
 /// And for so many refusals one of them, at least: while it is open a breaker lets only a few calls through, to see.
-const REFUSED_PER_FAILED_MAX: usize = 50;
+const REFUSED_PER_FAILED_MAX: f64 = 50.0;
 
 /// Who calls what: service, span name, where to, as the call's own attributes say.
 type Edge = (u32, u32, Option<u32>);
@@ -25,8 +25,8 @@ type Edge = (u32, u32, Option<u32>);
 /// The calls of one edge.
 #[derive(Debug, Default)]
 struct Calls {
-    /// Durations of those that were made for sure: answered by a span of the callee, or without failure.
-    made_ns: Vec<i64>,
+    /// Durations and weights of those that were made for sure: answered by a span of the callee, or without failure.
+    made_ns: Vec<(i64, f64)>,
     /// Those since the onset that failed: trace, span, whether a span of the callee stands below.
     failed: Vec<(usize, usize, bool)>,
 }
@@ -40,7 +40,7 @@ pub(crate) fn mark(traces: &mut [Trace]) {
             let calls = edges.entry((node.service, node.name, node.target)).or_default();
             let answered = trace.callee(at).is_some();
             if answered || !node.failed {
-                calls.made_ns.push(node.duration());
+                calls.made_ns.push((node.duration(), trace.weight));
             }
             if node.failed && trace.class != Class::Normal {
                 calls.failed.push((number, at, answered));
@@ -48,17 +48,30 @@ pub(crate) fn mark(traces: &mut [Trace]) {
         }
     }
     for mut calls in edges.into_values() {
-        calls.made_ns.sort_unstable();
-        let quick = calls.made_ns.get((calls.made_ns.len() as f64 * QUICK) as usize).copied().unwrap_or(0);
+        let quick = quick(&mut calls.made_ns);
         let is_refused = |(trace, at, answered): &(usize, usize, bool)| {
             let node = &traces[*trace].nodes[*at];
             !answered && (node.says_refused || (node.duration() as f64) < quick as f64 * FAR_SHORTER)
         };
         let (refused, failed): (Vec<_>, Vec<_>) = calls.failed.into_iter().partition(is_refused);
-        if failed.len() >= FAILED_MIN && refused.len() <= failed.len() * REFUSED_PER_FAILED_MAX {
+        let count = |calls: &[(usize, usize, bool)]| calls.iter().map(|it| traces[it.0].weight).sum::<f64>();
+        let (refusals, failures) = (count(&refused), count(&failed));
+        if failures >= FAILED_MIN && refusals <= failures * REFUSED_PER_FAILED_MAX {
             for (trace, at, _) in refused {
                 traces[trace].nodes[at].refused = true;
             }
         }
     }
+}
+
+/// The duration that [`QUICK`] of the calls stay below; 0 without any.
+fn quick(made_ns: &mut [(i64, f64)]) -> i64 {
+    made_ns.sort_unstable_by_key(|(ns, _)| *ns);
+    let wanted = made_ns.iter().map(|(_, weight)| weight).sum::<f64>() * QUICK;
+    let mut seen = 0.0;
+    let found = made_ns.iter().find(|(_, weight)| {
+        seen += weight;
+        seen > wanted
+    });
+    found.map_or(0, |(ns, _)| *ns)
 }

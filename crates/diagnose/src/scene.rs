@@ -8,10 +8,11 @@
 use causeway_model::Result;
 
 use crate::ask::Inquiry;
-use crate::entries::{self, Event, Operation, red, within};
-use crate::onset::{self, BUCKETS_MAX, Bucket, Stretch};
-use crate::statistics::{chi_squared_tail, g_signed, quantile};
+use crate::entries::{self, Event, Operation, counted, durations, red, within};
+use crate::onset::{self, BUCKETS_MAX, Stretch};
+use crate::statistics::{Counted, chi_squared_tail, g_counted};
 use crate::types::{Onset, Red, Signal, Symptom, Time, Window};
+use crate::weights::Weights;
 
 /// Widths of buckets in seconds: those that people read off a clock.
 const WIDTHS_S: [i64; 16] = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 10_800, 86_400];
@@ -31,7 +32,7 @@ const ERROR_RISE_MIN: f64 = 0.005;
 /// times longer: a system that is busier and slower in proportion is busy, not broken.
 const BUSIER_DEVIATIONS: f64 = 3.0;
 /// Requests in the stretch: with fewer a quantile says nothing.
-const REQUESTS_MIN: usize = 20;
+const REQUESTS_MIN: f64 = 20.0;
 /// What a failed request weighs when the worst operation is chosen. A slow one weighs how often its time has doubled, up to as much: one
 /// that takes eight times as long is as good as lost.
 const SEVERITY_MAX: f64 = 3.0;
@@ -75,14 +76,52 @@ pub(crate) struct Scene {
     /// All that was loaded; `chosen` shows the symptom.
     pub operations: Vec<Operation>,
     pub chosen: Option<usize>,
+    /// Whether its spans are counted by weight.
+    pub weights: Weights,
 }
 
 impl Scene {
+    /// With nothing known yet.
+    fn bare(asked: &Symptom, operations: Vec<Operation>, window: Window, weights: Weights) -> Self {
+        Self {
+            symptom: asked.clone(),
+            broke: Broke::Nothing,
+            statement: String::new(),
+            window,
+            baseline: asked.baseline.unwrap_or(Window::new(window.start.0, asked.start.0.max(window.start.0))),
+            affected: asked.window(),
+            onset: None,
+            ongoing: false,
+            threshold_us: u32::MAX,
+            before: Red::default(),
+            after: Red::default(),
+            chosen: None,
+            operations,
+            weights,
+        }
+    }
+
     /// Whether the symptom is on this request.
     pub fn is_affected(&self, event: &Event) -> bool {
         match self.broke {
             Broke::Yes(Signal::Errors) => event.failed,
             _ => event.duration_us > self.threshold_us,
+        }
+    }
+
+    /// Whether each request shows the symptom, and how much it tells.
+    fn told(&self, events: &[Event]) -> Vec<(bool, f64)> {
+        let design = counted(events, |_| true).design();
+        events.iter().map(|event| (self.is_affected(event), f64::from(event.weight) / design)).collect()
+    }
+
+    /// Lets the affected time begin with the symptom, where a baseline rather than a scan has found it.
+    pub fn begin_with_symptom(&mut self) {
+        let rate = |window| counted(within(self.events(), window), |event| self.is_affected(event)).rate();
+        let events = within(self.events(), self.affected);
+        let (begin, ..) = onset::refine(&self.told(events), rate(self.baseline), rate(self.affected), 1.0);
+        if let Some(time) = events.get(begin).map(|event| event.time) {
+            self.affected.start = Time(time);
         }
     }
 
@@ -135,12 +174,10 @@ impl Grid {
         self.start + self.width * i64::try_from(bucket).unwrap_or(0)
     }
 
-    fn count(&self, events: &[Event], hit: impl Fn(&Event) -> bool) -> Vec<Bucket> {
-        let mut buckets = vec![Bucket::default(); self.buckets];
+    fn count<'a>(&self, events: impl IntoIterator<Item = &'a Event>, hit: impl Fn(&Event) -> bool) -> Vec<Counted> {
+        let mut buckets = vec![Counted::default(); self.buckets];
         for event in events {
-            let bucket = &mut buckets[self.bucket(event.time)];
-            bucket.trials += 1.0;
-            bucket.hits += f64::from(u8::from(hit(event)));
+            buckets[self.bucket(event.time)].add(hit(event), f64::from(event.weight));
         }
         buckets
     }
@@ -163,22 +200,25 @@ pub(crate) async fn look(inquiry: &Inquiry<'_>, symptom: &Symptom) -> Result<Sce
     let asked = symptom.window();
     let lookback = (asked.end.0 - asked.start.0).clamp(LOOKBACK_NS.0, LOOKBACK_NS.1);
     let mut window = Window::new(asked.start.0.saturating_sub(lookback), asked.end.0);
-    let mut operations;
+    let (mut operations, weights);
     if let Some(baseline) = symptom.baseline {
         baseline.check()?;
-        operations = entries::load(inquiry, symptom, asked).await?;
-        let before = entries::load(inquiry, symptom, baseline).await?;
+        weights = Weights::of(inquiry, &[asked, baseline]).await?;
+        operations = entries::load(inquiry, symptom, asked, weights).await?;
+        let before = entries::load(inquiry, symptom, baseline, weights).await?;
         merge(&mut operations, before);
         window = Window::new(baseline.start.0.min(asked.start.0), baseline.end.0.max(asked.end.0));
     } else {
-        operations = entries::load(inquiry, symptom, window).await?;
+        weights = Weights::of(inquiry, &[window]).await?;
+        operations = entries::load(inquiry, symptom, window, weights).await?;
         // A store that is younger than the window has no past before its first request.
         let first = operations.iter().filter_map(|operation| operation.events.first()).map(|event| event.time).min();
         window.start.0 = first.unwrap_or(window.start.0).max(window.start.0);
     }
     let grid = Grid::over(window);
     let found = worst(&operations, symptom, &grid);
-    Ok(scene(symptom, operations, found, window, &grid))
+    let bare = Scene::bare(symptom, operations, window, weights);
+    Ok(scene(bare, found, &grid))
 }
 
 fn merge(into: &mut Vec<Operation>, from: Vec<Operation>) {
@@ -214,10 +254,9 @@ fn candidate(all: &[Operation], operation: &Operation, symptom: &Symptom, grid: 
     let events = &operation.events;
     let errors = || candidate_of(all, operation, symptom, grid, Signal::Errors, 0);
     let latency = || {
-        let mut durations: Vec<u32> = events.iter().map(|event| event.duration_us).collect();
-        durations.sort_unstable();
+        let durations = durations(events);
         let mut thresholds: Vec<u32> =
-            THRESHOLDS.iter().filter_map(|share| quantile(&durations, *share)).map(|us| us as u32).collect();
+            THRESHOLDS.iter().filter_map(|share| durations.quantile(*share)).map(|us| us as u32).collect();
         thresholds.dedup();
         let tried =
             thresholds.into_iter().filter_map(|us| candidate_of(all, operation, symptom, grid, Signal::Latency, us));
@@ -254,22 +293,21 @@ fn candidate_of(
             (Some(stretch), inside, outside)
         }
     };
-    let count = |events: &[Event]| (events.iter().filter(|event| hit(event)).count() as f64, events.len() as f64);
-    let ((hits, trials), (other_hits, other)) = (count(&inside), count(&outside));
-    if inside.len() < REQUESTS_MIN || outside.len() < REQUESTS_MIN {
+    let (now, before) = (counted(&inside, hit), counted(&outside, hit));
+    if now.effective().1 < REQUESTS_MIN || before.effective().1 < REQUESTS_MIN {
         return None;
     }
-    if stretch.is_none() && chi_squared_tail(g_signed(hits, trials, other_hits, other)) > 1e-4 {
+    if stretch.is_none() && chi_squared_tail(g_counted(now, before)) > 1e-4 {
         return None;
     }
-    let (rate, usual) = (hits / trials, other_hits / other);
+    let (rate, usual) = (now.rate(), before.rate());
     let severity = match signal {
         Signal::Errors => (rate - usual >= ERROR_RISE_MIN && rate >= usual * ERROR_RATIO_MIN).then_some(SEVERITY_MAX),
         // Whoever names an operation cares for it.
         _ if operation.root || symptom.service.is_some() => slower(&inside, &outside, LATENCY_RISE_MIN_US, busier),
         _ => slower(&inside, &outside, LATENCY_RISE_INNER_MIN_US, busier),
     };
-    let excess = (rate - usual) * trials * severity?;
+    let excess = (rate - usual) * now.trials * severity?;
     Some(Candidate { signal, threshold_us, stretch, excess })
 }
 
@@ -278,52 +316,28 @@ fn traffic_ratio(operations: &[Operation], stretch: Window, grid: &Grid) -> f64 
     let before = Window::new(grid.start, stretch.start.0);
     let any_root = operations.iter().any(|operation| operation.root);
     let entering = operations.iter().filter(|operation| operation.root == any_root);
-    let (inside, usual) = entering.fold((0, 0), |(inside, usual), operation| {
-        (inside + within(&operation.events, stretch).len(), usual + within(&operation.events, before).len())
+    let all = |events, window| counted(within(events, window), |_| true);
+    let (inside, usual) = entering.fold((Counted::default(), Counted::default()), |(inside, usual), operation| {
+        (inside.plus(all(&operation.events, stretch)), usual.plus(all(&operation.events, before)))
     });
-    let expected = usual as f64 / before.seconds().max(1.0) * stretch.seconds();
-    let is_more = expected > 0.0 && inside as f64 > expected + BUSIER_DEVIATIONS * expected.sqrt();
-    if is_more { inside as f64 / expected } else { 1.0 }
+    let expected = usual.trials / before.seconds().max(1.0) * stretch.seconds();
+    let deviation = (expected * inside.plus(usual).design()).sqrt();
+    let is_more = expected > 0.0 && inside.trials > expected + BUSIER_DEVIATIONS * deviation;
+    if is_more { inside.trials / expected } else { 1.0 }
 }
 
 /// How much slower requests got, in doublings; nothing where that is not what anyone would notice.
 fn slower(inside: &[Event], outside: &[Event], rise_min_us: f64, busier: f64) -> Option<f64> {
-    let sorted = |events: &[Event]| {
-        let mut durations: Vec<u32> = events.iter().map(|event| event.duration_us).collect();
-        durations.sort_unstable();
-        durations
-    };
-    let (inside, outside) = (sorted(inside), sorted(outside));
+    let (inside, outside) = (durations(inside), durations(outside));
     let doublings = [0.5, 0.95].into_iter().filter_map(|share| {
-        let (now, usual) = (quantile(&inside, share)?, quantile(&outside, share)?.max(1.0));
+        let (now, usual) = (inside.quantile(share)?, outside.quantile(share)?.max(1.0));
         let worse = now >= usual * LATENCY_RATIO_MIN * busier && now - usual >= rise_min_us;
         worse.then(|| (now / usual).log2().min(SEVERITY_MAX))
     });
     doublings.reduce(f64::max)
 }
 
-fn scene(
-    asked: &Symptom,
-    operations: Vec<Operation>,
-    found: Option<(usize, Candidate)>,
-    window: Window,
-    grid: &Grid,
-) -> Scene {
-    let mut scene = Scene {
-        symptom: asked.clone(),
-        broke: Broke::Nothing,
-        statement: String::new(),
-        window,
-        baseline: asked.baseline.unwrap_or(Window::new(window.start.0, asked.start.0.max(window.start.0))),
-        affected: asked.window(),
-        onset: None,
-        ongoing: false,
-        threshold_us: u32::MAX,
-        before: Red::default(),
-        after: Red::default(),
-        chosen: None,
-        operations,
-    };
+fn scene(mut scene: Scene, found: Option<(usize, Candidate)>, grid: &Grid) -> Scene {
     match found {
         Some((at, candidate)) => broken(&mut scene, at, &candidate, grid),
         None => unbroken(&mut scene, grid),
@@ -365,8 +379,8 @@ fn refined(scene: &Scene, stretch: &Stretch, grid: &Grid) -> Onset {
     let near =
         Window::new(grid.time(stretch.earliest.saturating_sub(2)), grid.time((stretch.latest + 3).min(stretch.end)));
     let events = within(scene.events(), near);
-    let hits: Vec<bool> = events.iter().map(|event| scene.is_affected(event)).collect();
-    let (begin, earliest, latest) = onset::refine(&hits, stretch.rate_outside, stretch.rate, stretch.dispersion);
+    let told = scene.told(events);
+    let (begin, earliest, latest) = onset::refine(&told, stretch.rate_outside, stretch.rate, stretch.dispersion);
     let time = |at: usize| events.get(at).or(events.last()).map_or(grid.time(stretch.begin), |event| event.time);
     // The begin lies after the last request that was as usual, so the interval opens at the one before.
     Onset {
@@ -380,19 +394,22 @@ fn refined(scene: &Scene, stretch: &Stretch, grid: &Grid) -> Onset {
 /// Nothing got worse: was it busier, or quieter?
 fn unbroken(scene: &mut Scene, grid: &Grid) {
     let roots = scene.operations.iter().any(|operation| operation.root);
-    let busiest = |operation: &(usize, &Operation)| operation.1.events.len();
-    scene.chosen =
-        scene.operations.iter().enumerate().filter(|(_, it)| it.root == roots).max_by_key(busiest).map(|(at, _)| at);
-    let mut buckets = vec![Bucket::default(); grid.buckets];
-    for event in scene.operations.iter().filter(|operation| operation.root == roots).flat_map(|it| &it.events) {
-        buckets[grid.bucket(event.time)].hits += 1.0;
-    }
+    let entering = || scene.operations.iter().enumerate().filter(|(_, it)| it.root == roots);
+    let requests = |operation: &Operation| counted(&operation.events, |_| true);
+    scene.chosen = entering().max_by(|a, b| requests(a.1).trials.total_cmp(&requests(b.1).trials)).map(|(at, _)| at);
+    let mut buckets = grid.count(entering().flat_map(|(_, it)| &it.events), |_| true);
     // The last bucket is rarely whole.
     buckets.pop();
     let most = buckets.iter().map(|bucket| bucket.hits).fold(0.0, f64::max);
+    // An empty bucket is as sure as the others are.
+    let usual = buckets.iter().copied().fold(Counted::default(), Counted::plus).design();
+    let of = |bucket: &Counted, trials: f64, hits: f64| {
+        let design = if bucket.trials > 0.0 { bucket.design() } else { usual };
+        Counted { hits, trials, squares: trials * design }
+    };
     // Counts are Poisson: binomial with very many trials. Missing ones are what lacks to the busiest bucket.
-    let rise = buckets.iter().map(|bucket| Bucket { trials: 1e7, hits: bucket.hits }).collect::<Vec<_>>();
-    let fall = buckets.iter().map(|bucket| Bucket { trials: most, hits: most - bucket.hits }).collect::<Vec<_>>();
+    let rise: Vec<Counted> = buckets.iter().map(|bucket| of(bucket, 1e7, bucket.hits)).collect();
+    let fall: Vec<Counted> = buckets.iter().map(|bucket| of(bucket, most, most - bucket.hits)).collect();
     let reach = grid.bucket(scene.symptom.start.0).min(grid.buckets.saturating_sub(2));
     if scene.symptom.baseline.is_some() {
         return;
@@ -460,10 +477,8 @@ impl Scene {
         let Some(operation) = self.chosen.and_then(|at| self.operations.get(at)) else { return };
         self.affected = self.symptom.window();
         self.baseline = self.affected;
-        let mut durations: Vec<u32> =
-            within(&operation.events, self.affected).iter().map(|it| it.duration_us).collect();
-        durations.sort_unstable();
-        self.threshold_us = quantile(&durations, 0.95).unwrap_or(0.0) as u32;
+        let durations = durations(within(&operation.events, self.affected));
+        self.threshold_us = durations.quantile(0.95).unwrap_or(0.0) as u32;
         self.symptom.service = Some(operation.service.clone());
         self.symptom.operation = Some(operation.name.clone());
     }

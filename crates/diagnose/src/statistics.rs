@@ -44,6 +44,56 @@ pub(crate) fn g_signed(hits: f64, trials: f64, other_hits: f64, other_trials: f6
     if hits / trials >= other_hits / other_trials { g } else { -g }
 }
 
+/// How often something happened, each row counted by its weight.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Counted {
+    /// Sum of the weights of rows with which it happened.
+    pub hits: f64,
+    /// Sum of all weights.
+    pub trials: f64,
+    /// Sum of all squared weights; the same as [`Self::trials`] where each row stands for itself.
+    pub squares: f64,
+}
+
+impl Counted {
+    pub(crate) fn add(&mut self, is_hit: bool, weight: f64) {
+        self.hits += if is_hit { weight } else { 0.0 };
+        self.trials += weight;
+        self.squares += weight * weight;
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { hits: self.hits + other.hits, trials: self.trials + other.trials, squares: self.squares + other.squares }
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self { hits: self.hits - other.hits, trials: self.trials - other.trials, squares: self.squares - other.squares }
+    }
+
+    /// Share of the hits; 0 of nothing.
+    pub(crate) fn rate(self) -> f64 {
+        if self.trials > 0.0 { self.hits / self.trials } else { 0.0 }
+    }
+
+    /// By how many times the weights make an estimate vary more than as many rows of one each would (the design effect): at least 1.
+    pub(crate) fn design(self) -> f64 {
+        if self.trials > 0.0 { (self.squares / self.trials).max(1.0) } else { 1.0 }
+    }
+
+    /// Hits and trials of as many rows of weight one as tell as much: the effective sample size (Kish 1965, "Survey Sampling"), the
+    /// squared sum of the weights over the sum of their squares. Every test counts these.
+    pub(crate) fn effective(self) -> (f64, f64) {
+        let design = self.design();
+        (self.hits / design, self.trials / design)
+    }
+}
+
+/// The G statistic of two shares, by what their rows tell.
+pub(crate) fn g_counted(of: Counted, other: Counted) -> f64 {
+    let ((hits, trials), (other_hits, other_trials)) = (of.effective(), other.effective());
+    g_signed(hits, trials, other_hits, other_trials)
+}
+
 /// Adjusts p-values for false discoveries (Benjamini and Hochberg 1995); `tests` counts those that are not in the list too.
 pub(crate) fn q_values(p_values: &[f64], tests: usize) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
@@ -65,6 +115,50 @@ pub(crate) fn quantile(sorted: &[u32], share: f64) -> Option<f64> {
     let below = sorted.get(place.floor() as usize)?;
     let above = sorted.get(place.ceil() as usize)?;
     Some(f64::from(*below) + (f64::from(*above) - f64::from(*below)) * place.fract())
+}
+
+/// Values in rising order, each with its weight.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted {
+    values: Vec<u32>,
+    /// The weight of all values before each one, and at the end of all; empty where all weigh the same.
+    before: Vec<f64>,
+}
+
+impl Sorted {
+    pub fn new(weighed: impl Iterator<Item = (u32, f32)> + Clone) -> Self {
+        let mut weights = weighed.clone().map(|(_, weight)| weight);
+        let first = weights.next();
+        if weights.all(|weight| Some(weight) == first) {
+            let mut values: Vec<u32> = weighed.map(|(value, _)| value).collect();
+            values.sort_unstable();
+            return Self { values, before: Vec::new() };
+        }
+        let mut weighed: Vec<(u32, f32)> = weighed.collect();
+        weighed.sort_unstable_by_key(|(value, _)| *value);
+        let (mut sum, mut before) = (0.0, vec![0.0]);
+        before.extend(weighed.iter().map(|(_, weight)| {
+            sum += f64::from(*weight);
+            sum
+        }));
+        Self { values: weighed.into_iter().map(|(value, _)| value).collect(), before }
+    }
+
+    /// The same as [`quantile`], where each value takes as much room as it weighs; the unit of weights does not matter.
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let Some(all) = self.before.last() else { return quantile(&self.values, share) };
+        let share = share.clamp(0.0, 1.0);
+        let (wanted, last) = (share * all, self.values.len() - 1);
+        // A value stands within its room where the share says, so that equal ones are as far apart as in a list.
+        let place = |at: usize| Some(self.before.get(at)? * (1.0 - share) + self.before.get(at + 1)? * share);
+        let at = self.before.partition_point(|before| *before <= wanted).saturating_sub(1).min(last);
+        let below = if place(at)? > wanted { at.saturating_sub(1) } else { at };
+        let above = (below + 1).min(last);
+        let (from, to) = (place(below)?, place(above)?);
+        let part = if to > from { ((wanted - from) / (to - from)).clamp(0.0, 1.0) } else { 0.0 };
+        let (low, high) = (f64::from(*self.values.get(below)?), f64::from(*self.values.get(above)?));
+        Some(low + (high - low) * part)
+    }
 }
 
 /// Wilson's interval of a rate at 95 % (Wilson 1927).
@@ -132,6 +226,42 @@ mod tests {
         assert_eq!(quantile(&[], 0.5), None);
         assert_eq!(quantile(&[10, 20], 0.5), Some(15.0));
         assert_eq!(quantile(&[1, 2, 3, 4, 5], 1.0), Some(5.0));
+    }
+
+    #[test]
+    fn weights_make_room_for_values_and_their_unit_does_not_matter() {
+        let of = |weighed: &[(u32, f32)], share| Sorted::new(weighed.iter().copied()).quantile(share);
+        let plain: Vec<(u32, f32)> = [50, 10, 20, 40].map(|value| (value, 1.0)).into();
+        let tenfold: Vec<(u32, f32)> = plain.iter().map(|(value, _)| (*value, 10.0)).collect();
+        // One that stands for three takes the room of three.
+        let uneven: Vec<(u32, f32)> = (0..1000).map(|at| (at, if at < 500 { 1.0 } else { 3.0 })).collect();
+        let thrice: Vec<(u32, f32)> =
+            uneven.iter().flat_map(|(value, weight)| vec![(*value, 1.0); *weight as usize]).collect();
+        for share in [0.0, 0.3, 0.5, 0.95, 1.0] {
+            assert_eq!(of(&plain, share), quantile(&[10, 20, 40, 50], share));
+            assert_eq!(of(&tenfold, share), of(&plain, share));
+            assert!((of(&uneven, share).unwrap() - of(&thrice, share).unwrap()).abs() <= 1.0, "{share}");
+        }
+        assert_eq!(of(&[], 0.5), None);
+        assert_eq!(of(&[(7, f32::MAX), (9, 1.0)], 0.5), Some(7.0));
+    }
+
+    #[test]
+    fn what_stands_for_many_proves_no_more_than_one() {
+        let counted = |rows: &[(bool, f64)]| {
+            let mut counted = Counted::default();
+            rows.iter().for_each(|(hit, weight)| counted.add(*hit, *weight));
+            counted
+        };
+        let even = counted(&[[(true, 10.0); 3].as_slice(), &[(false, 10.0); 7]].concat());
+        assert_eq!((even.rate(), even.effective()), (0.3, (3.0, 10.0)));
+        let plain = counted(&[(true, 1.0), (false, 1.0), (false, 1.0)]);
+        assert_eq!((plain.effective(), plain.design()), ((1.0, 3.0), 1.0));
+        // Kish: (1 + 1 + 8)^2 / (1 + 1 + 64).
+        let uneven = counted(&[(false, 1.0), (true, 1.0), (true, 8.0)]);
+        assert!((uneven.effective().1 - 100.0 / 66.0).abs() < 1e-12 && (uneven.rate() - 0.9).abs() < 1e-12);
+        assert_eq!((Counted::default().rate(), Counted::default().effective()), (0.0, (0.0, 0.0)));
+        assert!(g_counted(even, counted(&[(false, 1.0); 100])) < g_signed(30.0, 100.0, 0.0, 100.0));
     }
 
     #[test]

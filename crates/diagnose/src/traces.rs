@@ -19,10 +19,14 @@ use crate::conventions::{
 use crate::entries;
 use crate::refusals;
 use crate::scene::{Broke, Scene};
+use crate::statistics::Counted;
 use crate::types::{Signal, Window};
+use crate::weights;
 
 /// Traces of each class that are looked at. 300: shares are then known to within 6 %.
 pub(crate) const TRACES_MAX: usize = 300;
+/// Traces of each class that must be complete for the others to be left out. 30: as many as `validate` judges by.
+const COMPLETE_MIN: usize = 30;
 /// Spans of all of them. 400,000: 600 traces of some 700 spans.
 const SPANS_MAX: usize = 400_000;
 /// Spans of one trace that begin before their request by more than this are not looked for: clocks that differ by more are broken.
@@ -82,6 +86,8 @@ pub(crate) struct Node {
     pub inside: bool,
     /// Nanoseconds that a child in another process goes on after this call ended.
     pub overrun_ns: i64,
+    /// How many like it were there, by the span's own sampler.
+    pub weight: f64,
 }
 
 impl Node {
@@ -103,6 +109,9 @@ pub(crate) struct Trace {
     /// Position of the request's span.
     pub entry: usize,
     pub nodes: Vec<Node>,
+    /// What it counts beside the others of its class, so that all together count as many as tell as much: 1 where nothing is sampled.
+    pub weight: f64,
+    randomness: u64,
 }
 
 /// A sample of traces.
@@ -120,6 +129,7 @@ struct Request {
     rank: u64,
     trace: [u8; 16],
     span: [u8; 8],
+    weight: f64,
 }
 
 impl Traces {
@@ -153,14 +163,57 @@ impl Traces {
         for (class, request) in sampled {
             let Some(nodes) = loaded.get_mut(&request.trace) else { continue };
             let Some(entry) = nodes.iter().position(|node| node.id == request.span) else { continue };
-            let mut trace = Trace { id: request.trace, class, entry, nodes: nodes.clone() };
+            let (weight, randomness) = (request.weight, !request.rank);
+            let mut trace = Trace { id: request.trace, class, entry, nodes: nodes.clone(), weight, randomness };
             trace.link();
             trace.align();
             trace.measure();
             traces.traces.push(trace);
         }
+        if scene.weights.is_sampled() {
+            traces.complete(inquiry);
+            traces.level();
+        }
         refusals::mark(&mut traces.traces);
         Ok(traces)
+    }
+
+    /// Where services sample at different rates, a trace may lack spans of those that keep fewer. All decide by the same number, so that
+    /// what the most sparing one would keep is there as a whole: those traces alone are looked at, where there are enough.
+    fn complete(&mut self, inquiry: &Inquiry<'_>) {
+        let is_mixed = |trace: &Trace| trace.nodes.iter().any(|node| node.weight != trace.nodes[trace.entry].weight);
+        if !self.traces.iter().any(is_mixed) {
+            return;
+        }
+        let weights = self.traces.iter().flat_map(|trace| &trace.nodes).map(|node| node.weight);
+        let most = weights.fold(1.0, f64::max);
+        let is_complete = |trace: &Trace| weights::weight_from(trace.randomness) >= most;
+        let is_enough = |class: Class| {
+            self.of(class).next().is_none() || self.of(class).filter(|it| is_complete(it)).count() >= COMPLETE_MIN
+        };
+        if is_enough(Class::Normal) && is_enough(Class::Affected) {
+            self.traces.retain(is_complete);
+            self.traces.iter_mut().for_each(|trace| trace.weight = trace.weight.max(most));
+            inquiry.note("services sample at different rates: traces that all of them keep were looked at");
+        } else {
+            inquiry.note("services sample at different rates: traces may lack spans of those that keep fewer");
+        }
+    }
+
+    /// Weights that add up to the effective number of traces in each class.
+    fn level(&mut self) {
+        let mut classes: BTreeMap<Class, Counted> = BTreeMap::new();
+        for trace in &self.traces {
+            classes.entry(trace.class).or_default().add(true, trace.weight);
+        }
+        for trace in &mut self.traces {
+            trace.weight /= classes.get(&trace.class).map_or(1.0, |counted| counted.design());
+        }
+    }
+
+    /// The effective number of traces of a class.
+    pub fn count(&self, class: Class) -> f64 {
+        self.of(class).map(|trace| trace.weight).sum()
     }
 
     /// The question for all spans of the sampled traces.
@@ -189,8 +242,9 @@ impl Traces {
         let start = scene.baseline.start.0.min(scene.affected.start.0).saturating_sub(SKEW_NS);
         let end = scene.baseline.end.0.max(scene.affected.end.0).saturating_add(SKEW_NS);
         format!(
-            "SELECT {} FROM spans WHERE {} AND trace_id IN ({})",
+            "SELECT {}{} FROM spans WHERE {} AND trace_id IN ({})",
             columns.join(", "),
+            scene.weights.column(),
             Window::new(start, end).condition(),
             ids.join(", ")
         )
@@ -207,14 +261,14 @@ impl Traces {
         let systems = targets + TARGETS.len();
         let resources = systems + SYSTEMS.len();
         let (mut kept, mut left_out) = (0, 0);
-        let question = self.question(scene, sampled);
-        let dimensions = self.dimensions.len();
+        let (question, dimensions) = (self.question(scene, sampled), self.dimensions.len());
         inquiry
             .each(question, |rows| {
                 let (ids, spans, parents) = (rows.ids(0)?, rows.ids(1)?, rows.ids(2)?);
                 let (times, durations) = (rows.integers(3)?, rows.integers(4)?);
                 let (kinds, statuses) = (rows.integers(6)?, rows.integers(7)?);
                 let events = rows.events(resources + dimensions + 1)?;
+                let weights = scene.weights.read(rows, resources + dimensions + 2)?;
                 let text = (0..=resources + dimensions)
                     .map(|column| if column == 5 || column >= 8 { rows.text(column).map(Some) } else { Ok(None) })
                     .collect::<Result<Vec<_>>>()?;
@@ -250,6 +304,7 @@ impl Traces {
                         resource: (resources..resources + dimensions)
                             .map(|it| read(it).map(|it| self.intern(it)))
                             .collect(),
+                        weight: weights.at(row),
                         ..Node::default()
                     };
                     loaded.entry(ids.value(row).try_into().unwrap_or_default()).or_default().push(node);
@@ -267,18 +322,25 @@ impl Traces {
     }
 }
 
-/// Picks the requests whose trace id hashes lowest: the same ones each time, without favour.
+/// Picks requests by a number that is as good as random and the same each time: the hash of the trace's id. Where samplers have chosen by
+/// another one, the highest of that: whoever kept few traces has kept those.
 async fn sample(inquiry: &Inquiry<'_>, scene: &Scene) -> Result<Vec<(Class, Request)>> {
     let mut requests: BTreeMap<Class, Vec<Request>> = BTreeMap::new();
     let (baseline, affected) = (scene.baseline.condition(), scene.affected.condition());
+    let is_sampled = scene.weights.is_sampled();
+    let state = if is_sampled { ", trace_state" } else { "" };
     let sql = format!(
-        "SELECT trace_id, span_id, time, coalesce({}, false) AS affected FROM spans WHERE (({baseline}) OR ({affected})) AND {}",
+        "SELECT trace_id, span_id, time, coalesce({}, false) AS affected{}{state} FROM spans \
+         WHERE (({baseline}) OR ({affected})) AND {}",
         scene.affected_condition(),
+        scene.weights.column(),
         all_of(&[entries::condition(&scene.symptom)]),
     );
     inquiry
         .each(sql, |rows| {
             let (traces, spans, times, affected) = (rows.ids(0)?, rows.ids(1)?, rows.integers(2)?, rows.booleans(3)?);
+            let weights = scene.weights.read(rows, 4)?;
+            let states = if is_sampled { Some(rows.text(5)?) } else { None };
             for row in 0..rows.len() {
                 let time = times.value(row);
                 let class = match (scene.affected.contains(time), affected.value(row)) {
@@ -288,12 +350,13 @@ async fn sample(inquiry: &Inquiry<'_>, scene: &Scene) -> Result<Vec<(Class, Requ
                     // Bad before it began: neither normal nor part of the symptom.
                     (false, true) => continue,
                 };
-                let trace = traces.value(row);
-                let request = Request {
-                    rank: xxh3_64(trace),
-                    trace: trace.try_into().unwrap_or_default(),
-                    span: spans.value(row).try_into().unwrap_or_default(),
+                let trace: [u8; 16] = traces.value(row).try_into().unwrap_or_default();
+                let rank = match &states {
+                    Some(states) => !weights::randomness(trace, at(states, row)),
+                    None => xxh3_64(&trace),
                 };
+                let span = spans.value(row).try_into().unwrap_or_default();
+                let request = Request { rank, trace, span, weight: weights.at(row) };
                 requests.entry(class).or_default().push(request);
             }
             Ok(())
@@ -310,6 +373,11 @@ async fn sample(inquiry: &Inquiry<'_>, scene: &Scene) -> Result<Vec<(Class, Requ
             inquiry.note(format!("{TRACES_MAX} of {} {} traces were looked at", list.len(), class.name()));
         }
         list.sort_unstable_by_key(|request| (request.rank, request.span));
+        if let Some(next) = list.get(TRACES_MAX).filter(|_| is_sampled) {
+            // Picking has sampled once more, by the same number.
+            let least = weights::weight_from(!next.rank);
+            list.iter_mut().for_each(|request| request.weight = request.weight.max(least));
+        }
         list.truncate(TRACES_MAX);
         sampled.extend(list.into_iter().map(|request| (class, request)));
     }

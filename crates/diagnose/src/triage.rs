@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::ask::{Inquiry, at};
 use crate::changes::{self, NearChange};
-use crate::entries::{self, Event, Operation, red, within};
+use crate::entries::{self, Event, Events, Operation, counted, red, within};
 use crate::keys::{self, Dimension};
 use crate::scene::{self, Broke, Grid, Scene};
-use crate::statistics::{chi_squared_tail, g_signed};
+use crate::statistics::{Counted, chi_squared_tail, g_counted};
 use crate::types::{Finding, How, Onset, Red, Signal, Symptom, Time, Window};
 
 /// Attributes with more values than this are not dimensions of a blast radius. 50: a list that a person reads.
@@ -21,6 +21,8 @@ const VALUES_MAX: u64 = 50;
 const DIMENSIONS_MAX: usize = 40;
 /// Values that are listed for each.
 const LISTED_MAX: usize = 20;
+/// Requests with a value that it takes to say that it is hit more than others. 20: as few as a symptom may have.
+const REQUESTS_MIN: f64 = 20.0;
 /// Changes up to this long before the onset are listed.
 const CHANGES_BEFORE_NS: i64 = 3_600_000_000_000;
 
@@ -71,6 +73,9 @@ pub struct Part {
     pub after: Red,
     /// How many times worse: p95 of latency, else the rate of errors or requests.
     pub ratio: f64,
+    /// Requests with it, affected ones as hits.
+    #[serde(skip)]
+    counted: Counted,
 }
 
 /// Who is hit, along one dimension.
@@ -153,7 +158,7 @@ fn series(scene: &Scene) -> Vec<Point> {
         let window = Window::new(grid.time(bucket), grid.time(bucket + 1));
         let events = within(scene.events(), window);
         let red = red(events, window.seconds());
-        let errors = events.iter().filter(|event| event.failed).count() as u64;
+        let errors = counted(events, |event| event.failed).hits.round() as u64;
         Point { time: window.start, requests: red.requests, errors, p50_ms: red.p50_ms, p95_ms: red.p95_ms }
     };
     (0..grid.buckets).map(point).collect()
@@ -177,7 +182,7 @@ impl Sides {
 
     fn part(&self, scene: &Scene, value: String) -> Part {
         let (before, after) = (red(&self.before, scene.baseline.seconds()), red(&self.after, scene.affected.seconds()));
-        let affected = self.after.iter().filter(|event| scene.is_affected(event)).count() as u64;
+        let counted = counted(&self.after, |event| scene.is_affected(event));
         let over =
             |after: f64, before: f64| if before > 0.0 { after / before } else { f64::from(u8::from(after > 0.0)) };
         let ratio = match scene.symptom.signal {
@@ -185,8 +190,8 @@ impl Sides {
             Signal::Traffic => over(after.requests_per_s, before.requests_per_s),
             Signal::Latency | Signal::Auto => over(after.p95_ms.unwrap_or(0.0), before.p95_ms.unwrap_or(0.0)),
         };
-        let share = if after.requests == 0 { 0.0 } else { affected as f64 / after.requests as f64 };
-        Part { value, requests: after.requests, affected, share, before, after, ratio }
+        let affected = counted.hits.round() as u64;
+        Part { value, requests: after.requests, affected, share: counted.rate(), before, after, ratio, counted }
     }
 }
 
@@ -222,8 +227,9 @@ async fn by_attributes(inquiry: &Inquiry<'_>, scene: &Scene) -> Result<Vec<Radiu
     }
     let columns: Vec<&str> = dimensions.iter().map(|it| it.text.as_str()).collect();
     let sql = format!(
-        "SELECT time, duration_ns, status_code = 2 AS failed, {} FROM spans WHERE (({}) OR ({})) AND {}",
+        "SELECT {}, {} FROM spans WHERE (({}) OR ({})) AND {}",
         columns.join(", "),
+        entries::columns(scene.weights),
         scene.baseline.condition(),
         scene.affected.condition(),
         entries::condition(&scene.symptom)
@@ -231,17 +237,15 @@ async fn by_attributes(inquiry: &Inquiry<'_>, scene: &Scene) -> Result<Vec<Radiu
     let mut found: Vec<BTreeMap<String, Sides>> = dimensions.iter().map(|_| BTreeMap::new()).collect();
     inquiry
         .each(sql, |rows| {
-            let (times, durations, failed) = (rows.integers(0)?, rows.integers(1)?, rows.booleans(2)?);
+            let events = Events::of(rows, found.len(), scene.weights)?;
             for (place, values) in found.iter_mut().enumerate() {
-                let column = rows.text(place + 3)?;
+                let column = rows.text(place)?;
                 for row in (0..rows.len()).filter(|row| !column.is_null(*row)) {
                     let Some(value) = at(&column, row) else { continue };
                     if !values.contains_key(value) {
                         values.insert(value.to_owned(), Sides::default());
                     }
-                    let duration_us = u32::try_from(durations.value(row).max(0) / 1000).unwrap_or(u32::MAX);
-                    let event = Event { time: times.value(row), duration_us, failed: failed.value(row) };
-                    values.entry(value.to_owned()).or_default().add(scene, event);
+                    values.entry(value.to_owned()).or_default().add(scene, events.at(row));
                 }
             }
             Ok(())
@@ -263,15 +267,16 @@ fn findings(scene: &Scene, radius: &[Radius]) -> Vec<Finding> {
 
 /// Says where one value of a dimension is hit far more than the others.
 fn concentration(scene: &Scene, radius: &Radius) -> Option<Finding> {
-    let worst = radius.values.iter().filter(|it| it.requests >= 20).max_by(|a, b| a.share.total_cmp(&b.share))?;
-    let (affected, requests) = radius.values.iter().fold((0, 0), |sum, it| (sum.0 + it.affected, sum.1 + it.requests));
-    let (other_affected, others) = ((affected - worst.affected) as f64, (requests - worst.requests) as f64);
-    if others <= 0.0 {
+    let enough = |it: &&Part| it.counted.effective().1 >= REQUESTS_MIN;
+    let worst = radius.values.iter().filter(enough).max_by(|a, b| a.share.total_cmp(&b.share))?;
+    let others = radius.values.iter().filter(|it| it.value != worst.value).map(|it| it.counted);
+    let others = others.fold(Counted::default(), Counted::plus);
+    if others.trials <= 0.0 {
         return None;
     }
-    let g = g_signed(worst.affected as f64, worst.requests as f64, other_affected, others);
+    let g = g_counted(worst.counted, others);
     let p_value = chi_squared_tail(g) * radius.values.len() as f64;
-    let other_share = other_affected / others;
+    let other_share = others.rate();
     (p_value < 0.01 && worst.share >= other_share * 1.5).then(|| Finding {
         statement: format!(
             "{} = {}: {:.0} % of its requests are affected, {:.0} % of the others",
@@ -284,7 +289,8 @@ fn concentration(scene: &Scene, radius: &Radius) -> Option<Finding> {
         support: worst.requests,
         q_value: Some(p_value.min(1.0)),
         query: format!(
-            "SELECT count(*) FROM spans WHERE {} AND {} AND {}",
+            "SELECT {} FROM spans WHERE {} AND {} AND {}",
+            scene.weights.count(),
             scene.affected.condition(),
             scene.affected_condition(),
             entries::condition(&scene.symptom)

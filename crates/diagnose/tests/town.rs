@@ -279,6 +279,31 @@ async fn a_mitigation_is_judged_by_what_came_after() {
 }
 
 #[tokio::test]
+async fn what_was_ended_within_seconds_is_called_fixed_and_what_never_was_is_not() {
+    for (seed, lasted) in (1..).zip([8, 15, 35]) {
+        let mended = ONSET_S + lasted;
+        let claim = |end| Claim { symptom: Symptom { end: at(end), ..symptom() }, mitigated_at: at(mended) };
+        let mut town = Town::new(seed, Fault::ProviderSlow);
+        town.gap_ns = 125e6;
+        town.mended = at(mended).0;
+        let ground = broken(&mut town).await;
+        let found = validate(&*ground.engine, &claim(LENGTH_S)).await.unwrap();
+        assert_eq!(found.verdict, Outcome::Fixed, "{lasted} s: {found:#?}");
+        let mut town = Town::new(seed, Fault::ProviderSlow);
+        town.gap_ns = 125e6;
+        let ground = broken(&mut town).await;
+        let found = validate(&*ground.engine, &claim(LENGTH_S)).await.unwrap();
+        assert_eq!(found.verdict, Outcome::NoEffect, "{lasted} s: {found:#?}");
+        let ground = broken(&mut Town::new(seed, Fault::None)).await;
+        for mitigated_at in (700..LENGTH_S - 30).step_by(25).map(at) {
+            let claim = Claim { mitigated_at, ..claim(LENGTH_S) };
+            let found = validate(&*ground.engine, &claim).await.unwrap();
+            assert!(found.statement.starts_with("nothing was broken"), "{mitigated_at}: {found:#?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn compare_tells_the_slow_from_the_rest() {
     let mut town = Town::new(3, Fault::ManyQueries);
     let ground = broken(&mut town).await;

@@ -90,6 +90,9 @@ struct Chance {
     /// Other names for everything, and another order of calls, from this number
     #[arg(long, value_name = "SEED")]
     renamed: Option<u64>,
+    /// Keep this share of the traces only, as services with many requests do
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
+    sample: f64,
 }
 
 /// What the services share and depend on.
@@ -129,6 +132,11 @@ fn positive(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a number from 0.01 to 10000 is meant".to_owned())
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0001..=1.0).contains(number));
+    number.ok_or_else(|| "a number from 0.0001 to 1 is meant".to_owned())
+}
+
 impl Chance {
     fn plan(&self, scenario: &str, servers: &Servers, store: String, directory: PathBuf) -> Result<Plan, String> {
         let program = std::env::current_exe().map_err(|error| format!("this program can't be found: {error}"))?;
@@ -145,6 +153,7 @@ impl Chance {
             backing: Backing { database: servers.database.clone(), cache: servers.cache.clone() },
             flags: servers.flags_url.clone(),
             telemetry_queue_max: servers.telemetry_queue,
+            sample: self.sample,
             clocks_ahead_ms: servers.clocks_ahead.iter().copied().collect(),
         })
     }

@@ -246,8 +246,10 @@ fn how(how: &Value) -> String {
         let list = how["queries"].as_array().into_iter().flatten();
         list.filter_map(|query| query[name].as_f64()).sum::<f64>()
     };
-    let exact = if how["exact"] == json!(true) { "exact" } else { "sampled or cut, see how.notes" };
-    format!("how: {queries} queries, {} rows, {:.0} ms, {exact}\n", sum("rows_scanned"), sum("elapsed_ms"))
+    let exact = if how["exact"] == json!(true) { "exact" } else { "sampled or cut" };
+    let notes = how["notes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let notes: String = notes.map(|note| format!("  {note}\n")).collect();
+    format!("how: {queries} queries, {} rows, {:.0} ms, {exact}\n{notes}", sum("rows_scanned"), sum("elapsed_ms"))
 }
 
 fn section(out: &mut String, title: &str, list: &Value, line: impl Fn(&mut String, &Value)) {

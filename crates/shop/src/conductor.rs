@@ -62,6 +62,8 @@ pub struct Plan {
     pub clocks_ahead_ms: BTreeMap<Role, i64>,
     /// Spans, and logs, that may wait in each service to be sent, where it is not the kit's own limit.
     pub telemetry_queue_max: Option<usize>,
+    /// The share of all traces that is kept: decided where they begin, by the kit's sampler.
+    pub sample: f64,
 }
 
 /// What there is to tell while it runs.
@@ -184,6 +186,7 @@ impl<F: Fn(News)> Conductor<F> {
             flags: self.plan.flags.clone().unwrap_or_else(|| self.plan.store.clone()),
             clock_ahead_ms: self.plan.clocks_ahead_ms.get(&role).copied().unwrap_or_default(),
             telemetry_queue_max: self.plan.telemetry_queue_max,
+            sample: self.plan.sample,
             directory: self.plan.directory.clone(),
             backing: self.plan.backing.clone(),
             run: self.run.clone(),

@@ -58,6 +58,8 @@ pub(crate) struct Start {
     pub(crate) clock_ahead_ms: i64,
     /// Spans, and logs, that may wait to be sent, where it is not the kit's own limit.
     pub(crate) telemetry_queue_max: Option<usize>,
+    /// The share of the traces that begin here that is kept.
+    pub(crate) sample: f64,
     /// Where databases are that are files.
     pub(crate) directory: PathBuf,
     /// Where the database and the cache are otherwise.

@@ -7,7 +7,7 @@ use causeway_model::Result;
 use crate::ask::{Inquiry, at, quoted};
 use crate::conventions::{FLAG_KEY, VERSION};
 use crate::scene::Scene;
-use crate::traces::{Class, Traces};
+use crate::traces::{Class, Trace, Traces};
 
 /// How often requests of each class met a value.
 #[derive(Debug, Clone, Copy, Default)]
@@ -126,8 +126,8 @@ fn overlap(traces: &Traces, met: impl Fn(&Traces, &crate::traces::Node) -> Optio
         let told: Vec<bool> =
             trace.nodes.iter().filter(|node| node.inside).filter_map(|node| met(traces, node)).collect();
         if !told.is_empty() {
-            overlap.known[place(trace.class)] += 1.0;
-            overlap.met[place(trace.class)] += f64::from(u8::from(told.contains(&true)));
+            overlap.known[place(trace.class)] += trace.weight;
+            overlap.met[place(trace.class)] += if told.contains(&true) { trace.weight } else { 0.0 };
         }
     }
     overlap
@@ -135,11 +135,10 @@ fn overlap(traces: &Traces, met: impl Fn(&Traces, &crate::traces::Node) -> Optio
 
 /// Share of affected traces in which a service takes part.
 pub(super) fn presence(traces: &Traces, service: &str) -> f64 {
-    let affected: Vec<bool> = traces
-        .of(Class::Affected)
-        .map(|trace| trace.nodes.iter().any(|node| node.inside && traces.text(node.service) == service))
-        .collect();
-    affected.iter().filter(|found| **found).count() as f64 / affected.len().max(1) as f64
+    let takes_part =
+        |trace: &&Trace| trace.nodes.iter().any(|node| node.inside && traces.text(node.service) == service);
+    let found: f64 = traces.of(Class::Affected).filter(takes_part).map(|trace| trace.weight).sum();
+    found / traces.count(Class::Affected).max(f64::MIN_POSITIVE)
 }
 
 /// Who evaluates a flag.

@@ -178,7 +178,7 @@ impl Case<'_> {
 
     /// The share of the affected requests that a change can have hurt: those that met it, as far as spans tell.
     fn reach(&self, is_told: bool, overlap: &Overlap) -> f64 {
-        let affected = self.heard.traces.of(Class::Affected).count() as f64;
+        let affected = self.heard.traces.count(Class::Affected);
         match overlap.affected() {
             _ if is_told && affected > 0.0 => (overlap.reached() / affected).max(REACH_UNTOLD),
             Some(met) if overlap.is_seen() => met,
@@ -245,13 +245,15 @@ impl Case<'_> {
 
     fn path_query(&self, service: &str) -> String {
         format!(
-            "SELECT count(*) FROM spans WHERE service_name = {} AND {}",
+            "SELECT {} FROM spans WHERE service_name = {} AND {}",
+            self.scene.weights.count(),
             quoted(service),
             self.scene.affected.condition()
         )
     }
 
     fn refute_change(&self, change: &Change, service: Option<&str>) -> Refutation {
+        let weights = self.scene.weights;
         let (value, condition) = if change.kind == "flag" {
             (
                 "coalesce(attr('feature_flag.result.variant'), attr('feature_flag.variant'))".to_owned(),
@@ -268,9 +270,12 @@ impl Case<'_> {
                         this is not the cause"
                 .to_owned(),
             query: format!(
-                "SELECT {value} AS value, time >= '{}' AS after, count(*) AS spans, avg(duration_ns) / 1e6 AS mean_ms, \
-                 count(*) FILTER (WHERE status_code = 2) AS failed FROM spans WHERE {condition} AND {} GROUP BY 1, 2 ORDER BY 1, 2",
+                "SELECT {value} AS value, time >= '{}' AS after, {} AS spans, {} AS mean_ms, {} AS failed FROM spans \
+                 WHERE {condition} AND {} GROUP BY 1, 2 ORDER BY 1, 2",
                 self.scene.affected.start,
+                weights.count(),
+                weights.mean_ms(),
+                weights.count_where("status_code = 2"),
                 self.scene.window.condition()
             ),
         }
@@ -364,9 +369,11 @@ impl Case<'_> {
         });
         let (key, (instance, held, mean_ms, others_ms)) = found.max_by(|a, b| a.1.1.total_cmp(&b.1.1))?;
         let query = format!(
-            "SELECT resource({}) AS instance, count(*) AS spans, avg(duration_ns) / 1e6 AS mean_ms FROM spans \
+            "SELECT resource({}) AS instance, {} AS spans, {} AS mean_ms FROM spans \
              WHERE service_name = {} AND {} GROUP BY 1 ORDER BY 3 DESC",
             quoted(key),
+            self.scene.weights.count(),
+            self.scene.weights.mean_ms(),
             quoted(service),
             self.scene.affected.condition()
         );
@@ -414,7 +421,8 @@ impl Case<'_> {
             .chain(self.heard.places.dependencies.values().map(|it| it.share))
             .fold(0.0, f64::max);
         let query = format!(
-            "SELECT date_bin(INTERVAL '1 minute', time) AS minute, count(*) FROM spans WHERE {} AND {} GROUP BY 1 ORDER BY 1",
+            "SELECT date_bin(INTERVAL '1 minute', time) AS minute, {} FROM spans WHERE {} AND {} GROUP BY 1 ORDER BY 1",
+            self.scene.weights.count(),
             self.scene.window.condition(),
             entries::condition(&self.scene.symptom)
         );
@@ -503,8 +511,8 @@ fn worst_instance(traces: &Traces, service: &str, dimension: usize) -> Option<(S
         for node in trace.nodes.iter().filter(|node| node.inside && traces.text(node.service) == service) {
             let Some(value) = node.resource.get(dimension).copied().flatten() else { continue };
             let sums = instances.entry(traces.text(value)).or_default();
-            sums.0 += node.self_ns as f64 / 1e6;
-            sums.1 += 1.0;
+            sums.0 += node.self_ns as f64 / 1e6 * trace.weight;
+            sums.1 += trace.weight;
         }
     }
     instances.retain(|_, (_, spans)| *spans >= 5.0);

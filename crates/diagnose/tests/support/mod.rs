@@ -40,6 +40,7 @@ pub fn text(key: &str, value: impl Into<String>) -> (String, Value) {
 pub struct SpanRow {
     pub resource: Attributes,
     pub trace_id: [u8; 16],
+    pub trace_state: String,
     pub span_id: [u8; 8],
     pub parent: Option<[u8; 8]>,
     pub name: String,
@@ -224,6 +225,7 @@ fn span_of(row: &SpanRow) -> Span {
     };
     Span {
         trace_id: row.trace_id.into(),
+        trace_state: row.trace_state.clone(),
         span_id: row.span_id.into(),
         parent_span_id: row.parent.map_or_else(Vec::new, |id| id.into()),
         name: row.name.clone(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use causeway_kit::{self as kit, Client, Failure, Flags, Kit, Settings, SkewedClock};
+use causeway_kit::{self as kit, Client, Failure, Flags, Kit, Sampling, Settings, SkewedClock};
 use http::StatusCode;
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
@@ -87,6 +87,7 @@ fn settings(start: &Start) -> Settings {
     if start.clock_ahead_ms != 0 {
         settings.clock = Arc::new(SkewedClock::new(start.clock_ahead_ms));
     }
+    settings.sampling = Sampling::ParentBased(start.sample);
     settings.queue_max = start.telemetry_queue_max.unwrap_or(settings.queue_max);
     // The store has every line; the terminal belongs to the conductor.
     settings.log_output = Box::new(std::io::sink());
