@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -113,6 +114,14 @@ impl Program {
     /// Lets it run for `moment`, then kills it (SIGKILL) and waits until it is gone.
     pub async fn kill_after(mut self, moment: Duration) {
         end_after(&mut self.child, moment, &self.errors).await;
+    }
+
+    /// Tells it to stop (SIGTERM) and waits until it has.
+    pub async fn end(mut self) {
+        let id = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        kill_process(id, Signal::TERM).unwrap();
+        let status = timeout(READY_MAX, self.child.wait()).await.expect("it stops").unwrap();
+        assert!(status.success(), "{status}; it said:\n{}", self.said());
     }
 
     /// Calls an API of our own with a JSON body; status and answer.

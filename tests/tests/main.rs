@@ -1,5 +1,5 @@
 //! Does the whole hold, seen from outside? House rules, faults, real senders, commands, programs in development, flags and
-//! changes, a shop that breaks.
+//! changes, a shop that breaks, the program's own telemetry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
@@ -8,5 +8,6 @@ mod dev;
 mod faults;
 mod flags;
 mod house;
+mod itself;
 mod senders;
 mod shop;
