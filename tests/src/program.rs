@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -115,6 +116,14 @@ impl Program {
         end_after(&mut self.child, moment, &self.errors).await;
     }
 
+    /// Tells it to stop (SIGTERM) and waits until it has.
+    pub async fn end(mut self) {
+        let id = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        kill_process(id, Signal::TERM).unwrap();
+        let status = timeout(READY_MAX, self.child.wait()).await.expect("it stops").unwrap();
+        assert!(status.success(), "{status}; it said:\n{}", self.said());
+    }
+
     /// Calls an API of our own with a JSON body; status and answer.
     pub async fn call(&self, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
@@ -126,7 +135,7 @@ impl Program {
     /// Runs a command against it, such as `change list`; what it printed. Fails the test when the command fails.
     pub async fn run(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(binary());
-        command.args(arguments).env("CAUSEWAY_URL", format!("http://{}", self.listen)).env("NO_PROXY", "127.0.0.1");
+        command.args(arguments).env("CAUSEWAY_URL", format!("http://{}", self.listen));
         let output = timeout(ANSWER_MAX, command.kill_on_drop(true).output()).await.expect("it ends").unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()

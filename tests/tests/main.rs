@@ -1,10 +1,13 @@
-//! Does the whole hold, seen from outside? House rules, faults, real senders, programs in development, flags and changes, a shop that breaks.
+//! Does the whole hold, seen from outside? House rules, faults, real senders, commands, programs in development, flags and
+//! changes, a shop that breaks, the program's own telemetry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
+mod commands;
 mod dev;
 mod faults;
 mod flags;
 mod house;
+mod itself;
 mod senders;
 mod shop;

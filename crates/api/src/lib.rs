@@ -23,5 +23,5 @@ mod ui;
 pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 pub use desk::{Desk, DeskLimits};
 pub use errors::{Verdict, verdict};
-pub use observe::{Metric, REQUEST_TARGET, Reading, Vitals, metrics_text};
+pub use observe::{Metric, Reading, Vitals, metrics_text};
 pub use pages::Pages;

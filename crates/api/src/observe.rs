@@ -7,14 +7,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::HeaderMap;
 use parking_lot::Mutex;
 
 use crate::Desk;
-
-/// Target of the event that ends each request but a successful export or evaluation: a span of its own for each would
-/// double the telemetry of small senders, and the histogram counts it anyway.
-pub const REQUEST_TARGET: &str = "causeway::request";
 
 /// Upper bounds of the latency buckets in seconds: a fsync is some milliseconds, a question at most half a minute.
 const LATENCY_BOUNDS_SECONDS: &[f64] =
@@ -135,40 +130,16 @@ fn route_of(path: &str) -> &'static str {
     ROUTES.iter().find(|route| **route == path).copied().or_else(keyed).unwrap_or("other")
 }
 
-/// Counts a request, and tells of it unless it is a successful export or evaluation of flags.
+/// Counts a request.
 pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let started = desk.clock.monotonic_nano();
     let route = route_of(request.uri().path());
-    let method = request.method().clone();
-    let parent = parent_of(request.headers());
     let response = next.run(request).await;
     let duration_ns = desk.clock.monotonic_nano().saturating_sub(started);
     let grpc = route.starts_with("/opentelemetry.");
     let status = if grpc { grpc_status(&response) } else { response.status().as_u16() };
     desk.requests.record(route, status, duration_ns as f64 / 1e9);
-    let many = route.starts_with("/v1/") || route.starts_with("/ofrep/");
-    let quiet = (grpc && status == 0) || (many && status < 400);
-    if !quiet {
-        let (trace_id, parent_span_id) = parent.unzip();
-        tracing::info!(target: REQUEST_TARGET, route, %method, status, duration_ns, trace_id, parent_span_id, "request");
-    }
     response
-}
-
-/// The trace and span that a request belongs to, in hex: W3C Trace Context, `traceparent`. Versions to come may add fields at the
-/// end only.
-fn parent_of(headers: &HeaderMap) -> Option<(String, String)> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let mut fields = text.split('-');
-    let mut field = |digits: usize| {
-        let plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        fields.next().filter(|field| field.len() == digits && field.bytes().all(plain))
-    };
-    let (version, trace_id, span_id, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
-    let more = fields.next().is_some();
-    let zero = |id: &str| id.bytes().all(|byte| byte == b'0');
-    let invalid = version == "ff" || (version == "00" && more) || zero(trace_id) || zero(span_id);
-    (!invalid).then(|| (trace_id.to_owned(), span_id.to_owned()))
 }
 
 /// gRPC's own status: failures carry it in the head (HTTP says 200 to them), success only in the trailers.
@@ -265,34 +236,6 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
-    }
-
-    #[test]
-    fn the_parent_of_a_request_is_what_the_specification_calls_valid() {
-        let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
-        let parent = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers
-                .insert("traceparent", http::HeaderValue::from_str(text).unwrap_or(http::HeaderValue::from_static("")));
-            parent_of(&headers)
-        };
-        let expected = Some((trace.to_owned(), span.to_owned()));
-        assert_eq!(parent(&format!("00-{trace}-{span}-01")), expected);
-        assert_eq!(parent(&format!("01-{trace}-{span}-00-more")), expected);
-        for wrong in [
-            String::new(),
-            format!("ff-{trace}-{span}-01"),
-            format!("00-{trace}-{span}-01-more"),
-            format!("00-{trace}-{span}"),
-            format!("00-{}-{span}-01", trace.to_uppercase()),
-            format!("00-{}-{span}-01", "0".repeat(32)),
-            format!("00-{trace}-{}-01", "0".repeat(16)),
-            format!("00-{span}-{trace}-01"),
-            format!("00-{trace}-{span}-0x"),
-        ] {
-            assert_eq!(parent(&wrong), None, "{wrong}");
-        }
-        assert_eq!(parent_of(&HeaderMap::new()), None);
     }
 
     #[test]

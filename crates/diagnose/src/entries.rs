@@ -2,7 +2,7 @@
 //! that rates, errors and durations over any stretch are exact.
 
 use arrow::array::{BooleanArray, Int64Array};
-use causeway_model::Result;
+use causeway_model::{OWN_SERVICE, Result};
 use hashbrown::HashMap;
 
 use crate::ask::{Inquiry, Rows, all_of, at, quoted};
@@ -38,9 +38,18 @@ pub(crate) struct Operation {
     pub events: Vec<Event>,
 }
 
+/// The condition for telemetry that is not the program's own: that lies beside what it watches, and who asks what is wrong does not mean
+/// whom he asks.
+pub(crate) fn of_others(service_name: &str) -> String {
+    format!("({service_name} IS DISTINCT FROM {})", quoted(OWN_SERVICE))
+}
+
 /// The condition for spans that stand for requests: the asker's words where there are any, else what a service serves or starts.
 pub(crate) fn condition(symptom: &Symptom) -> String {
     let mut conditions = Vec::new();
+    if symptom.service.is_none() && symptom.operation.is_none() && symptom.filter.is_none() {
+        conditions.push(of_others("service_name"));
+    }
     if let Some(service) = &symptom.service {
         conditions.push(format!("service_name = {}", quoted(service)));
     }

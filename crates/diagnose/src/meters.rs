@@ -12,6 +12,7 @@ use crate::ask::{Inquiry, at, quoted};
 use crate::conventions::{
     GRAPH_PREFIX, Meter, OUTCOMES, SERVICE_NAMES, SPAN_KINDS, STATISTICS, is_failure, meter, statistic_rank,
 };
+use crate::entries::of_others;
 use crate::types::Window;
 
 /// Samples that are held. 2 million: 100 MB; the rest is left out, and said so.
@@ -121,11 +122,12 @@ fn question(windows: &[Window]) -> String {
          attr(s, 'client'), attr(s, 'server'), m.time, coalesce(m.value, m.sum) AS number, m.count \
          FROM metric_samples m JOIN metric_series s ON m.series_id = s.series_id \
          AND date_trunc('day', m.time) = date_trunc('day', s.time) \
-         WHERE ({} OR s.name LIKE '{GRAPH_PREFIX}%') AND ({})",
+         WHERE {} AND ({} OR s.name LIKE '{GRAPH_PREFIX}%') AND ({})",
         any("attr", SERVICE_NAMES),
         any("attr", STATISTICS),
         any("attr", OUTCOMES),
         any("attr", SPAN_KINDS),
+        of_others("s.service_name"),
         words.join(" OR "),
         times.join(" OR ")
     )

@@ -16,7 +16,7 @@ const RANDOM_VALUES: u64 = 1 << 56;
 /// Hex digits of R.
 const RANDOM_DIGITS: usize = 14;
 /// What SQL makes of a tracestate.
-const WEIGHT: &str = "sample_weight(trace_state)";
+pub(crate) const WEIGHT: &str = "sample_weight(trace_state)";
 
 /// Whether spans are counted by weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

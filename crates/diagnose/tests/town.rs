@@ -12,7 +12,8 @@ use causeway_diagnose::suspects::{Kind, Mitigation, Suspected, Verdict, suspects
 use causeway_diagnose::triage::{Triage, triage};
 use causeway_diagnose::validate::{Claim, Outcome, validate};
 use causeway_diagnose::{Signal, Symptom, Time, Window};
-use support::{Ground, LogRow, Sample, text};
+use causeway_model::OWN_SERVICE;
+use support::{Ground, LogRow, Sample, SpanRow, text};
 use town::{Fault, LENGTH_S, ONSET_S, SECOND, START, Town};
 
 const SEEDS: std::ops::Range<u64> = 1..4;
@@ -401,4 +402,74 @@ async fn waiting_for_a_connection_is_not_the_cause_but_what_holds_them() {
     assert!(said("stayed normal: 0.05 cores, 0.05 before"), "{}", told(&found));
     let findings = locate(&*ground.engine, &symptom()).await.unwrap().findings;
     assert!(findings.iter().any(|it| it.statement.contains("20 of 20 connections")), "{findings:#?}");
+}
+
+/// What the program tells of itself beside the town: since the onset its answers take forty times as long, it fails and complains.
+async fn watch_itself(ground: &Ground) {
+    let resource = || vec![text("service.name", OWN_SERVICE)];
+    let answer = |number: i64| {
+        let (start, late) = (at(number / 4).0 + number % 4 * SECOND / 4, number / 4 >= ONSET_S);
+        SpanRow {
+            resource: resource(),
+            trace_id: (number as u128 + 1).to_be_bytes(),
+            span_id: (number as u64 + 1).to_be_bytes(),
+            name: "POST /api/v1/sql".to_owned(),
+            kind: 2,
+            start,
+            end: start + if late { 4 * SECOND } else { SECOND / 10 },
+            failed: late && number % 3 == 0,
+            ..SpanRow::default()
+        }
+    };
+    ground.spans((0..LENGTH_S * 4).map(answer).collect()).await;
+    let complaint = |second: i64| LogRow {
+        resource: resource(),
+        time: at(second).0,
+        severity: 17,
+        body: "deliveries were refused".to_owned(),
+        ..LogRow::default()
+    };
+    ground.logs((ONSET_S..LENGTH_S).map(complaint).collect()).await;
+    let mean = |second: i64| Sample {
+        resource: resource(),
+        name: "request.latency".to_owned(),
+        unit: "ms".to_owned(),
+        time: at(second).0,
+        value: if second >= ONSET_S { 4_000.0 } else { 100.0 + (second % 7) as f64 },
+        ..Sample::default()
+    };
+    ground.samples((0..LENGTH_S / 10).map(|ten| mean(ten * 10)).collect()).await;
+    ground.store.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_program_tells_of_itself_changes_no_answer_but_those_about_itself() {
+    for fault in [Fault::ProviderSlow, Fault::None] {
+        let mut town = Town::new(5, fault);
+        let ground = broken(&mut town).await;
+        let known = Window { start: at(0), end: at(600) };
+        let told_of = Symptom { start: at(ONSET_S), baseline: Some(known), ..symptom() };
+        let mut answers = Vec::new();
+        for round in 0..2 {
+            let found = triage(&*ground.engine, &symptom()).await.unwrap();
+            let mut answer = vec![format!("{:?} {:?} {:?}", found.symptom, found.onset, found.radius)];
+            for asked in [&symptom(), &told_of] {
+                answer.push(told(&suspects(&*ground.engine, asked).await.unwrap()));
+            }
+            answers.push(answer);
+            if round == 0 {
+                watch_itself(&ground).await;
+            }
+        }
+        assert_eq!(answers[0], answers[1]);
+        let own = Symptom { service: Some(OWN_SERVICE.to_owned()), ..symptom() };
+        assert_onset(&triage(&*ground.engine, &own).await.unwrap());
+        let filtered = Symptom { filter: Some(format!("service_name = '{OWN_SERVICE}'")), ..symptom() };
+        assert_onset(&triage(&*ground.engine, &filtered).await.unwrap());
+    }
+    let town = Town::new(5, Fault::None);
+    let ground = metrics_only(&town, Some(&town.till)).await;
+    watch_itself(&ground).await;
+    let found = suspects(&*ground.engine, &Symptom { start: at(ONSET_S - 100), ..symptom() }).await.unwrap();
+    assert_eq!((first(&found), found.suspects.len()), ((Kind::Service, town.till.as_str()), 1), "{}", told(&found));
 }

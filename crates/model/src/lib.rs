@@ -17,3 +17,6 @@ pub use delivery::{Appender, Delivery, LedgerEntry, Receipt, Signal};
 pub use error::{Error, ErrorKind, Result};
 pub use table::{Column, ColumnLevel, Table};
 pub use value::{Kind, Value, json_escape_into};
+
+/// `service.name` of the program's own telemetry, which lies in its own store beside everyone else's.
+pub const OWN_SERVICE: &str = "causeway";

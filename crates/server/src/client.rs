@@ -1,14 +1,17 @@
 //! How does a command speak to a running server? JSON over HTTP, and its words when it refuses.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::sql::{CONNECT_TIMEOUT, Failure, message_of, unreached};
+use crate::sql::{Failure, message_of, unreached};
 use crate::table::Table;
 
+/// A server that does not take the connection in this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer that takes longer does not come. 60 s: the server's own limits come first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -32,6 +35,23 @@ pub enum Print {
     Json,
 }
 
+/// What every client for the server at a URL begins with. A proxy of the environment leads out of this machine, so that what listens on it is
+/// asked without one.
+pub fn begin(url: &str) -> reqwest::ClientBuilder {
+    let client = causeway_kit::http_client(url).connect_timeout(CONNECT_TIMEOUT);
+    if is_here(url) { client.no_proxy() } else { client }
+}
+
+/// Whether a URL leads to this machine by its loopback interface.
+fn is_here(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let named = host == "localhost" || host.ends_with(".localhost");
+    // To connect to the address of all interfaces, which a server may print, is to connect to this machine.
+    named || address.is_ok_and(|address| address.to_canonical().is_loopback() || address.is_unspecified())
+}
+
 impl Server {
     /// Asks at a path below the server's address; `segments` are names in the path, put after it one by one.
     ///
@@ -45,8 +65,7 @@ impl Server {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let client =
-            causeway_kit::http_client(&self.url).connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build();
+        let client = begin(&self.url).timeout(ANSWER_TIMEOUT).build();
         let client = client.map_err(|error| Failure::Connection(error.to_string()))?;
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let wrong = |error: &dyn std::fmt::Display| Failure::Connection(format!("{}: {error}", self.url));
@@ -73,6 +92,37 @@ impl Server {
         match self.format {
             Print::Json => println!("{answer}"),
             Print::Table => print!("{}", Table::of(columns, rows).render()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_this_machine_is_told_from_what_is_not() {
+        for here in [
+            "http://127.0.0.1:4300",
+            "http://127.9.9.9",
+            "http://LOCALHOST:1/x",
+            "http://a.localhost",
+            "https://[::1]:4300",
+        ] {
+            assert!(is_here(here), "{here}");
+        }
+        for here in ["http://[::ffff:127.0.0.1]:4300", "http://0.0.0.0:4300", "http://2130706433:4300"] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in [
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://10.0.0.1",
+            "http://[2001:db8::1]",
+            "localhost",
+            "",
+        ] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::client;
 use crate::config::{Age, Settings, SettingsSource};
 use crate::serve::{self, Addresses};
 
@@ -17,8 +18,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 pub const URL: &str = "http://127.0.0.1:4300";
 
 async fn listens(url: &str) -> Result<bool, String> {
-    let client =
-        causeway_kit::http_client(url).no_proxy().timeout(LOOK_TIMEOUT).build().map_err(|error| error.to_string())?;
+    let client = client::begin(url).timeout(LOOK_TIMEOUT).build().map_err(|error| error.to_string())?;
     match client.get(format!("{}/readyz", url.trim_end_matches('/'))).send().await {
         Ok(answer) if answer.status().is_success() => Ok(true),
         Ok(answer) => Err(format!("{url} answers {}: this is not Causeway, or it is not ready", answer.status())),

@@ -9,19 +9,17 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
-use causeway_api::{Desk, DeskLimits, REQUEST_TARGET, flags};
+use causeway_api::{Desk, DeskLimits, flags};
 use causeway_flags::FlagStore;
+use causeway_kit::SHUTDOWN_TIMEOUT;
 use causeway_model::{Clock, Error, Result, SystemClock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::config::{LogFormat, Settings};
+use crate::config::Settings;
 use crate::house::House;
-use crate::telemetry::SelfTelemetry;
+use crate::telemetry::{self, OwnTransport};
 use crate::vitals::HouseVitals;
 
 /// Who edited which flag, in the data directory.
@@ -48,8 +46,8 @@ pub async fn run_until(
     stopped: impl Future<Output = Result<()>>,
 ) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let telemetry = SelfTelemetry::new(clock.clone());
-    start_log(&settings, &telemetry)?;
+    let transport = OwnTransport::new(clock.clone());
+    let kit = telemetry::start(&settings, &transport)?;
     raise_file_limit();
     let (listen, otlp_grpc, otlp_http) =
         (bind(settings.listen).await?, bind(settings.otlp_grpc).await?, bind(settings.otlp_http).await?);
@@ -60,8 +58,7 @@ pub async fn run_until(
 
     let stop = CancellationToken::new();
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
-    let vitals =
-        HouseVitals { store: house.store.clone(), connections: connections.clone(), telemetry: telemetry.clone() };
+    let vitals = HouseVitals { store: house.store.clone(), connections: connections.clone(), kit: kit.clone() };
     let limits = DeskLimits {
         in_flight_bytes_max: settings.in_flight_bytes_max,
         pages: settings.pages.clone(),
@@ -71,15 +68,13 @@ pub async fn run_until(
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
     for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
-        let (connections, router) = (connections.clone(), guarded(router));
+        let (connections, router) = (connections.clone(), guarded(router).layer(telemetry::layer(&kit)));
         tokio::spawn(async move { connections.serve(listener, router).await });
     }
     tokio::spawn(flags::watch(desk.clone(), stop.clone()));
-    let telemetry_stop = CancellationToken::new();
-    let observing = settings.self_telemetry.then(|| {
-        let (desk, appender) = (desk.clone(), house.store.clone());
-        tokio::spawn(telemetry.run(appender, move || desk.metrics(), telemetry_stop.clone()))
-    });
+    let (desk, counted) = (Arc::downgrade(&desk), transport.clone());
+    kit.produce_metrics(move || counted.metrics(&desk.upgrade().map_or_else(Vec::new, |desk| desk.metrics())));
+    transport.lead_to(house.store.clone());
     ready(addresses);
 
     stopped.await?;
@@ -88,10 +83,7 @@ pub async fn run_until(
     if !connections.drained().await {
         tracing::warn!("some requests were cut off");
     }
-    telemetry_stop.cancel();
-    if let Some(observing) = observing {
-        let _ = observing.await;
-    }
+    kit.shutdown(SHUTDOWN_TIMEOUT).await;
     house.store.close().await
 }
 
@@ -108,22 +100,6 @@ async fn only_questions(request: Request, next: Next) -> Response {
     } else {
         (StatusCode::FORBIDDEN, "this is a recording: it can be read only").into_response()
     }
-}
-
-fn start_log(settings: &Settings, telemetry: &SelfTelemetry) -> Result<()> {
-    // A line for each request is for the store, where it can be asked for, not for stderr.
-    let filter = format!("{REQUEST_TARGET}=warn,{}", settings.log_level);
-    let filter = EnvFilter::builder()
-        .parse(&filter)
-        .map_err(|error| Error::invalid(format!("log_level {}: {error}", settings.log_level)))?;
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr);
-    let lines = match settings.log_format {
-        LogFormat::Text => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().with_filter(filter).boxed(),
-    };
-    let own = settings.self_telemetry.then(|| telemetry.layer());
-    tracing_subscriber::registry().with(lines).with(own).init();
-    Ok(())
 }
 
 /// Each connection is a file; the usual limit of 1,024 would end at a tenth of what is meant to be served.

@@ -18,13 +18,12 @@ use http_body_util::BodyExt;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{OutputFormat, SqlArguments};
+use crate::client;
 use crate::house::House;
 use crate::table::Table;
 
 /// A progress line appears only when an answer takes longer than this.
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
-/// A server that does not take the connection in this time is not there.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +111,7 @@ async fn ask_directory(arguments: &SqlArguments, directory: &Path, format: Forma
 }
 
 async fn ask_server(arguments: &SqlArguments, format: Format) -> Result<Reply, Failure> {
-    let client = causeway_kit::http_client(&arguments.url).connect_timeout(CONNECT_TIMEOUT).build();
-    let client = client.map_err(|error| Failure::Connection(error.to_string()))?;
+    let client = client::begin(&arguments.url).build().map_err(|error| Failure::Connection(error.to_string()))?;
     let timeout_ms = u64::try_from(arguments.timeout.0.as_millis()).unwrap_or(u64::MAX);
     let question = serde_json::json!({
         "query": arguments.query,

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use causeway_api::serve::Connections;
 use causeway_api::{Metric, Reading, Vitals};
+use causeway_kit::Kit;
 use causeway_store::{LedgerRow, Store};
-
-use crate::telemetry::SelfTelemetry;
 
 /// Ticks a second in /proc/self/stat: a constant of Linux' interface to programs (USER_HZ), not of the kernel's own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -18,7 +17,7 @@ pub struct HouseVitals {
     /// The connections.
     pub connections: Connections,
     /// Its own telemetry.
-    pub telemetry: SelfTelemetry,
+    pub kit: Kit,
 }
 
 impl Vitals for HouseVitals {
@@ -42,7 +41,7 @@ impl Vitals for HouseVitals {
             ledger_metrics(&row, &mut metrics);
         }
         metrics.extend(self.connections.metrics());
-        metrics.push(self.telemetry.metric());
+        metrics.push(crate::telemetry::dropped(&self.kit));
         metrics.extend(process_metrics());
         metrics
     }

@@ -10,6 +10,7 @@ use causeway_model::{Error, Result};
 
 use super::Comparison;
 use crate::ask::{Inquiry, Rows};
+use crate::weights::WEIGHT;
 
 /// Places of a tally that are no column's: all rows, and all rows with their weights squared.
 const ALL: i32 = -1;
@@ -75,7 +76,7 @@ pub(super) async fn tally(
     let named: Vec<String> = columns.iter().zip(&names).map(|(text, name)| format!("{text} AS {name}")).collect();
     let arguments: Vec<String> = before.into_iter().chain(names).collect();
     let (selection, baseline) = (asked.selection.condition(), asked.baseline.condition());
-    let weight = if asked.table == "spans" { "sample_weight(trace_state)" } else { "1.0" };
+    let weight = if asked.table == "spans" { WEIGHT } else { "1.0" };
     let start = asked.selection.start.min(asked.baseline.start);
     let end = asked.selection.end.max(asked.baseline.end);
     let sql = format!(

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use arrow::array::Array;
-use causeway_model::Result;
+use causeway_model::{OWN_SERVICE, Result};
 
 use crate::ask::{Inquiry, at, quoted};
+use crate::entries::of_others;
 use crate::scene::Scene;
 use crate::statistics::{g_signed, quantile};
 use crate::types::{Finding, Window};
@@ -85,8 +86,12 @@ struct Heard {
 }
 
 async fn logs(inquiry: &Inquiry<'_>, scene: &Scene) -> Result<BTreeMap<String, (f64, Finding)>> {
+    let whose = match scene.symptom.service.as_deref() {
+        Some(OWN_SERVICE) => "true".to_owned(),
+        _ => of_others("service_name"),
+    };
     let sql = format!(
-        "SELECT time, service_name, severity_number, body FROM logs WHERE service_name IS NOT NULL AND (({}) OR ({}))",
+        "SELECT time, service_name, severity_number, body FROM logs WHERE service_name IS NOT NULL AND {whose} AND (({}) OR ({}))",
         scene.baseline.condition(),
         scene.affected.condition()
     );
