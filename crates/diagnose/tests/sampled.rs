@@ -11,6 +11,7 @@ mod town;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float64Type};
+use causeway_diagnose::compare::{Comparison, Difference, Population, compare};
 use causeway_diagnose::locate::locate;
 use causeway_diagnose::suspects::{Suspected, Verdict, suspects};
 use causeway_diagnose::triage::{Triage, triage};
@@ -294,6 +295,41 @@ async fn the_figures_of_an_answer_are_those_of_its_queries() {
             numbers(&kept, &finding.query).await;
         }
     }
+}
+
+/// What compare says of the new version, in the spans of the entry since the onset against those before.
+async fn new_version(town: &Town, rows: Vec<SpanRow>) -> Difference {
+    let population = |start, end| {
+        let filter = Some(format!("service_name = '{}'", town.front));
+        Population { filter, start: at(start), end: at(end) }
+    };
+    let asked = Comparison {
+        table: "spans".to_owned(),
+        selection: population(ONSET_S, LENGTH_S),
+        baseline: population(0, ONSET_S),
+        limit: None,
+    };
+    let found = compare(&*ground(rows.clone()).await.engine, &asked).await.unwrap();
+    assert_eq!(says_sampled(&found.how.notes), rows.iter().any(|row| !row.trace_state.is_empty()), "{:?}", found.how);
+    let names_it = |it: &Difference| {
+        let [only] = it.attributes.as_slice() else { return false };
+        std::iter::once(only).chain(&it.synonyms).any(|part| part.key == "service.version" && part.value == "8")
+    };
+    found.findings.into_iter().find(names_it).unwrap()
+}
+
+#[tokio::test]
+async fn compare_shares_are_by_weight_and_no_surer_than_what_was_kept() {
+    let mut town = busy_town(1, Fault::None);
+    let mut rows = town.spans();
+    let new = deploy(&town, &mut rows);
+    let kept = sampled(&rows, |row| if new.contains(&row.trace_id) { 10 } else { 1 });
+    let full = new_version(&town, rows).await;
+    let found = new_version(&town, kept.clone()).await;
+    assert!((found.selection_share - full.selection_share).abs() < 0.05, "{found:#?} {full:#?}");
+    assert!(found.selection_count < full.selection_count / 5 && found.g < full.g / 2.0, "{found:#?} {full:#?}");
+    let fooled = new_version(&town, untold(kept)).await;
+    assert!(fooled.selection_share < full.selection_share - 0.3, "{fooled:#?} {full:#?}");
 }
 
 #[tokio::test]

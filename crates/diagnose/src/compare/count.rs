@@ -60,7 +60,8 @@ pub(super) struct Tally {
     pub cells: Vec<(i64, Count)>,
     /// For each column the rows whose values were too many to be told apart.
     pub others: Vec<u64>,
-    sampled: bool,
+    /// How many the rows stand for, where some stand for several.
+    stand_for: Option<f64>,
 }
 
 /// Counts the columns of a function of the engine's, which gets `arguments` after the limit of values.
@@ -96,9 +97,11 @@ pub(super) async fn tally(
             Ok(())
         })
         .await?;
-    if found.sampled {
-        inquiry
-            .note("spans are sampled: shares are estimates by their weights, and tests count their effective number");
+    if let Some(stand_for) = found.stand_for {
+        let rows: u64 = found.total.rows.iter().sum();
+        inquiry.note(format!(
+            "spans are sampled: {rows} rows stand for {stand_for:.0}; shares are estimates, and tests count what was kept"
+        ));
     }
     Ok(found)
 }
@@ -115,9 +118,11 @@ impl Tally {
             weights if weights.value(squares) > 0.0 => weights.value(all) / weights.value(squares),
             _ => 1.0,
         });
+        let stand_for = entries.weights.iter().map(|weights| weights.value(all)).sum();
+        let rows: f64 = entries.rows.iter().map(|rows| rows.value(all) as f64).sum();
         let mut found = Self {
             total: entries.count(all, certainty),
-            sampled: (0..2).any(|side| entries.weights[side].value(all) != entries.rows[side].value(all) as f64),
+            stand_for: Some(stand_for).filter(|stand_for| *stand_for != rows),
             columns: vec![Vec::new(); columns],
             cells: Vec::new(),
             others: vec![0; columns],
