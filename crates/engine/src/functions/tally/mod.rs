@@ -214,6 +214,7 @@ impl Counter {
             };
             let place = match place.value(row) {
                 ALL => {
+                    self.rows.count(counted.rows.iter().sum())?;
                     self.add_all(counted.sum(), counted.excess());
                     continue;
                 }

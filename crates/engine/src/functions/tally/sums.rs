@@ -78,12 +78,18 @@ impl Rows {
         Self { sums: Vec::new(), all: Sum::default(), excess: Vec::new(), random, counted: 0 }
     }
 
-    /// Goes on to the next batch; a row without a weight weighs one.
-    pub(super) fn next(&mut self, selected: &BooleanArray, weights: &Float64Array) -> Result<()> {
-        self.counted += selected.len() as u64;
+    /// Notes that so many rows are counted, here or by another tally that is merged into this one.
+    pub(super) fn count(&mut self, rows: u64) -> Result<()> {
+        self.counted = self.counted.saturating_add(rows);
         if self.counted > ROWS_MAX {
             return exec_err!("tally: more than {ROWS_MAX} rows; ask for less time or add filters");
         }
+        Ok(())
+    }
+
+    /// Goes on to the next batch; a row without a weight weighs one.
+    pub(super) fn next(&mut self, selected: &BooleanArray, weights: &Float64Array) -> Result<()> {
+        self.count(selected.len() as u64)?;
         let is_selected = |row: usize| selected.is_valid(row) && selected.value(row);
         self.sums.clear();
         self.sums.extend((0..selected.len()).map(|row| Sum::of_row(is_selected(row), self.random.next_u64())));
