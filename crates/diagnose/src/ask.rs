@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use causeway_model::{Error, Result};
+use causeway_model::{Error, ErrorKind, Result};
 use causeway_query::{Answerer, Limits, Question, Report};
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -106,6 +106,13 @@ impl Rows<'_> {
         let column = self.0.columns().get(at).and_then(|column| column.as_fixed_size_binary_opt());
         column.cloned().ok_or_else(|| Error::internal(format!("column {at} of the answer is no id")))
     }
+}
+
+/// An aggregate without groups brings one row. Where none came it was cut off by a limit, and nothing is known, which is not the same as zero.
+pub(crate) fn no_row(what: &str) -> Error {
+    let message =
+        format!("{what} could not be counted within the limits of a question; ask for less time or a narrower filter");
+    Error::new(ErrorKind::LimitExceeded, message)
 }
 
 /// The text at a row; nothing where it is null.

@@ -408,7 +408,8 @@ fn unbroken(scene: &mut Scene, grid: &Grid) {
         Counted { hits, trials, squares: trials * design }
     };
     // Counts are Poisson: binomial with very many trials. Missing ones are what lacks to the busiest bucket.
-    let rise: Vec<Counted> = buckets.iter().map(|bucket| of(bucket, 1e7, bucket.hits)).collect();
+    let many = (most * 1000.0).max(1e7);
+    let rise: Vec<Counted> = buckets.iter().map(|bucket| of(bucket, many, bucket.hits)).collect();
     let fall: Vec<Counted> = buckets.iter().map(|bucket| of(bucket, most, most - bucket.hits)).collect();
     let reach = grid.bucket(scene.symptom.start.0).min(grid.buckets.saturating_sub(2));
     if scene.symptom.baseline.is_some() {

@@ -8,15 +8,16 @@
 use arrow::array::Float64Array;
 use causeway_model::Result;
 
-use crate::ask::{Inquiry, Rows};
+use crate::ask::{Inquiry, Rows, no_row};
 use crate::types::Window;
 
 /// The values that a trace's random number R can have (W3C Trace Context level 2): a sampler keeps those from its threshold on.
 const RANDOM_VALUES: u64 = 1 << 56;
 /// Hex digits of R.
 const RANDOM_DIGITS: usize = 14;
-/// What SQL makes of a tracestate.
-pub(crate) const WEIGHT: &str = "sample_weight(trace_state)";
+/// What a span counts for, in SQL: what its tracestate says, but a thousand at most. Whoever calls a service writes its tracestate, and one span
+/// that stood for 2^56 would outweigh all others; a sampler that keeps less than a thousandth is taken for one that keeps a thousandth.
+pub(crate) const WEIGHT: &str = "least(sample_weight(trace_state), 1000.0)";
 
 /// Whether spans are counted by weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,24 +30,23 @@ pub(crate) enum Weights {
 }
 
 impl Weights {
-    /// Asks whether any span of some windows weighs other than one, and notes it. One text is grouped by in the leaf, so that
-    /// this costs no more than a count of rows.
+    /// Asks whether any span of some windows weighs other than one, and notes it.
     pub async fn of(inquiry: &Inquiry<'_>, windows: &[Window]) -> Result<Self> {
         let conditions: Vec<String> = windows.iter().map(|window| format!("({})", window.condition())).collect();
-        let sql = format!(
-            "SELECT sum(spans), sum(spans * {WEIGHT}) FROM \
-             (SELECT trace_state, count(*) AS spans FROM spans WHERE {} GROUP BY trace_state)",
-            conditions.join(" OR ")
-        );
-        let (mut spans, mut weight) = (0.0, 0.0);
+        let sql = format!("SELECT count(*), coalesce(sum({WEIGHT}), 0.0) FROM spans WHERE {}", conditions.join(" OR "));
+        let (mut spans, mut weight) = (f64::NAN, f64::NAN);
         inquiry
             .each(sql, |rows| {
                 let (counts, weights) = (rows.numbers(0)?, rows.numbers(1)?);
-                spans += counts.iter().flatten().sum::<f64>();
-                weight += weights.iter().flatten().sum::<f64>();
+                if rows.len() > 0 {
+                    (spans, weight) = (counts.value(0), weights.value(0));
+                }
                 Ok(())
             })
             .await?;
+        if spans.is_nan() {
+            return Err(no_row("whether spans are sampled"));
+        }
         if weight <= spans {
             return Ok(Self::One);
         }
@@ -71,7 +71,7 @@ impl Weights {
 
     /// More columns of a question: the weight, where it is not one.
     pub fn column(self) -> &'static str {
-        if self.is_sampled() { ", sample_weight(trace_state)" } else { "" }
+        if self.is_sampled() { ", least(sample_weight(trace_state), 1000.0)" } else { "" }
     }
 
     /// Reads what [`Self::column`] asked for.

@@ -9,7 +9,7 @@ use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use causeway_model::{Error, Result};
 
 use super::Comparison;
-use crate::ask::{Inquiry, Rows};
+use crate::ask::{Inquiry, Rows, no_row};
 use crate::weights::WEIGHT;
 
 /// Places of a tally that are no column's: all rows, and all rows with their weights squared.
@@ -50,7 +50,7 @@ impl Count {
 }
 
 /// What a tally brought.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
     /// All rows.
     pub total: Count,
@@ -88,15 +88,16 @@ pub(super) async fn tally(
         named.join(", "),
         asked.table
     );
-    let mut found = Tally::default();
+    let mut found = None;
     inquiry
         .each(sql, |rows| {
             if rows.len() > 0 {
-                found = Tally::read(&rows, columns.len())?;
+                found = Some(Tally::read(&rows, columns.len())?);
             }
             Ok(())
         })
         .await?;
+    let found = found.ok_or_else(|| no_row("the values of both populations"))?;
     if let Some(stand_for) = found.stand_for {
         let rows: u64 = found.total.rows.iter().sum();
         inquiry.note(format!(

@@ -149,8 +149,8 @@ struct Stretch {
 
 /// Bytes of a stretch. 256 KiB: longer ones have pages that are long enough by themselves.
 const STRETCH_BYTES_MAX: usize = 256 << 10;
-/// Bytes of all stretches of one reader, which keeps them as long as it reads. 16 MiB.
-const STRETCHES_BYTES_MAX: usize = 16 << 20;
+/// Bytes of all stretches of one reader, which keeps them as long as it reads. 4 MiB: sixty columns of few bits.
+const STRETCHES_BYTES_MAX: usize = 4 << 20;
 
 impl StretchedFile {
     /// The file with these stretches, (start, length) each; those that are too long, or too many, are read as if they were none.
@@ -195,7 +195,10 @@ impl ChunkReader for StretchedFile {
         let bytes = match stretch.bytes.get() {
             Some(bytes) => bytes,
             None => {
-                let read = self.file.get_bytes(stretch.start, stretch.length)?;
+                // Damage elsewhere in the stretch is no reason not to read these.
+                let Ok(read) = self.file.get_bytes(stretch.start, stretch.length) else {
+                    return self.file.get_bytes(start, length);
+                };
                 stretch.bytes.get_or_init(|| read)
             }
         };

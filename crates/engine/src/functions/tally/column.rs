@@ -8,9 +8,8 @@ use hashbrown::HashMap;
 
 use super::sums::{Counted, Excess, Rows, Sum, Sums};
 
-/// Texts of the open dictionaries of one column. 40,000: those of two readers, of as many values as are worth telling apart; beyond it the
-/// oldest dictionary is counted up and closed.
-const OPEN_MAX: usize = 40_000;
+/// Open dictionaries of one column. 4: a reader comes with one after the other; beyond it the oldest is counted up and closed.
+pub(super) const OPEN_MAX: usize = 4;
 
 /// Numbers on both sides of zero that are found without hashing. 4,096: codes, and the bins of any number's magnitude.
 const NEAR: i64 = 4_096;
@@ -69,9 +68,22 @@ impl Column {
         let Some(texts) = column.values().as_string_opt::<i32>() else {
             return internal_err!("tally: a dictionary that is not of texts");
         };
+        if column.null_count() == column.len() {
+            return Ok(());
+        }
         let at = match self.open.iter().position(|known| same_texts(&known.texts, texts)) {
             Some(at) => at,
-            None => self.open(texts, limit),
+            None if texts.len() < column.len() => self.open(texts, limit),
+            // Nothing is gained by a place for each text where rows are as few.
+            None => {
+                each_number(column, |row, number| {
+                    let text = (number < texts.len() && texts.is_valid(number)).then(|| texts.value(number));
+                    if let (Some(text), Some(sum)) = (text, rows.sums.get(row)) {
+                        self.add_text(text, *sum, rows.excess.get(row).copied().unwrap_or_default(), limit);
+                    }
+                });
+                return Ok(());
+            }
         };
         let Some(Dictionary { sums, .. }) = self.open.get_mut(at) else {
             return internal_err!("tally: a dictionary was lost");
@@ -97,12 +109,10 @@ impl Column {
         Ok(())
     }
 
-    /// Opens a dictionary; where there are too many texts in those that are open, older ones are closed.
+    /// Opens a dictionary; where too many are open, the oldest is closed.
     fn open(&mut self, texts: &StringArray, limit: usize) -> usize {
-        let mut open: usize = self.open.iter().map(|known| known.texts.len()).sum();
-        while open + texts.len() > OPEN_MAX && !self.open.is_empty() {
+        if self.open.len() >= OPEN_MAX {
             let oldest = self.open.remove(0);
-            open -= oldest.texts.len();
             self.close(&oldest, limit);
         }
         self.open.push(Dictionary { texts: texts.clone(), sums: Sums::of(texts.len()) });
@@ -218,9 +228,15 @@ impl Column {
         self.sums.len()
     }
 
-    /// Memory beside the column itself, but for the texts of open dictionaries, which others hold as well.
+    /// Bytes of all texts that are told apart.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
+    /// Memory beside the column itself.
     pub(super) fn heap_bytes(&self) -> usize {
-        let open: usize = self.open.iter().map(|known| known.sums.heap_bytes()).sum();
+        let of = |known: &Dictionary| known.sums.heap_bytes() + known.texts.get_buffer_memory_size();
+        let open: usize = self.open.iter().map(of).sum();
         let texts = self.texts.capacity() * size_of::<(Box<str>, u32)>() + self.text_bytes;
         let numbers = self.far.capacity() * size_of::<(i64, u32)>() + self.near.capacity() * size_of::<u32>();
         open + texts + numbers + self.sums.heap_bytes()

@@ -5,14 +5,12 @@ use datafusion::arrow::datatypes::Int32Type;
 use datafusion::common::{Result, internal_err, plan_err};
 use hashbrown::HashMap;
 
-use super::column::each_number;
+use super::column::{OPEN_MAX, each_number, same_texts};
 
 /// Columns whose bytes fit a number.
 pub(super) const COLUMNS_MAX: usize = 8;
 /// Values of one column that a byte tells apart, besides none of them.
 const VALUES_MAX: usize = u8::MAX as usize;
-/// Texts of the dictionaries of one column that are remembered. 40,000, as for those that are counted.
-const TEXTS_MAX: usize = 40_000;
 /// Set beside the byte of a leading value.
 const LEADING: u16 = 1 << u8::BITS;
 
@@ -69,10 +67,20 @@ impl Joint {
             let Some(texts) = column.values().as_string_opt::<i32>() else {
                 return internal_err!("tally_joint: a dictionary that is not of texts");
             };
-            let of_numbers = codes.of_dictionary(texts);
-            let (cells, leading) = (&mut self.cells, &mut self.leading);
+            if column.null_count() == column.len() {
+                continue;
+            }
+            // Nothing is gained by a code for each text where rows are as few.
+            if texts.len() < column.len() {
+                codes.learn(texts);
+            }
+            let (codes, cells, leading) = (&*codes, &mut self.cells, &mut self.leading);
+            let known = codes.of_dictionary(texts);
             each_number(column, |row, number| {
-                let code = of_numbers.get(number).copied().unwrap_or_default();
+                let code = match known {
+                    Some(known) => known.get(number).copied().unwrap_or_default(),
+                    None => codes.of_text(texts, number),
+                };
                 if let (Some(cell), Some(leading)) = (cells.get_mut(row), leading.get_mut(row)) {
                     *cell |= u64::from(code as u8) << (8 * at);
                     *leading |= code >= LEADING;
@@ -85,19 +93,34 @@ impl Joint {
     }
 }
 
+impl Joint {
+    /// Memory beside the value itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let known = |(texts, codes): &(StringArray, Vec<u16>)| texts.get_buffer_memory_size() + codes.capacity() * 2;
+        let open: usize = self.columns.iter().flat_map(|column| &column.known).map(known).sum();
+        open + self.cells.capacity() * size_of::<u64>() + self.leading.capacity()
+    }
+}
+
 impl Codes {
-    fn of_dictionary(&mut self, texts: &StringArray) -> &[u16] {
-        let at = self.known.iter().position(|(known, _)| super::column::same_texts(known, texts));
-        let at = at.unwrap_or_else(|| {
-            let mut known: usize = self.known.iter().map(|(texts, _)| texts.len()).sum();
-            while known + texts.len() > TEXTS_MAX && !self.known.is_empty() {
-                known -= self.known.remove(0).0.len();
-            }
-            let code = |text: Option<&str>| text.and_then(|text| self.of_value.get(text).copied()).unwrap_or_default();
-            let codes = texts.iter().map(code).collect();
-            self.known.push((texts.clone(), codes));
-            self.known.len() - 1
-        });
-        self.known.get(at).map_or(&[], |(_, codes)| codes)
+    fn of_text(&self, texts: &StringArray, number: usize) -> u16 {
+        let text = (number < texts.len() && texts.is_valid(number)).then(|| texts.value(number));
+        text.and_then(|text| self.of_value.get(text).copied()).unwrap_or_default()
+    }
+
+    /// The bytes of a dictionary's numbers, where they were learnt.
+    fn of_dictionary(&self, texts: &StringArray) -> Option<&[u16]> {
+        self.known.iter().find(|(known, _)| same_texts(known, texts)).map(|(_, codes)| codes.as_slice())
+    }
+
+    fn learn(&mut self, texts: &StringArray) {
+        if self.of_dictionary(texts).is_some() {
+            return;
+        }
+        if self.known.len() >= OPEN_MAX {
+            self.known.remove(0);
+        }
+        let codes = (0..texts.len()).map(|number| self.of_text(texts, number)).collect();
+        self.known.push((texts.clone(), codes));
     }
 }

@@ -15,9 +15,9 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Float64Type, Int32Type, Int64Type, Schema};
-use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, ColumnarValue, Signature, Volatility};
 
 use column::{Column, Value};
@@ -26,6 +26,8 @@ use sums::{Counted, Excess, Rows, Sum};
 
 /// Values of all columns that are told apart. 2 million: some 200 MB at the worst, which the question's memory limits as well.
 const ALL_VALUES_MAX: usize = 2_000_000;
+/// Bytes of all values that are told apart. 1 GiB: a column of Arrow's text holds twice as much.
+const TEXT_BYTES_MAX: usize = 1 << 30;
 /// Columns of one tally. 1,000: twice as many as a question may have attributes.
 const COLUMNS_MAX: usize = 1_000;
 /// The place of all rows.
@@ -127,6 +129,10 @@ impl AggregateUDFImpl for Tally {
         Ok(DataType::List(self.of.entry()))
     }
 
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
+    }
+
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
         Ok(vec![Arc::new(Field::new(format_state_name(args.name, "counts"), DataType::List(self.of.entry()), true))])
     }
@@ -154,7 +160,7 @@ impl AggregateUDFImpl for Tally {
         let rows = Rows::new(Rng::from_seed(TALLIES.fetch_add(1, Ordering::Relaxed)).next_u64());
         let limit = usize::try_from(limit).unwrap_or(0);
         let (all, squares, columns) = Default::default();
-        Ok(Box::new(Counter { limit, joint, rows, all, squares, columns, values: 0 }))
+        Ok(Box::new(Counter { limit, joint, rows, all, squares, columns, values: 0, peak_bytes: 0 }))
     }
 }
 
@@ -169,6 +175,8 @@ struct Counter {
     columns: Vec<Column>,
     /// Of all columns together.
     values: usize,
+    /// The most memory that it has taken so far: who asks for it adds up what it has grown by, but never what it has shrunk by.
+    peak_bytes: usize,
 }
 
 impl Counter {
@@ -191,6 +199,12 @@ impl Counter {
         change(column, self.limit.min(before + ALL_VALUES_MAX.saturating_sub(self.values)))?;
         self.values += column.values() - before;
         Ok(())
+    }
+
+    fn note_memory(&mut self) {
+        let columns: usize = self.columns.iter().map(|column| size_of::<Column>() + column.heap_bytes()).sum();
+        let joint = self.joint.as_ref().map_or(0, Joint::heap_bytes);
+        self.peak_bytes = self.peak_bytes.max(columns + joint + self.rows.heap_bytes());
     }
 
     fn add_all(&mut self, sum: Sum, excess: Excess) {
@@ -237,6 +251,10 @@ impl Counter {
     }
 
     fn entries(&mut self) -> Result<ScalarValue> {
+        let texts: usize = self.columns.iter().map(Column::text_bytes).sum();
+        if texts > TEXT_BYTES_MAX {
+            return exec_err!("tally: more than {TEXT_BYTES_MAX} bytes of values; ask with a smaller limit of values");
+        }
         let (of, mut entries) = (self.of(), Entries::default());
         entries.add(of, ALL, None, Counted::new(self.all.0, self.all.1));
         entries.add(of, SQUARES, None, Counted::new(self.all.0, self.squares));
@@ -333,6 +351,7 @@ impl Accumulator for Counter {
             }
         }
         self.rows = rows;
+        self.note_memory();
         Ok(())
     }
 
@@ -346,6 +365,7 @@ impl Accumulator for Counter {
                 None => return internal_err!("the state of a tally is no list of entries"),
             }
         }
+        self.note_memory();
         Ok(())
     }
 
@@ -358,6 +378,6 @@ impl Accumulator for Counter {
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.columns.iter().map(|column| size_of::<Column>() + column.heap_bytes()).sum::<usize>()
+        size_of::<Self>() + self.peak_bytes
     }
 }

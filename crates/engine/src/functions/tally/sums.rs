@@ -108,6 +108,10 @@ impl Rows {
         Ok(())
     }
 
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.sums.capacity() * size_of::<Sum>() + self.excess.capacity() * size_of::<Excess>()
+    }
+
     /// What all rows weigh beyond one each.
     pub(super) fn all_excess(&self) -> Excess {
         self.excess.iter().fold([0.0; 2], |all, row| [all[0] + row[0], all[1] + row[1]])
