@@ -12,10 +12,10 @@ mod town;
 
 use causeway_diagnose::compare::{Comparison, Population, compare};
 use causeway_diagnose::validate::{Claim, validate};
-use causeway_diagnose::{How, Signal, Symptom, Time, locate, suspects, triage};
+use causeway_diagnose::{How, Time, locate, suspects, triage};
 use causeway_model::{Clock, Rng, SystemClock};
 use support::{Ground, SpanRow, text};
-use town::{Fault, LENGTH_S, ONSET_S, SECOND, START, Town};
+use town::{Fault, LENGTH_S, ONSET_S, SECOND, START, Town, at, symptom};
 
 /// Spans that are made and sent at a time.
 const CHUNK: u64 = 100_000;
@@ -60,16 +60,7 @@ async fn incident(spans: u64) {
     let ground = Ground::new().await;
     ground.spans(rows).await;
     ground.store.flush().await.unwrap();
-    let at = |seconds: i64| Time(START + seconds * SECOND);
-    let symptom = Symptom {
-        signal: Signal::Auto,
-        service: None,
-        operation: None,
-        filter: None,
-        start: at(600),
-        end: at(LENGTH_S),
-        baseline: None,
-    };
+    let symptom = symptom();
     let engine = &*ground.engine;
     for _ in 0..2 {
         timed("triage", triage::triage(engine, &symptom), |it| &it.as_ref().unwrap().how).await.unwrap();

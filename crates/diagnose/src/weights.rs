@@ -70,8 +70,8 @@ impl Weights {
     }
 
     /// More columns of a question: the weight, where it is not one.
-    pub fn column(self) -> &'static str {
-        if self.is_sampled() { ", least(sample_weight(trace_state), 1000.0)" } else { "" }
+    pub fn column(self) -> String {
+        if self.is_sampled() { format!(", {WEIGHT}") } else { String::new() }
     }
 
     /// Reads what [`Self::column`] asked for.

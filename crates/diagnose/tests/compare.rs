@@ -7,7 +7,8 @@ mod support;
 
 use causeway_diagnose::Time;
 use causeway_diagnose::compare::{Compared, Comparison, Population, compare};
-use causeway_model::Rng;
+use causeway_engine::{Engine, EngineOptions};
+use causeway_model::{ErrorKind, Rng};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use support::{Attributes, Ground, SpanRow, text};
 
@@ -130,6 +131,19 @@ fn of_all_kinds(rng: &mut Rng) -> (Attributes, bool) {
     let odds = 1 + 2 * parts.iter().filter(|part| **part).count() as u64 + if rare > 240 { 12 } else { 0 };
     let failed = rng.below(20) < odds;
     (attributes, failed)
+}
+
+#[tokio::test]
+async fn what_a_limit_cut_off_is_an_error_and_not_zero_rows() {
+    let ground = ground(20_000, 5, |_, rng| of_all_kinds(rng)).await;
+    ground.store.flush().await.unwrap();
+    let spill = tempfile::tempdir().unwrap();
+    let options = EngineOptions { memory_bytes_max: 64 << 10, ..EngineOptions::new(spill.path()) };
+    let engine = Engine::new(ground.store.clone(), options).unwrap();
+    let all = || Population { filter: None, start: Time(START), end: Time(START + SECOND) };
+    let asked = Comparison { table: "spans".into(), selection: all(), baseline: all(), limit: None };
+    let error = compare(&*engine, &asked).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::LimitExceeded, "{error:?}");
 }
 
 #[tokio::test]

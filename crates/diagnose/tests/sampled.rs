@@ -16,32 +16,16 @@ use causeway_diagnose::locate::locate;
 use causeway_diagnose::suspects::{Suspected, Verdict, suspects};
 use causeway_diagnose::triage::{Triage, triage};
 use causeway_diagnose::validate::{Claim, Outcome, Validated, validate};
-use causeway_diagnose::{Red, Signal, Symptom, Time};
+use causeway_diagnose::{Red, Signal, Symptom};
 use causeway_model::Rng;
 use causeway_query::{Answerer, Limits, Question};
 use futures::TryStreamExt;
 use support::{Ground, SpanRow, text};
-use town::{Fault, LENGTH_S, ONSET_S, SECOND, START, Town};
+use town::{Fault, LENGTH_S, ONSET_S, SECOND, Town, at, symptom};
 
 const SEEDS: std::ops::Range<u64> = 1..3;
 /// Nanoseconds between requests: enough of them that a tenth still shows what broke.
 const GAP_NS: f64 = 150e6;
-
-fn at(seconds: i64) -> Time {
-    Time(START + seconds * SECOND)
-}
-
-fn symptom() -> Symptom {
-    Symptom {
-        signal: Signal::Auto,
-        service: None,
-        operation: None,
-        filter: None,
-        start: at(600),
-        end: at(LENGTH_S),
-        baseline: None,
-    }
-}
 
 fn busy_town(seed: u64, fault: Fault) -> Town {
     let mut town = Town::new(seed, fault);
@@ -295,6 +279,17 @@ async fn the_figures_of_an_answer_are_those_of_its_queries() {
             numbers(&kept, &finding.query).await;
         }
     }
+}
+
+#[tokio::test]
+async fn one_caller_who_claims_to_stand_for_all_hides_nothing() {
+    let mut town = busy_town(1, Fault::ProviderSlow);
+    let mut rows = town.spans();
+    let full = suspects(&*ground(rows.clone()).await.engine, &symptom()).await.unwrap();
+    let entry = rows.iter_mut().find(|row| row.parent.is_none() && row.start >= at(ONSET_S + 60).0).unwrap();
+    entry.trace_state = "ot=th:ffffffffffffff".to_owned();
+    let found = suspects(&*ground(rows).await.engine, &symptom()).await.unwrap();
+    assert_eq!((found.verdict, first(&found)), (Verdict::Cause, first(&full)), "{found:#?}");
 }
 
 /// What compare says of the new version, in the spans of the entry since the onset against those before.

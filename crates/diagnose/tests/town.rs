@@ -11,28 +11,12 @@ use causeway_diagnose::locate::{Pattern, locate};
 use causeway_diagnose::suspects::{Kind, Mitigation, Suspected, Verdict, suspects};
 use causeway_diagnose::triage::{Triage, triage};
 use causeway_diagnose::validate::{Claim, Outcome, validate};
-use causeway_diagnose::{Signal, Symptom, Time, Window};
+use causeway_diagnose::{Signal, Symptom, Window};
 use causeway_model::OWN_SERVICE;
 use support::{Ground, LogRow, Sample, SpanRow, text};
-use town::{Fault, LENGTH_S, ONSET_S, SECOND, START, Town};
+use town::{Fault, LENGTH_S, ONSET_S, SECOND, Town, at, symptom};
 
 const SEEDS: std::ops::Range<u64> = 1..4;
-
-fn at(seconds: i64) -> Time {
-    Time(START + seconds * SECOND)
-}
-
-fn symptom() -> Symptom {
-    Symptom {
-        signal: Signal::Auto,
-        service: None,
-        operation: None,
-        filter: None,
-        start: at(600),
-        end: at(LENGTH_S),
-        baseline: None,
-    }
-}
 
 async fn broken(town: &mut Town) -> Ground {
     let ground = Ground::new().await;

@@ -1,6 +1,7 @@
 //! Which system breaks in the tests? A small one with names drawn from a seed: `front -> desk -> {till, stock}`, `till` calls a provider that sends no
 //! spans and `stock` a database. Each way of breaking it is one [`Fault`].
 
+use causeway_diagnose::{Signal, Symptom, Time};
 use causeway_model::Rng;
 
 use crate::support::{Attributes, SpanRow, text};
@@ -12,6 +13,24 @@ pub const START: i64 = 1_795_165_200 * SECOND;
 pub const ONSET_S: i64 = 900;
 /// And all ends after this long.
 pub const LENGTH_S: i64 = 1_200;
+
+/// So many seconds after the start.
+pub fn at(seconds: i64) -> Time {
+    Time(START + seconds * SECOND)
+}
+
+/// Something is wrong, from well before the fault to the end.
+pub fn symptom() -> Symptom {
+    Symptom {
+        signal: Signal::Auto,
+        service: None,
+        operation: None,
+        filter: None,
+        start: at(600),
+        end: at(LENGTH_S),
+        baseline: None,
+    }
+}
 
 /// How it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
