@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::common::{Result, internal_err};
 use hashbrown::HashMap;
 
-use super::sums::{Counted, Excess, Rows, Sum, Sums};
+use super::sums::{Counted, Excess, Rows, Sum, Sums, both};
 
 /// Open dictionaries of one column. 4: a reader comes with one after the other; beyond it the oldest is counted up and closed.
 pub(super) const OPEN_MAX: usize = 4;
@@ -44,6 +44,11 @@ struct Dictionary {
     sums: Sums,
 }
 
+/// The text that a number of a dictionary stands for.
+pub(super) fn text_at(texts: &StringArray, number: usize) -> Option<&str> {
+    (number < texts.len() && texts.is_valid(number)).then(|| texts.value(number))
+}
+
 /// Whether a dictionary's texts are those that are kept: as they are kept, no others can come to stand at their place in memory.
 pub(super) fn same_texts(kept: &StringArray, texts: &StringArray) -> bool {
     let same = kept.offsets().as_ptr() == texts.offsets().as_ptr()
@@ -77,8 +82,7 @@ impl Column {
             // Nothing is gained by a place for each text where rows are as few.
             None => {
                 each_number(column, |row, number| {
-                    let text = (number < texts.len() && texts.is_valid(number)).then(|| texts.value(number));
-                    if let (Some(text), Some(sum)) = (text, rows.sums.get(row)) {
+                    if let (Some(text), Some(sum)) = (text_at(texts, number), rows.sums.get(row)) {
                         self.add_text(text, *sum, rows.excess.get(row).copied().unwrap_or_default(), limit);
                     }
                 });
@@ -91,7 +95,7 @@ impl Column {
         match only_number(column) {
             Some(number) => {
                 sums.add(number as usize, rows.all);
-                sums.add_excess(number as usize, rows.all_excess());
+                sums.add_excess(number as usize, rows.all_excess);
             }
             None => {
                 each_number(column, |row, number| {
@@ -183,7 +187,7 @@ impl Column {
             }
             None => {
                 self.others.0.add(sum);
-                self.others.1 = [self.others.1[0] + excess[0], self.others.1[1] + excess[1]];
+                self.others.1 = both(self.others.1, excess);
             }
         }
     }

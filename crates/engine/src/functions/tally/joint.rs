@@ -5,7 +5,7 @@ use datafusion::arrow::datatypes::Int32Type;
 use datafusion::common::{Result, internal_err, plan_err};
 use hashbrown::HashMap;
 
-use super::column::{OPEN_MAX, each_number, same_texts};
+use super::column::{OPEN_MAX, each_number, same_texts, text_at};
 
 /// Columns whose bytes fit a number.
 pub(super) const COLUMNS_MAX: usize = 8;
@@ -104,8 +104,7 @@ impl Joint {
 
 impl Codes {
     fn of_text(&self, texts: &StringArray, number: usize) -> u16 {
-        let text = (number < texts.len() && texts.is_valid(number)).then(|| texts.value(number));
-        text.and_then(|text| self.of_value.get(text).copied()).unwrap_or_default()
+        text_at(texts, number).and_then(|text| self.of_value.get(text).copied()).unwrap_or_default()
     }
 
     /// The bytes of a dictionary's numbers, where they were learnt.

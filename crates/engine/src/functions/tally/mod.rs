@@ -22,7 +22,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, ColumnarValue, Sig
 
 use column::{Column, Value};
 use joint::Joint;
-use sums::{Counted, Excess, Rows, Sum};
+use sums::{Counted, Excess, Rows, Sum, both};
 
 /// Values of all columns that are told apart. 2 million: some 200 MB at the worst, which the question's memory limits as well.
 const ALL_VALUES_MAX: usize = 2_000_000;
@@ -269,10 +269,6 @@ impl Counter {
     }
 }
 
-fn both(one: Excess, other: Excess) -> Excess {
-    [one[0] + other[0], one[1] + other[1]]
-}
-
 #[derive(Default)]
 struct Entries {
     places: Int32Builder,
@@ -337,7 +333,7 @@ impl Accumulator for Counter {
         };
         let mut rows = std::mem::replace(&mut self.rows, Rows::new(0));
         rows.next(selected, weights)?;
-        self.add_all(rows.all, rows.all_excess());
+        self.add_all(rows.all, rows.all_excess);
         self.squares = both(self.squares, rows.all_squares());
         match &mut self.joint {
             None => {

@@ -34,6 +34,11 @@ impl Sum {
 /// Weight beyond one a row, of the selected rows and of the others: nothing to add where nothing was sampled.
 pub(super) type Excess = [f64; 2];
 
+/// Both together.
+pub(super) fn both(one: Excess, other: Excess) -> Excess {
+    [one[0] + other[0], one[1] + other[1]]
+}
+
 /// Both, ready to be told.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Counted {
@@ -67,6 +72,8 @@ pub(super) struct Rows {
     pub(super) all: Sum,
     /// Each row's; empty where no row weighs more or less than one.
     pub(super) excess: Vec<Excess>,
+    /// What all of them weigh beyond one each.
+    pub(super) all_excess: Excess,
     random: Rng,
     counted: u64,
 }
@@ -75,7 +82,7 @@ impl Rows {
     /// Rows with random numbers from this seed: those of two partitions must not be the same.
     pub(super) fn new(seed: u64) -> Self {
         let random = Rng::from_seed(seed);
-        Self { sums: Vec::new(), all: Sum::default(), excess: Vec::new(), random, counted: 0 }
+        Self { sums: Vec::new(), all: Sum::default(), excess: Vec::new(), all_excess: [0.0; 2], random, counted: 0 }
     }
 
     /// Notes that so many rows are counted, here or by another tally that is merged into this one.
@@ -105,6 +112,7 @@ impl Rows {
                 if is_selected(row) { [excess, 0.0] } else { [0.0, excess] }
             }));
         }
+        self.all_excess = self.excess.iter().fold([0.0; 2], |all, row| both(all, *row));
         Ok(())
     }
 
@@ -112,15 +120,10 @@ impl Rows {
         self.sums.capacity() * size_of::<Sum>() + self.excess.capacity() * size_of::<Excess>()
     }
 
-    /// What all rows weigh beyond one each.
-    pub(super) fn all_excess(&self) -> Excess {
-        self.excess.iter().fold([0.0; 2], |all, row| [all[0] + row[0], all[1] + row[1]])
-    }
-
     /// What the squares of their weights are beyond one each.
     pub(super) fn all_squares(&self) -> Excess {
         let square = |excess: f64| (1.0 + excess) * (1.0 + excess) - 1.0;
-        self.excess.iter().fold([0.0; 2], |all, row| [all[0] + square(row[0]), all[1] + square(row[1])])
+        self.excess.iter().fold([0.0; 2], |all, row| both(all, row.map(square)))
     }
 }
 
@@ -156,7 +159,7 @@ impl Sums {
         if excess != [0.0; 2] {
             self.excess.resize(self.sums.len(), [0.0; 2]);
             if let Some(known) = self.excess.get_mut(place) {
-                *known = [known[0] + excess[0], known[1] + excess[1]];
+                *known = both(*known, excess);
             }
         }
     }
