@@ -16,6 +16,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-ingest", 1, &["causeway-model"]),
     ("causeway-store", 1, &["causeway-model"]),
     ("causeway-query", 1, &["causeway-model"]),
+    ("causeway-promql", 1, &["causeway-model"]),
     ("causeway-flags", 1, &["causeway-model"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),
     ("causeway-diagnose", 2, &["causeway-model", "causeway-query"]),

@@ -7,6 +7,8 @@ mod clock;
 mod delivery;
 mod error;
 mod gather;
+mod histogram;
+mod labels;
 mod table;
 mod value;
 
@@ -15,6 +17,8 @@ pub use batch::{Batch, Side};
 pub use clock::{Clock, Rng, SystemClock, TimeRange};
 pub use delivery::{Appender, Delivery, LedgerEntry, Receipt, Signal};
 pub use error::{Error, ErrorKind, Result};
+pub use histogram::{BucketSpan, Histogram, ResetHint};
+pub use labels::{Labels, METRIC_NAME};
 pub use table::{Column, ColumnLevel, Table};
 pub use value::{Kind, Value, json_escape_into};
 
