@@ -117,9 +117,19 @@ impl IndexWriter {
         self.columns = columns;
         let count = u32::try_from(rows.num_rows()).map_err(|_| Error::internal("a block of over 4 billion rows"))?;
         self.buffer.clear();
+        self.add_block_of(count, time_of(rows)?)
+    }
+
+    /// Adds the next block of the row group, of which nothing goes into filters.
+    pub(crate) fn add_counted(&mut self, rows: u32, time: TimeRange) -> Result<()> {
+        self.buffer.clear();
+        self.add_block_of(rows, time)
+    }
+
+    fn add_block_of(&mut self, rows: u32, time: TimeRange) -> Result<()> {
         let shape = self.block.write_filter(&mut self.builder, &mut self.buffer);
         let filter = self.append(shape)?;
-        self.open.push(Block { rows: count, time: time_of(rows)?, filter });
+        self.open.push(Block { rows, time, filter });
         Ok(())
     }
 

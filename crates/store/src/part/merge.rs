@@ -10,6 +10,7 @@ use causeway_model::{Error, Result, Table};
 
 use crate::disk::Disk;
 use crate::part::census::Census;
+use crate::part::chunks::merge_chunks;
 use crate::part::columns::{PartSchema, fixed_position};
 use crate::part::picks::Picks;
 use crate::part::project::BLOCK_BYTES_MAX;
@@ -33,6 +34,9 @@ pub fn merge_parts(
     let table = parts.first().map(|part| part.meta().table).ok_or_else(|| Error::invalid("nothing to merge"))?;
     if parts.iter().any(|part| part.meta().table != table) {
         return Err(Error::invalid("a part of another table"));
+    }
+    if table == Table::MetricSamples {
+        return merge_chunks(disk, parts, new, options, give_way);
     }
     let mut census = Census::new();
     for part in parts {

@@ -14,8 +14,10 @@ use crate::part::{NewPart, PartMeta};
 
 /// The key of the facts among Parquet's key-value metadata.
 const FACTS_KEY: &str = "causeway.part";
-/// The version of what stands in the file. The second keeps some columns in another form.
-const FORMAT: u32 = 2;
+/// The versions of what stands in the file. The second keeps some columns in another form.
+pub(crate) const ROWS: u32 = 2;
+/// The third holds chunks of samples as its rows.
+pub(crate) const CHUNKED: u32 = 3;
 
 /// The facts as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,6 +61,7 @@ pub fn index_path(table: Table, id: u64) -> PathBuf {
 
 /// The facts as an entry of Parquet's key-value metadata.
 pub(crate) fn facts_entry(
+    format: u32,
     table: Table,
     new: &NewPart,
     rows: u64,
@@ -66,7 +69,7 @@ pub(crate) fn facts_entry(
     replaces: &[u64],
 ) -> Result<KeyValue> {
     let facts = Facts {
-        format: FORMAT,
+        format,
         id: new.id,
         table: table.name().to_owned(),
         level: new.level,
@@ -95,7 +98,7 @@ pub fn read_meta(disk: &Arc<dyn Disk>, table: Table, id: u64) -> Result<PartReco
     let entries = footer.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
     let text = entries.iter().find(|entry| entry.key == FACTS_KEY).and_then(|entry| entry.value.as_deref());
     let facts: Facts = serde_json::from_str(text.unwrap_or_default()).map_err(|error| corrupt(&error))?;
-    if !(1..=FORMAT).contains(&facts.format) || facts.id != id || facts.table != table.name() {
+    if !(1..=CHUNKED).contains(&facts.format) || facts.id != id || facts.table != table.name() {
         return Err(corrupt(&"these are the facts of another part"));
     }
     let meta = PartMeta {

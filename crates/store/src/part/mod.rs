@@ -3,6 +3,7 @@
 
 mod census;
 mod checked;
+mod chunks;
 mod columns;
 mod dictionary;
 mod group;

@@ -18,6 +18,7 @@ use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use crate::disk::Disk;
 use crate::index::{Block, Directory, Group, IndexReader, Place, attribute_seed, filter_hash, token_seed, value_seed};
 use crate::part::checked::{CheckedFile, StretchedFile};
+use crate::part::chunks::ChunkFile;
 use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN, fixed_position, is_service_name};
 use crate::part::dictionary::with_dictionaries;
 use crate::part::kept::Kept;
@@ -39,6 +40,8 @@ pub struct Part {
     schema: Arc<PartSchema>,
     /// For each column of `schema` its position in the file.
     roots: Vec<usize>,
+    /// The file where its rows are chunks of samples; the columns above then stand in the chunks.
+    chunks: Option<Arc<ChunkFile>>,
     index: IndexReader,
     groups: Vec<Group>,
     keys: Vec<KeyStatistics>,
@@ -75,15 +78,21 @@ impl Part {
             .with_offset_index_policy(PageIndexPolicy::Required)
             .with_column_index_policy(PageIndexPolicy::Skip);
         let footer = ArrowReaderMetadata::load(&file, options).map_err(|error| corrupt(&error))?;
-        let stored = Stored::of_file(meta.table, footer.schema());
-        let (stored, roots) = stored.map_err(|error| error.context(path.display()))?;
+        let chunks = ChunkFile::open(&file, path.clone(), &footer)?.map(Arc::new);
+        let (stored, roots) = match &chunks {
+            Some(_) => {
+                (Stored::for_writing(&PartSchema::of_keys(meta.table, std::iter::empty(), true), &[]), Vec::new())
+            }
+            None => Stored::of_file(meta.table, footer.schema()).map_err(|error| error.context(path.display()))?,
+        };
         let stored = Arc::new(stored);
         let row_groups = footer.metadata().row_groups();
         let agree = row_groups.len() == groups.len()
-            && row_groups.iter().zip(&groups).all(|(in_file, group)| {
-                u64::try_from(in_file.num_rows()).ok()
-                    == Some(group.blocks.iter().map(|block| u64::from(block.rows)).sum())
-            });
+            && (chunks.is_some()
+                || row_groups.iter().zip(&groups).all(|(in_file, group)| {
+                    u64::try_from(in_file.num_rows()).ok()
+                        == Some(group.blocks.iter().map(|block| u64::from(block.rows)).sum())
+                }));
         if !agree
             || groups.iter().flat_map(|group| &group.blocks).map(|block| u64::from(block.rows)).sum::<u64>()
                 != meta.rows
@@ -100,6 +109,7 @@ impl Part {
             stored,
             schema,
             roots,
+            chunks,
             index,
             groups,
             keys,
@@ -129,6 +139,11 @@ impl Part {
 
     pub(crate) fn index(&self) -> &IndexReader {
         &self.index
+    }
+
+    /// The file of chunks, where the part is one.
+    pub(crate) fn chunks(&self) -> Option<&Arc<ChunkFile>> {
+        self.chunks.as_ref()
     }
 
     pub(crate) fn footer(&self) -> &ArrowReaderMetadata {
@@ -290,6 +305,9 @@ impl Part {
     /// # Errors
     /// `Invalid` when the scan names columns that the table lacks.
     pub fn piece_bytes(&self, scan: &Scan, piece: &PartPiece) -> Result<u64> {
+        if let (Some(chunks), Some(group)) = (&self.chunks, self.groups.get(piece.row_group)) {
+            return Ok(chunks.piece_bytes(piece, group));
+        }
         let mut wanted = scan.columns.clone();
         wanted.extend(scan.filters.iter().flat_map(|filter| filter.columns.iter().cloned()));
         let mask = self.mask(&Resolved::scan(&self.schema, &wanted)?.columns);
@@ -318,6 +336,9 @@ impl Part {
     /// # Errors
     /// `Corrupt` when pages can't be read; each item may fail.
     pub fn read(&self, scan: &Scan, piece: &PartPiece) -> Result<Batches> {
+        if let Some(chunks) = &self.chunks {
+            return chunks.read(&self.schema, scan, piece);
+        }
         let resolved = Resolved::scan(&self.schema, &scan.columns)?;
         let (rows, kept) = self.filtered(scan, &resolved, piece)?;
         if !rows.selects_any() {
@@ -534,7 +555,7 @@ fn push_range(ranges: &mut Vec<Range<usize>>, range: Range<usize>) {
     }
 }
 
-fn selection(ranges: &[Range<usize>], rows: usize) -> Result<RowSelection> {
+pub(crate) fn selection(ranges: &[Range<usize>], rows: usize) -> Result<RowSelection> {
     let mut selectors = Vec::with_capacity(ranges.len() * 2);
     let mut at = 0;
     for range in ranges {
@@ -550,7 +571,7 @@ fn selection(ranges: &[Range<usize>], rows: usize) -> Result<RowSelection> {
 }
 
 /// An error of ours that passed through the readers keeps its kind; any other means damaged bytes.
-fn read_error(path: &std::path::Path, error: &(dyn std::error::Error + 'static)) -> Error {
+pub(crate) fn read_error(path: &std::path::Path, error: &(dyn std::error::Error + 'static)) -> Error {
     let mut source = Some(error);
     while let Some(inner) = source {
         if let Some(ours) = inner.downcast_ref::<Error>() {

@@ -16,11 +16,12 @@ use crate::disk::Disk;
 use crate::index::{Directory, IndexWriter, IndexedColumn, Key, attribute_seed, token_seed, value_seed};
 use crate::part::census::Census;
 use crate::part::checked::CheckedWriter;
+use crate::part::chunks::write_rows;
 use crate::part::columns::{PartSchema, Physical, SERVICE_COLUMN};
-use crate::part::metadata::{facts_entry, index_path, part_directory, part_path};
+use crate::part::metadata::{ROWS, facts_entry, index_path, part_directory, part_path};
 use crate::part::picks::Picks;
 use crate::part::project::{BLOCK_BYTES_MAX, Projector};
-use crate::part::sort::sorted_rows;
+use crate::part::sort::{Ordered, sorted_rows};
 use crate::part::stored::Stored;
 use crate::part::{KeyStatistics, NewPart, PartMeta, PartOptions};
 
@@ -59,24 +60,41 @@ pub fn write_part(
     let (keys, complete) = census.finish(table, options.promoted_keys_max);
     let schema = PartSchema::of_keys(table, keys.iter().map(|key| &key.statistics), complete);
     let rows = sorted_rows(table, batches)?;
-    let mut writer = PartWriter::create(disk, &schema, keys, complete, new, options)?;
-    let mut projector = Projector::new(&schema, batches);
-    let (mut picks, mut bytes) = (Picks::default(), 0);
-    for (_, batch, row) in rows {
-        let (batch, row) = (batch as usize, row as usize);
-        let row_bytes = projector.row_bytes(batch, row);
-        if picks.rows() >= options.block_rows || (picks.rows() > 0 && bytes + row_bytes > BLOCK_BYTES_MAX) {
-            writer.add_block(&projector.block(&picks)?)?;
-            picks.clear();
-            bytes = 0;
-        }
-        picks.push(batch, row, 1);
-        bytes += row_bytes;
+    let blocks = Blocks { projector: Projector::new(&schema, batches), rows: rows.into_iter().peekable(), options };
+    if table == Table::MetricSamples {
+        return write_rows(disk, blocks, new, options);
     }
-    if picks.rows() > 0 {
-        writer.add_block(&projector.block(&picks)?)?;
+    let mut writer = PartWriter::create(disk, &schema, keys, complete, new, options)?;
+    for block in blocks {
+        writer.add_block(&block?)?;
     }
     writer.finish(&[])
+}
+
+/// Sorted rows of batches, a block at a time.
+struct Blocks<'a> {
+    projector: Projector<'a>,
+    rows: std::iter::Peekable<std::vec::IntoIter<Ordered>>,
+    options: &'a PartOptions,
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut picks, mut bytes) = (Picks::default(), 0);
+        while let Some((_, batch, row)) = self.rows.peek() {
+            let (batch, row) = (*batch as usize, *row as usize);
+            let row_bytes = self.projector.row_bytes(batch, row);
+            if picks.rows() >= self.options.block_rows || (picks.rows() > 0 && bytes + row_bytes > BLOCK_BYTES_MAX) {
+                break;
+            }
+            self.rows.next();
+            picks.push(batch, row, 1);
+            bytes += row_bytes;
+        }
+        (picks.rows() > 0).then(|| self.projector.block(&picks))
+    }
 }
 
 /// Writes both files of a part.
@@ -161,7 +179,7 @@ impl<'a> PartWriter<'a> {
         }
         self.end_group()?;
         let time = self.index.time().unwrap_or(TimeRange::ALL);
-        self.parquet.append_key_value_metadata(facts_entry(self.table, self.new, self.rows, time, replaces)?);
+        self.parquet.append_key_value_metadata(facts_entry(ROWS, self.table, self.new, self.rows, time, replaces)?);
         let (part_bytes, checksums) = self.parquet.into_inner().map_err(write_error)?.finish()?;
         let directory =
             Directory { groups: Vec::new(), keys: self.keys, keys_complete: self.keys_complete, part_bytes, checksums };
@@ -181,7 +199,7 @@ impl<'a> PartWriter<'a> {
 }
 
 /// Parquet hands the disk's refusals through; anything else is a defect.
-fn write_error(error: ParquetError) -> Error {
+pub(crate) fn write_error(error: ParquetError) -> Error {
     match error {
         ParquetError::External(source) => Error::unavailable(format!("part: {source}")),
         other => Error::internal(format!("part: {other}")),

@@ -1,0 +1,172 @@
+//! Do the samples of a series come back from a chunk as they went in, whatever their type?
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, ListArray, StructArray,
+    TimestampNanosecondArray, UInt32Array, UInt64Array,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::{concat, take};
+use arrow::datatypes::{DataType, Field, Float64Type, UInt64Type};
+use causeway_model::{ColumnLevel, Rng, Table};
+
+use super::chunk::{CHUNK_ROWS_MAX, Chunk, SERIES_ID};
+
+/// Samples of all sorts: a type each run, with gaps, resets and changing buckets.
+fn rows(rng: &mut Rng, count: usize) -> Vec<ArrayRef> {
+    let sort = rng.below(6);
+    let mut time = 1_760_000_000_000_000_000i64;
+    let times: Vec<i64> = (0..count)
+        .map(|_| {
+            time += 15_000_000_000 + rng.below(3) as i64 * 1_000_000;
+            time
+        })
+        .collect();
+    let some = |rng: &mut Rng, of: bool| of && rng.below(5) > 0;
+    let ints: Vec<Option<i64>> =
+        (0..count).map(|_| some(rng, sort == 1).then(|| rng.below(1 << 40) as i64 - (1 << 39))).collect();
+    let floats: Vec<Option<f64>> = ints
+        .iter()
+        .map(|int| match sort {
+            0 => Some(rng.below(1_000) as f64 / 8.0),
+            1 => int.map(|int| int as f64).or_else(|| (rng.below(50) == 0).then_some(f64::NAN)),
+            _ => None,
+        })
+        .collect();
+    let buckets = (sort == 2 || sort == 3) as usize * (1 + rng.below(20) as usize);
+    let even = rng.below(2) == 0;
+    let lists = |rng: &mut Rng, of: bool| -> ListArray {
+        ListArray::from_iter_primitive::<UInt64Type, _, _>((0..count).map(|_| {
+            let length = if even { buckets } else { rng.below(buckets as u64 + 1) as usize };
+            some(rng, of).then(|| (0..length).map(|_| Some(rng.below(100))).collect::<Vec<_>>())
+        }))
+    };
+    let retyped = |list: ListArray| -> ArrayRef {
+        let (_, offsets, values, nulls) = list.into_parts();
+        Arc::new(ListArray::new(
+            Arc::new(Field::new("item", values.data_type().clone(), false)),
+            offsets,
+            values,
+            nulls,
+        ))
+    };
+    let bounds = ListArray::from_iter_primitive::<Float64Type, _, _>(
+        (0..count).map(|_| (sort == 2).then(|| (0..buckets).map(|bound| Some(bound as f64 / 4.0)).collect::<Vec<_>>())),
+    );
+    let numbers = |rng: &mut Rng, of: bool| {
+        UInt64Array::from_iter((0..count).map(|_| some(rng, of).then(|| u64::MAX - rng.below(1000))))
+    };
+    let doubles = |rng: &mut Rng, of: bool| {
+        Float64Array::from_iter((0..count).map(|_| some(rng, of).then(|| rng.below(1 << 53) as f64 / 7.0)))
+    };
+    let smalls = |rng: &mut Rng, of: bool| {
+        Int32Array::from_iter((0..count).map(|_| some(rng, of).then(|| rng.below(40) as i32 - 20)))
+    };
+    let quantiles: Vec<usize> = (0..count).map(|_| if sort == 4 { rng.below(4) as usize } else { 0 }).collect();
+    let total: usize = quantiles.iter().sum();
+    let DataType::List(item) =
+        Table::MetricSamples.schema(ColumnLevel::Record).field_with_name("quantiles").unwrap().data_type().clone()
+    else {
+        panic!()
+    };
+    let DataType::Struct(fields) = item.data_type().clone() else { panic!() };
+    let pair: Vec<ArrayRef> = vec![
+        Arc::new(Float64Array::from_iter_values((0..total).map(|at| at as f64 / 100.0))),
+        Arc::new(Float64Array::from(vec![0.1; total])),
+    ];
+    let quantiles = ListArray::new(
+        item,
+        OffsetBuffer::from_lengths(quantiles),
+        Arc::new(StructArray::new(fields, pair, None)),
+        Some(NullBuffer::from(vec![sort == 4; count])),
+    );
+    let start =
+        TimestampNanosecondArray::from_iter((0..count).map(|_| (sort != 5).then_some(1_759_999_999_000_000_000)))
+            .with_timezone("UTC");
+    vec![
+        Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC")),
+        Arc::new(FixedSizeBinaryArray::new(16, vec![7; 16 * count].into(), None)),
+        Arc::new(start),
+        Arc::new(UInt32Array::from_iter_values((0..count).map(|_| u32::from(rng.below(9) == 0)))),
+        Arc::new(Float64Array::from(floats)),
+        Arc::new(Int64Array::from(ints)),
+        Arc::new(numbers(rng, buckets > 0 || sort == 4)),
+        Arc::new(doubles(rng, buckets > 0)),
+        Arc::new(doubles(rng, sort == 3)),
+        Arc::new(doubles(rng, sort == 3)),
+        retyped(lists(rng, sort == 2)),
+        retyped(bounds),
+        Arc::new(smalls(rng, sort == 3)),
+        Arc::new(numbers(rng, sort == 3)),
+        Arc::new(doubles(rng, sort == 3)),
+        Arc::new(smalls(rng, sort == 3)),
+        retyped(lists(rng, sort == 3)),
+        Arc::new(smalls(rng, sort == 3)),
+        retyped(lists(rng, sort == 3)),
+        Arc::new(quantiles),
+    ]
+}
+
+fn same(chunk: &Chunk, columns: &[ArrayRef]) {
+    for (position, column) in columns.iter().enumerate().filter(|(position, _)| *position != SERIES_ID) {
+        let name = Table::MetricSamples.columns()[position].name;
+        let back = chunk.to_array(position).unwrap();
+        // Text tells NaN equal to NaN, and hides what lies under a null.
+        assert_eq!(
+            format!("{back:?}"),
+            format!("{:?}", &take(column, &UInt32Array::from_iter_values(0..column.len() as u32), None).unwrap()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn samples_of_all_types_come_back() {
+    let mut rng = Rng::from_seed(11);
+    for _ in 0..400 {
+        let count = 1 + rng.below(200) as usize;
+        let columns = rows(&mut rng, count);
+        let chunk = Chunk::of_rows(&columns, 0..count).unwrap();
+        same(&chunk, &columns);
+        let mut bytes = Vec::new();
+        chunk.encode(0..count, &mut bytes);
+        same(&Chunk::decode(&bytes, |_| true).unwrap(), &columns);
+        let from = rng.below(count as u64) as usize;
+        bytes.clear();
+        chunk.encode(from..count, &mut bytes);
+        let tail: Vec<ArrayRef> = columns.iter().map(|column| column.slice(from, count - from)).collect();
+        same(&Chunk::decode(&bytes, |_| true).unwrap(), &tail);
+        for cut in 0..bytes.len().min(64) {
+            let _ = Chunk::decode(&bytes[..cut], |_| true);
+        }
+        let at = rng.below(bytes.len() as u64) as usize;
+        bytes[at] ^= 1 << rng.below(8);
+        let _ = Chunk::decode(&bytes, |_| true)
+            .map(|chunk| (0..20).filter(|at| *at != SERIES_ID).map(|at| chunk.to_array(at).is_ok()).count());
+    }
+}
+
+#[test]
+fn chunks_of_one_series_become_one() {
+    let mut rng = Rng::from_seed(12);
+    for _ in 0..200 {
+        let (first, second) = (1 + rng.below(50) as usize, 1 + rng.below(50) as usize);
+        let (early, late) = (rows(&mut rng, first), rows(&mut rng, second));
+        let mut chunk = Chunk::of_rows(&early, 0..first).unwrap();
+        chunk.append(&Chunk::of_rows(&late, 0..second).unwrap()).unwrap();
+        let joined: Vec<ArrayRef> =
+            early.iter().zip(&late).map(|(early, late)| concat(&[early.as_ref(), late.as_ref()]).unwrap()).collect();
+        same(&chunk, &joined);
+        // Both begin at the same time, so that they interleave.
+        chunk.sort();
+        assert!(chunk.times().is_sorted());
+        assert_eq!(chunk.rows(), first + second);
+        let mut bytes = Vec::new();
+        chunk.encode(0..chunk.rows(), &mut bytes);
+        assert_eq!(Chunk::decode(&bytes, |_| false).unwrap().times(), chunk.times());
+    }
+    assert!(CHUNK_ROWS_MAX < 1 << 16);
+}
