@@ -14,7 +14,7 @@ mod ledger;
 pub mod memtable;
 pub mod part;
 pub mod retain;
-mod samples;
+pub mod samples;
 pub mod scan;
 pub mod store;
 #[cfg(test)]

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use causeway_model::{Batch, Table};
+use causeway_model::{Batch, Result, Table};
+
+use crate::samples::by_series;
 
 /// So many batches of a size become one. 8: each row is copied once for each factor of 8 in size.
 const JOINED: usize = 8;
@@ -76,6 +78,13 @@ impl Memtable {
     }
 }
 
+/// The batches as one; samples by series and time again.
+fn joined_batch(batches: &[Arc<Batch>]) -> Result<Batch> {
+    let joined = Batch::concat(batches)?;
+    let sorted = if joined.table() == Table::MetricSamples { by_series(&joined)? } else { None };
+    Ok(sorted.unwrap_or(joined))
+}
+
 /// Joins the last batches as long as enough of them are of one size; answers how many bytes that saved.
 fn join_tail(held: &mut Vec<Held>) -> usize {
     let mut saved = 0usize;
@@ -86,7 +95,7 @@ fn join_tail(held: &mut Vec<Held>) -> usize {
         }
         let tail: Vec<Arc<Batch>> = held.iter().skip(from).map(|held| held.batch.clone()).collect();
         // What can't be joined (it would be too large for Arrow's offsets) stays as it is and nothing is lost.
-        let Ok(joined) = Batch::concat(&tail) else { break };
+        let Ok(joined) = joined_batch(&tail) else { break };
         let before: usize = held.iter().skip(from).map(|held| held.bytes).sum();
         held.truncate(from);
         let joined = Held::new(Arc::new(joined));

@@ -25,11 +25,14 @@ mod values;
 mod write;
 
 pub use census::batch_keys;
+pub(crate) use chunks::ChunkFile;
 pub use memory::scan_batch;
 pub use merge::merge_parts;
 pub use metadata::{PartRecord, index_path, part_path, read_meta};
 pub use read::{Batches, Part, PartPiece};
 pub use write::write_part;
+#[cfg(test)]
+pub(crate) use write::write_part_of_rows;
 
 use causeway_model::{Family, Kind, Table, TimeRange};
 

@@ -71,6 +71,23 @@ pub fn write_part(
     writer.finish(&[])
 }
 
+/// Writes samples as rows, as parts of the second format have them.
+#[cfg(test)]
+pub(crate) fn write_part_of_rows(
+    disk: &Arc<dyn Disk>,
+    batches: &[Arc<Batch>],
+    new: &NewPart,
+    options: &PartOptions,
+) -> Result<PartMeta> {
+    let schema = PartSchema::of_keys(Table::MetricSamples, std::iter::empty(), true);
+    let rows = sorted_rows(Table::MetricSamples, batches)?;
+    let mut writer = PartWriter::create(disk, &schema, Vec::new(), true, new, options)?;
+    for block in (Blocks { projector: Projector::new(&schema, batches), rows: rows.into_iter().peekable(), options }) {
+        writer.add_block(&block?)?;
+    }
+    writer.finish(&[])
+}
+
 /// Sorted rows of batches, a block at a time.
 struct Blocks<'a> {
     projector: Projector<'a>,

@@ -27,8 +27,10 @@ const ITEMS_MAX: usize = 1 << 24;
 pub(crate) const TIME: usize = 0;
 /// The series' id, which stands beside the chunk.
 pub(crate) const SERIES_ID: usize = 1;
-const FLAGS: usize = 3;
-const VALUE: usize = 4;
+/// Positions of other columns.
+pub(crate) const START_TIME: usize = 2;
+pub(crate) const FLAGS: usize = 3;
+pub(crate) const VALUE: usize = 4;
 const VALUE_INT: usize = 5;
 
 /// Bits of a column's first byte: some rows lack it; all lists are of one length; all lists are the first one.
@@ -40,7 +42,7 @@ const VALUE_IS_INT: u8 = 1;
 
 /// Samples of one series, decoded.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Chunk {
+pub struct Chunk {
     rows: usize,
     /// By position in `metric_samples`, ascending; a column that says nothing is left out.
     columns: Vec<(usize, Column)>,
@@ -139,12 +141,12 @@ impl Data {
 
 impl Chunk {
     /// Number of samples.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Times of the samples, in nanoseconds since 1970.
-    pub(crate) fn times(&self) -> &[i64] {
+    pub fn times(&self) -> &[i64] {
         match self.columns.first() {
             Some((TIME, Column { data: Data::Integers(times), .. })) => times,
             _ => &[],
@@ -213,9 +215,84 @@ impl Chunk {
     }
 
     fn slice(&self, rows: Range<usize>) -> Self {
-        let order: Vec<usize> = rows.clone().collect();
-        let columns = self.columns.iter().map(|(position, column)| (*position, column.permuted(&order)));
+        self.rows_at(&rows.collect::<Vec<_>>())
+    }
+
+    /// Some of the samples.
+    pub(crate) fn rows_at(&self, rows: &[usize]) -> Self {
+        let columns = self.columns.iter().map(|(position, column)| (*position, column.permuted(rows)));
         Self { rows: rows.len(), columns: columns.collect() }
+    }
+
+    /// The values of a column of floating point numbers, row by row; empty where it says nothing.
+    pub(crate) fn floats(&self, position: usize) -> Vec<Option<f64>> {
+        match self.column(position) {
+            Some(Column { present, data: Data::Floats(values) }) => {
+                spread_options(present.as_deref(), values, self.rows)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The values of a column of integers, row by row, 0 where it lacks one; empty where it says nothing.
+    pub(crate) fn integers(&self, position: usize) -> Vec<i64> {
+        match self.column(position) {
+            Some(Column { present, data: Data::Integers(values) }) => {
+                let values = spread_options(present.as_deref(), values, self.rows);
+                values.into_iter().map(Option::unwrap_or_default).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Appends times, values and start times of a chunk that holds nothing else, and says whether it is such a one; if not, nothing is
+    /// appended. `starts` is as long as `times` was where it is not empty.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are no chunk.
+    pub(crate) fn decode_values(
+        bytes: &[u8],
+        times: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+        starts: &mut Vec<i64>,
+        room: &mut Vec<i64>,
+    ) -> Result<bool> {
+        let mut probe = Parts::read(bytes)?;
+        let value = if probe.value_is_int { VALUE_INT } else { VALUE };
+        let (mut has_start, mut has_value) = (false, false);
+        while let Some((position, column)) = probe.next()? {
+            // The first byte is not zero where some rows lack the column.
+            if !([TIME, START_TIME, value].contains(&position) && column.first() == Some(&0)) {
+                return Ok(false);
+            }
+            has_start |= position == START_TIME;
+            has_value |= position == value;
+        }
+        if !has_value {
+            return Ok(false);
+        }
+        let mut parts = Parts::read(bytes)?;
+        let before = times.len();
+        while let Some((position, column)) = parts.next()? {
+            let mut column = column.get(1..).unwrap_or_default();
+            match position {
+                TIME => integers::decode(&mut column, parts.rows, times)?,
+                START_TIME => {
+                    starts.resize(before, 0);
+                    integers::decode(&mut column, parts.rows, starts)?;
+                }
+                VALUE_INT => {
+                    room.clear();
+                    integers::decode(&mut column, parts.rows, room)?;
+                    values.extend(room.iter().map(|int| *int as f64));
+                }
+                _ => floats::decode(&mut column, parts.rows, room, values)?,
+            }
+        }
+        if !has_start && !starts.is_empty() {
+            starts.resize(times.len(), 0);
+        }
+        if times.len() == values.len() { Ok(true) } else { Err(damaged()) }
     }
 
     fn encode_whole(&self, out: &mut Vec<u8>) {
@@ -280,7 +357,7 @@ impl Chunk {
     ///
     /// # Errors
     /// `Corrupt` when the column can't be what the table says.
-    pub(crate) fn to_array(&self, position: usize) -> Result<ArrayRef> {
+    pub fn to_array(&self, position: usize) -> Result<ArrayRef> {
         let column = Table::MetricSamples.columns().get(position).ok_or_else(damaged)?;
         match self.column(position) {
             Some(found) => found.to_array(&(column.data_type)(), self.rows),
@@ -482,6 +559,13 @@ impl Column {
             .collect();
         spread.into()
     }
+}
+
+/// Values at their rows.
+fn spread_options<T: Copy>(present: Option<&[bool]>, values: &[T], rows: usize) -> Vec<Option<T>> {
+    let Some(present) = present else { return values.iter().copied().map(Some).collect() };
+    let mut values = values.iter();
+    present.iter().take(rows).map(|has| if *has { values.next().copied() } else { None }).collect()
 }
 
 fn integers_of(array: &ArrayRef, rows: impl Iterator<Item = usize>) -> Result<Vec<i64>> {

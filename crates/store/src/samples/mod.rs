@@ -3,7 +3,11 @@
 mod chunk;
 mod floats;
 mod integers;
-pub(crate) use chunk::{CHUNK_ROWS_MAX, Chunk, SERIES_ID};
+mod select;
+pub use chunk::Chunk;
+pub(crate) use chunk::{CHUNK_ROWS_MAX, SERIES_ID};
+pub(crate) use select::by_series;
+pub use select::{SampleSet, SeriesSamples};
 
 #[cfg(test)]
 mod tests;

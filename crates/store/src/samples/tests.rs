@@ -11,9 +11,13 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Float64Type, UInt64Type};
-use causeway_model::{ColumnLevel, Rng, Table};
+use causeway_model::{Batch, ColumnLevel, Result, Rng, Table, TimeRange};
 
 use super::chunk::{CHUNK_ROWS_MAX, Chunk, SERIES_ID};
+use super::{SampleSet, SeriesSamples, by_series};
+use crate::TableSnapshot;
+use crate::disk::{Disk, LocalDisk};
+use crate::part::{NewPart, Part, PartMeta, PartOptions, merge_parts, write_part, write_part_of_rows};
 
 /// Samples of all sorts: a type each run, with gaps, resets and changing buckets.
 fn rows(rng: &mut Rng, count: usize) -> Vec<ArrayRef> {
@@ -169,4 +173,88 @@ fn chunks_of_one_series_become_one() {
         assert_eq!(Chunk::decode(&bytes, |_| false).unwrap().times(), chunk.times());
     }
     assert!(CHUNK_ROWS_MAX < 1 << 16);
+}
+
+/// Deliveries of a few series, some late, some twice, with what each series then has.
+fn deliveries(rng: &mut Rng, kept: &mut std::collections::BTreeMap<([u8; 16], i64), f64>) -> Vec<Arc<Batch>> {
+    let mut batches = Vec::new();
+    for round in 0..12 {
+        let mut ids = Vec::new();
+        let (mut times, mut values) = (Vec::new(), Vec::new());
+        for _ in 0..1 + rng.below(300) {
+            let id = [rng.below(9) as u8; 16];
+            let time = (round * 40 + rng.below(60) as i64) * 1_000_000_000;
+            let value = rng.below(1_000) as f64;
+            ids.push(id);
+            times.push(time);
+            values.push(value);
+            kept.insert((id, time), value);
+        }
+        let rows = ids.len();
+        let mut columns: Vec<ArrayRef> = Table::MetricSamples
+            .columns()
+            .iter()
+            .map(|column| arrow::array::new_null_array(&(column.data_type)(), rows))
+            .collect();
+        columns[0] = Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC"));
+        columns[1] = Arc::new(FixedSizeBinaryArray::try_from_iter(ids.iter()).unwrap());
+        columns[3] = Arc::new(UInt32Array::from(vec![0; rows]));
+        columns[4] = Arc::new(Float64Array::from(values.clone()));
+        if round % 3 == 0 {
+            columns[5] = Arc::new(Int64Array::from_iter_values(values.iter().map(|value| *value as i64)));
+        }
+        let batch = Batch::of_columns(Table::MetricSamples, columns).unwrap();
+        batches.push(Arc::new(by_series(&batch).unwrap().unwrap_or(batch)));
+    }
+    batches
+}
+
+#[test]
+fn series_are_found_wherever_their_samples_lie() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(directory.path().to_owned()));
+    let mut rng = Rng::from_seed(13);
+    let options = PartOptions { block_rows: 64, ..PartOptions::default() };
+    let new = |id| NewPart { id, level: 0, sequences: (id, id), created_unix_nano: 0 };
+    for round in 0..20u64 {
+        let mut kept = std::collections::BTreeMap::new();
+        let batches = deliveries(&mut rng, &mut kept);
+        let id = round * 10 + 1;
+        let part = |meta: Result<PartMeta>| Arc::new(Part::open(&disk, meta.unwrap()).unwrap());
+        let first = part(write_part_of_rows(&disk, &batches[..3], &new(id), &options));
+        let second = part(write_part(&disk, Table::MetricSamples, &batches[3..6], &new(id + 1), &options));
+        let third = part(write_part(&disk, Table::MetricSamples, &batches[6..9], &new(id + 2), &options));
+        let parts = match round % 3 {
+            0 => vec![first, second, third],
+            1 => vec![first, part(merge_parts(&disk, &[second, third], &new(id + 3), &options, &|| ()))],
+            _ => vec![part(merge_parts(&disk, &[first, second, third], &new(id + 4), &options, &|| ()))],
+        };
+        let rows: u64 = parts.iter().map(|part| part.meta().rows).sum();
+        assert_eq!(rows, batches[..9].iter().map(|batch| batch.rows() as u64).sum::<u64>());
+        let memory = batches[9..].to_vec();
+        let snapshot = TableSnapshot { table: Table::MetricSamples, parts, memory, unreadable_rows: 0 };
+        let ids: Vec<[u8; 16]> = (0..10u8).filter(|_| rng.below(3) > 0).map(|id| [id; 16]).collect();
+        let start = rng.below(500) as i64 * 1_000_000_000;
+        let time = TimeRange { start, end: start + rng.below(300) as i64 * 1_000_000_000 };
+        let set = SampleSet::select(&snapshot, &ids, time).unwrap();
+        let mut samples = SeriesSamples::default();
+        for (number, id) in ids.iter().enumerate() {
+            set.read(number, &mut samples).unwrap();
+            let inside = |at: &i64| (time.start..=time.end).contains(at);
+            let found: Vec<(i64, f64)> = samples
+                .times
+                .iter()
+                .copied()
+                .zip(samples.values.iter().copied())
+                .filter(|(at, _)| inside(at))
+                .collect();
+            let expected: Vec<(i64, f64)> = kept
+                .iter()
+                .filter(|((of, at), _)| of == id && inside(at))
+                .map(|((_, at), value)| (*at, *value))
+                .collect();
+            assert_eq!(found, expected, "round {round}");
+            assert!(samples.others.is_empty() && samples.starts.is_empty());
+        }
+    }
 }

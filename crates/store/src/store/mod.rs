@@ -10,6 +10,7 @@ use std::time::Duration;
 use causeway_model::{Appender, Batch, Clock, Delivery, Error, ErrorKind, Receipt, Result, Signal, Table};
 
 use crate::part::{Part, PartOptions};
+use crate::samples::by_series;
 use crate::wal::WalOptions;
 use crate::{delivery, ledger};
 
@@ -208,8 +209,14 @@ impl Store {
         closing.await.map_err(|_| Error::internal("store: closing it ended in a panic"))?
     }
 
-    async fn keep(&self, delivery: Delivery) -> Result<Receipt> {
+    async fn keep(&self, mut delivery: Delivery) -> Result<Receipt> {
         ledger::check(&delivery.ledger)?;
+        for batch in delivery.batches.iter_mut().filter(|batch| batch.table() == Table::MetricSamples) {
+            // Samples are looked for by series, in memory too.
+            if let Some(sorted) = by_series(batch)? {
+                *batch = sorted;
+            }
+        }
         let payload = delivery::encode(&delivery)?;
         if payload.len() as u64 > self.core.options.wal.record_bytes_max {
             self.core.counters.refuse(Refusal::Size);

@@ -1,0 +1,438 @@
+//! What are the samples of some series? Found at once in all parts and in memory, read series by series from any thread.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, FixedSizeBinaryArray, Float64Array, TimestampNanosecondArray, UInt32Array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{Float64Type, TimestampNanosecondType, UInt32Type};
+use causeway_model::{Batch, Error, Result, Table, TimeRange};
+use parking_lot::Mutex;
+
+use super::chunk::{Chunk, FLAGS, SERIES_ID, START_TIME, TIME, VALUE};
+use crate::TableSnapshot;
+use crate::part::ChunkFile;
+use crate::scan::{Filter, Pruning, Scan, ScanColumn};
+
+/// Chunks that are read together at most: about what a block holds.
+const SEGMENT_CHUNKS: usize = 256;
+/// A floating point value with these bits says that the series ended (Prometheus, model/value/value.go).
+const STALE: u64 = 0x7ff0_0000_0000_0002;
+/// The bit of OTLP's flags that says the same.
+const NO_RECORDED_VALUE: u32 = 1;
+
+/// Samples of one series, in order of time; of those at one time the last that came.
+#[derive(Debug, Default)]
+pub struct SeriesSamples {
+    /// Times of the floating point values, in nanoseconds since 1970.
+    pub times: Vec<i64>,
+    /// The values; a staleness marker where there is no recorded value.
+    pub values: Vec<f64>,
+    /// When accumulation began, 0 where unknown; empty where none is known.
+    pub starts: Vec<i64>,
+    /// Samples that are more than a value: histograms and summaries, as they lie, in no order.
+    pub others: Vec<Chunk>,
+    room: Vec<i64>,
+}
+
+impl SeriesSamples {
+    /// Empties it and keeps its room.
+    pub fn clear(&mut self) {
+        self.times.clear();
+        self.values.clear();
+        self.starts.clear();
+        self.others.clear();
+    }
+
+    fn push(&mut self, time: i64, start: i64, value: f64) {
+        if start != 0 || !self.starts.is_empty() {
+            self.starts.resize(self.times.len(), 0);
+            self.starts.push(start);
+        }
+        self.times.push(time);
+        self.values.push(value);
+    }
+
+    /// Adds the samples of a chunk.
+    fn add_chunk(&mut self, bytes: &[u8]) -> Result<()> {
+        let Self { times, values, starts, room, .. } = self;
+        if Chunk::decode_values(bytes, times, values, starts, room)? {
+            return Ok(());
+        }
+        let chunk = Chunk::decode(bytes, |_| true)?;
+        let (values, flags, starts) = (chunk.floats(VALUE), chunk.integers(FLAGS), chunk.integers(START_TIME));
+        let mut left = Vec::new();
+        for (row, time) in chunk.times().iter().enumerate() {
+            let stale = flags.get(row).is_some_and(|flags| *flags as u32 & NO_RECORDED_VALUE != 0);
+            let value = if stale { Some(f64::from_bits(STALE)) } else { values.get(row).copied().flatten() };
+            match value {
+                Some(value) => self.push(*time, starts.get(row).copied().unwrap_or(0), value),
+                None => left.push(row),
+            }
+        }
+        if !left.is_empty() {
+            self.others.push(if left.len() == chunk.rows() { chunk } else { chunk.rows_at(&left) });
+        }
+        Ok(())
+    }
+
+    fn order(&mut self) {
+        self.starts.truncate(self.times.len());
+        if self.times.is_sorted_by(|a, b| a < b) {
+            return;
+        }
+        let mut order: Vec<usize> = (0..self.times.len()).collect();
+        order.sort_by_key(|at| self.times[*at]);
+        let times = &self.times;
+        let last_of_its_time = |(place, at): (usize, &usize)| {
+            let next = order.get(place + 1);
+            next.is_none_or(|next| times[*next] != times[*at]).then_some(*at)
+        };
+        let order: Vec<usize> = order.iter().enumerate().filter_map(last_of_its_time).collect();
+        let picked = |values: &[i64]| order.iter().map(|at| values[*at]).collect::<Vec<_>>();
+        let values = order.iter().map(|at| self.values[*at]).collect();
+        self.starts = if self.starts.is_empty() { Vec::new() } else { picked(&self.starts) };
+        self.times = picked(&self.times);
+        self.values = values;
+    }
+}
+
+/// The samples of some series of one snapshot.
+#[derive(Debug)]
+pub struct SampleSet {
+    series: usize,
+    segments: Vec<Segment>,
+    /// For each series where its places begin; one more for the end.
+    starts: Vec<usize>,
+    places: Vec<Place>,
+    memory: Vec<MemoryBatch>,
+    /// For each series where its runs of rows in memory begin; one more for the end.
+    memory_starts: Vec<usize>,
+    runs: Vec<Run>,
+    /// Samples of parts that don't keep chunks.
+    unchunked: Vec<(u32, Chunk)>,
+}
+
+/// Where a chunk lies: its segment and its number there.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    segment: u32,
+    row: u32,
+}
+
+/// Rows of a series in memory.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    batch: u32,
+    start: u32,
+    end: u32,
+}
+
+/// Chunks that are read together once the first of them is wanted.
+#[derive(Debug)]
+struct Segment {
+    file: Arc<ChunkFile>,
+    group: usize,
+    chunks: Vec<Range<usize>>,
+    state: Mutex<SegmentState>,
+}
+
+#[derive(Debug, Default)]
+struct SegmentState {
+    bytes: Vec<BinaryArray>,
+    /// Chunks that nobody has asked for yet; at the last one the bytes are let go.
+    left: usize,
+}
+
+impl Segment {
+    fn chunk(&self, row: u32) -> Result<(BinaryArray, usize)> {
+        let mut state = self.state.lock();
+        if state.bytes.is_empty() {
+            state.bytes = self.file.read_chunks(self.group, &self.chunks)?;
+        }
+        let mut row = row as usize;
+        let found = state.bytes.iter().find(|bytes| {
+            let inside = row < bytes.len();
+            if !inside {
+                row -= bytes.len();
+            }
+            inside
+        });
+        let found = found.cloned().ok_or_else(|| Error::internal("a chunk outside of its segment"))?;
+        state.left = state.left.saturating_sub(1);
+        if state.left == 0 {
+            state.bytes = Vec::new();
+        }
+        Ok((found, row))
+    }
+}
+
+/// A batch in memory, sorted by series and time.
+#[derive(Debug)]
+struct MemoryBatch {
+    columns: Vec<ArrayRef>,
+    ids: FixedSizeBinaryArray,
+    times: TimestampNanosecondArray,
+    starts: TimestampNanosecondArray,
+    flags: UInt32Array,
+    values: Float64Array,
+}
+
+impl MemoryBatch {
+    fn of(batch: &Batch) -> Result<Self> {
+        let sorted = by_series(batch)?;
+        let columns = sorted.as_ref().unwrap_or(batch).records().columns().to_vec();
+        let typed = (|| {
+            let time = |position: usize| columns.get(position)?.as_primitive_opt::<TimestampNanosecondType>().cloned();
+            Some((
+                columns.get(SERIES_ID)?.as_fixed_size_binary_opt()?.clone(),
+                time(TIME)?,
+                time(START_TIME)?,
+                columns.get(FLAGS)?.as_primitive_opt::<UInt32Type>()?.clone(),
+                columns.get(VALUE)?.as_primitive_opt::<Float64Type>()?.clone(),
+            ))
+        })();
+        let (ids, times, starts, flags, values) = typed.ok_or_else(|| Error::internal("not the columns of samples"))?;
+        Ok(Self { columns, ids, times, starts, flags, values })
+    }
+
+    /// Visits the rows of each of these series, which are in order.
+    fn find(&self, ids: &[[u8; 16]], visit: &mut dyn FnMut(usize, Range<usize>)) {
+        let rows = self.ids.len();
+        let id = |row: usize| self.ids.value(row);
+        let mut row = 0;
+        for (number, wanted) in ids.iter().enumerate() {
+            // Both are sorted: double the step, then halve it.
+            let mut step = 1;
+            while row + step < rows && id(row + step) < wanted.as_slice() {
+                row += step;
+                step *= 2;
+            }
+            let (mut low, mut high) = (row, rows.min(row + step + 1));
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if id(middle) < wanted.as_slice() {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            row = low;
+            if row >= rows {
+                return;
+            }
+            let end = (row..rows).find(|row| id(*row) != wanted.as_slice()).unwrap_or(rows);
+            if end > row {
+                visit(number, row..end);
+                row = end;
+                if row >= rows {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn add_to(&self, rows: Range<usize>, samples: &mut SeriesSamples) -> Result<()> {
+        for row in rows {
+            let start = if self.starts.is_valid(row) { self.starts.value(row) } else { 0 };
+            if self.flags.value(row) & NO_RECORDED_VALUE != 0 {
+                samples.push(self.times.value(row), start, f64::from_bits(STALE));
+            } else if self.values.is_valid(row) {
+                samples.push(self.times.value(row), start, self.values.value(row));
+            } else {
+                samples.others.push(Chunk::of_rows(&self.columns, row..row + 1)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a batch of samples sorted by series and time; `None` where they are already.
+///
+/// # Errors
+/// `Internal` when it is no batch of samples.
+pub(crate) fn by_series(batch: &Batch) -> Result<Option<Batch>> {
+    let columns = batch.records().columns();
+    let ids = columns.get(SERIES_ID).and_then(|ids| ids.as_fixed_size_binary_opt());
+    let times = columns.get(TIME).and_then(|times| times.as_primitive_opt::<TimestampNanosecondType>());
+    let (Some(ids), Some(times)) = (ids, times) else { return Err(Error::internal("not a batch of samples")) };
+    let key = |row: u32| (ids.value(row as usize), times.value(row as usize));
+    let rows = u32::try_from(batch.rows()).map_err(|_| Error::internal("a batch of over 4 billion rows"))?;
+    if (1..rows).all(|row| key(row - 1) <= key(row)) {
+        return Ok(None);
+    }
+    let mut order: Vec<u32> = (0..rows).collect();
+    // Samples of one time stay as they came.
+    order.sort_by(|a, b| key(*a).cmp(&key(*b)));
+    let order = UInt32Array::from(order);
+    let columns = columns.iter().map(|column| Ok(take(column, &order, None)?)).collect::<Result<Vec<_>>>()?;
+    Ok(Some(Batch::of_columns(Table::MetricSamples, columns)?))
+}
+
+/// What is found, before it is put in the order of the series.
+#[derive(Default)]
+struct Found {
+    segments: Vec<Segment>,
+    places: Vec<(u32, Place)>,
+    unchunked: Vec<(u32, Chunk)>,
+}
+
+impl SampleSet {
+    /// Finds the samples of these series, whose ids are ascending and each there once, in a snapshot of `metric_samples`. All samples of
+    /// the time are found; more may be.
+    ///
+    /// # Errors
+    /// `Corrupt` when a part can't be read.
+    pub fn select(snapshot: &TableSnapshot, ids: &[[u8; 16]], time: TimeRange) -> Result<Self> {
+        let mut found = Found::default();
+        for part in snapshot.parts.iter().filter(|part| part.meta().time.overlaps(&time)) {
+            match part.chunks() {
+                Some(file) => found.in_chunks(file, ids, time)?,
+                None => found.in_rows(part, ids, time)?,
+            }
+        }
+        let memory = snapshot.memory.iter().map(|batch| MemoryBatch::of(batch)).collect::<Result<Vec<_>>>()?;
+        let mut runs: Vec<(u32, Run)> = Vec::new();
+        for (number, batch) in (0u32..).zip(&memory) {
+            batch.find(ids, &mut |series, rows| {
+                let run = Run { batch: number, start: rows.start as u32, end: rows.end as u32 };
+                runs.push((series as u32, run));
+            });
+        }
+        let (starts, places) = by_number(ids.len(), found.places);
+        let (memory_starts, runs) = by_number(ids.len(), runs);
+        let Found { segments, mut unchunked, .. } = found;
+        unchunked.sort_by_key(|(series, _)| *series);
+        Ok(Self { series: ids.len(), segments, starts, places, memory, memory_starts, runs, unchunked })
+    }
+
+    /// Number of series.
+    pub fn len(&self) -> usize {
+        self.series
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.series == 0
+    }
+
+    /// Puts the samples of a series in place of what was there.
+    ///
+    /// # Errors
+    /// `Corrupt` when they can't be read.
+    pub fn read(&self, series: usize, samples: &mut SeriesSamples) -> Result<()> {
+        samples.clear();
+        let range = |starts: &[usize]| Some(*starts.get(series)?..*starts.get(series + 1)?);
+        let first = self.unchunked.partition_point(|(number, _)| (*number as usize) < series);
+        for (_, chunk) in self.unchunked.iter().skip(first).take_while(|(number, _)| *number as usize == series) {
+            let mut bytes = Vec::new();
+            chunk.encode(0..chunk.rows(), &mut bytes);
+            samples.add_chunk(&bytes)?;
+        }
+        for place in range(&self.starts).and_then(|range| self.places.get(range)).unwrap_or_default() {
+            let segment =
+                self.segments.get(place.segment as usize).ok_or_else(|| Error::internal("no such segment"))?;
+            let (bytes, row) = segment.chunk(place.row)?;
+            samples.add_chunk(bytes.value(row))?;
+        }
+        for run in range(&self.memory_starts).and_then(|range| self.runs.get(range)).unwrap_or_default() {
+            let batch = self.memory.get(run.batch as usize).ok_or_else(|| Error::internal("no such batch"))?;
+            batch.add_to(run.start as usize..run.end as usize, samples)?;
+        }
+        samples.order();
+        Ok(())
+    }
+}
+
+/// What belongs to each number, in the order found, and where it begins.
+fn by_number<T: Copy>(numbers: usize, found: Vec<(u32, T)>) -> (Vec<usize>, Vec<T>) {
+    let mut found = found;
+    if !found.is_sorted_by_key(|(number, _)| *number) {
+        found.sort_by_key(|(number, _)| *number);
+    }
+    let mut starts = vec![0usize; numbers + 1];
+    for (number, _) in &found {
+        if let Some(count) = starts.get_mut(*number as usize + 1) {
+            *count += 1;
+        }
+    }
+    for number in 1..starts.len() {
+        starts[number] += starts[number - 1];
+    }
+    (starts, found.into_iter().map(|(_, of)| of).collect())
+}
+
+impl Found {
+    fn in_chunks(&mut self, file: &Arc<ChunkFile>, ids: &[[u8; 16]], time: TimeRange) -> Result<()> {
+        for group in 0..file.groups() {
+            let directory = file.directory(group)?;
+            let (Some(first), Some(last)) = (directory.ids().first(), directory.ids().last()) else { continue };
+            let from = ids.partition_point(|id| id < first);
+            let mut at = 0;
+            let mut chunks: Vec<Range<usize>> = Vec::new();
+            let mut count = 0;
+            for (number, id) in ids.iter().enumerate().skip(from).take_while(|(_, id)| *id <= last) {
+                at += directory.ids()[at..].partition_point(|other| other < id);
+                while directory.ids().get(at) == Some(id) {
+                    if directory.entry(at).is_some_and(|entry| entry.time.overlaps(&time)) {
+                        match chunks.last_mut() {
+                            Some(range) if range.end == at => range.end += 1,
+                            _ => chunks.push(at..at + 1),
+                        }
+                        let segment = u32::try_from(self.segments.len()).unwrap_or(u32::MAX);
+                        self.places.push((number as u32, Place { segment, row: count as u32 }));
+                        count += 1;
+                        if count == SEGMENT_CHUNKS {
+                            self.end_segment(file, group, std::mem::take(&mut chunks), count);
+                            count = 0;
+                        }
+                    }
+                    at += 1;
+                }
+            }
+            if count > 0 {
+                self.end_segment(file, group, chunks, count);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_segment(&mut self, file: &Arc<ChunkFile>, group: usize, chunks: Vec<Range<usize>>, count: usize) {
+        let state = Mutex::new(SegmentState { bytes: Vec::new(), left: count });
+        self.segments.push(Segment { file: file.clone(), group, chunks, state });
+    }
+
+    /// Reads the rows of the series from a part of an older format.
+    fn in_rows(&mut self, part: &crate::part::Part, ids: &[[u8; 16]], time: TimeRange) -> Result<()> {
+        let wanted: Arc<[[u8; 16]]> = ids.into();
+        let keep = move |batch: &arrow::array::RecordBatch| {
+            let ids = batch.column(0).as_fixed_size_binary_opt().ok_or_else(|| Error::internal("no ids"))?;
+            let is_wanted =
+                |id: Option<&[u8]>| id.map(|id| wanted.binary_search_by(|wanted| wanted.as_slice().cmp(id)).is_ok());
+            Ok(ids.iter().map(is_wanted).collect())
+        };
+        let scan = Scan {
+            table: Table::MetricSamples,
+            columns: (0..Table::MetricSamples.columns().len()).map(ScanColumn::Fixed).collect(),
+            filters: vec![Filter { columns: vec![ScanColumn::Fixed(SERIES_ID)], keep: Arc::new(keep) }],
+            pruning: Pruning { time, ..Pruning::default() },
+            batch_rows: 8_192,
+        };
+        for piece in part.plan(&scan)?.0 {
+            for batch in part.read(&scan, &piece)? {
+                let batch = MemoryBatch::of(&Batch::of_columns(Table::MetricSamples, batch?.columns().to_vec())?)?;
+                let mut runs = Vec::new();
+                batch.find(ids, &mut |series, rows| runs.push((series as u32, rows)));
+                for (series, rows) in runs {
+                    for start in rows.clone().step_by(super::CHUNK_ROWS_MAX) {
+                        let end = rows.end.min(start + super::CHUNK_ROWS_MAX);
+                        self.unchunked.push((series, Chunk::of_rows(&batch.columns, start..end)?));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
