@@ -84,6 +84,9 @@ impl Parser<'_> {
             operand.node.span = span;
             return Ok(operand);
         }
+        if !negative {
+            return Ok(operand);
+        }
         let depth = self.above(&[operand.depth])?;
         let kind = DurationKind::Unary { negative, operand: operand.node };
         Ok(Deep { node: Box::new(Duration { kind, span }), depth })
