@@ -4,8 +4,10 @@ pub mod ast;
 mod literal;
 mod names;
 mod parse;
+mod print;
 mod source;
 mod text;
+mod tree_json;
 
 pub use literal::{parse_duration_ms, print_duration_ms, print_number};
 pub use parse::{

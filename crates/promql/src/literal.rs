@@ -66,10 +66,10 @@ pub fn print_duration_ms(duration_ms: i64) -> String {
     out
 }
 
-/// A duration in seconds as Prometheus rounds it to milliseconds for printing.
+/// The same for seconds. They are rounded to microseconds first, so that what was read from whole milliseconds stays so.
 pub(crate) fn print_duration_seconds(seconds: f64) -> String {
     // The cast saturates; what comes from a query lies far within.
-    print_duration_ms((seconds * 1000.0 + if seconds < 0.0 { -1e-7 } else { 1e-7 }).trunc() as i64)
+    print_duration_ms(((seconds * 1e6).round() / 1e3) as i64)
 }
 
 /// Reads a number as Go does: `0x1f`, `0755` (octal), `1_000`, `1.5e3`, `Inf`, `NaN` in any case. No sign.

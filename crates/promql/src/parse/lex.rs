@@ -423,7 +423,6 @@ impl<'a> Lexer<'a> {
             match self.take() {
                 None | Some('\n') => return self.fail("unterminated quoted string".into()),
                 Some('\\') => self.escape(open)?,
-                Some('\u{fffd}') => return self.fail("invalid UTF-8 rune".into()),
                 Some(next) if next == open => return Ok(self.token(Kind::String)),
                 Some(_) => {}
             }
@@ -463,7 +462,6 @@ impl<'a> Lexer<'a> {
         loop {
             match self.take() {
                 None => return self.fail("unterminated raw string".into()),
-                Some('\u{fffd}') => return self.fail("invalid UTF-8 rune".into()),
                 Some('`') => return Ok(self.token(Kind::String)),
                 Some(_) => {}
             }

@@ -1,3 +1,4 @@
 //! Does PromQL do what it says? Through the crate's door only.
 
 mod refusals;
+mod trees;
