@@ -55,7 +55,7 @@ pub fn print_duration_ms(duration_ms: i64) -> String {
     for (unit, unit_ms) in UNITS {
         let unit_ms = unit_ms.unsigned_abs();
         // Years and weeks are only written where nothing is left over, as nobody divides by them in the head.
-        if matches!(unit, "y" | "w") && rest % unit_ms != 0 {
+        if matches!(unit, "y" | "w") && !rest.is_multiple_of(unit_ms) {
             continue;
         }
         if rest >= unit_ms {
