@@ -398,6 +398,8 @@ functions! {
     Log2 "log2" false Vector [Vector] 0;
     MadOverTime "mad_over_time" true Vector [Matrix] 0;
     MaxOverTime "max_over_time" false Vector [Matrix] 0;
+    MaxOf "max_of" true Scalar [Scalar Scalar] 0;
+    MinOf "min_of" true Scalar [Scalar Scalar] 0;
     MinOverTime "min_over_time" false Vector [Matrix] 0;
     Minute "minute" false Vector [Vector] 1;
     Month "month" false Vector [Vector] 1;

@@ -39,7 +39,7 @@ impl Matcher {
                 regex::RegexBuilder::new(&format!("^(?s:{value})$"))
                     .size_limit(REGEX_BYTES_MAX)
                     .build()
-                    .map_err(|error| causeway_model::Error::invalid(format!("error parsing regexp: {error}")))?,
+                    .map_err(|error| regex_refused(&error))?,
             ),
         };
         Ok(Self { name, operator, value, regex })
@@ -69,6 +69,13 @@ impl Matcher {
             MatchOperator::NotMatches => self.regex.as_ref().is_some_and(|regex| !regex.is_match(value)),
         }
     }
+}
+
+/// The library draws a picture of the place over several lines, the last of which says why.
+fn regex_refused(error: &regex::Error) -> causeway_model::Error {
+    let message = error.to_string();
+    let why = message.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
+    causeway_model::Error::invalid(format!("error parsing regexp: {why}"))
 }
 
 /// Memory of one compiled regular expression at most: far more than any that people write, too little to hurt.

@@ -1,0 +1,3 @@
+//! Does PromQL do what it says? Through the crate's door only.
+
+mod refusals;
