@@ -422,6 +422,7 @@ functions! {
     SortDesc "sort_desc" false Vector [Vector] 0;
     Sqrt "sqrt" false Vector [Vector] 0;
     Start "start" true Scalar [] 0;
+    StartTimestamp "start_timestamp" true Vector [Vector] 0;
     StddevOverTime "stddev_over_time" false Vector [Matrix] 0;
     StdvarOverTime "stdvar_over_time" false Vector [Matrix] 0;
     Step "step" true Scalar [] 0;

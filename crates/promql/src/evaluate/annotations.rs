@@ -115,7 +115,7 @@ impl Notes {
 
     /// Says something of a metric, whose name is quoted.
     pub fn add_metric(&mut self, note: Note, place: Span, name: &str) {
-        self.add(note, place, &quoted(name));
+        self.add(note, place, &crate::quote(name));
     }
 
     /// Says something that names the metric only where its name is known.
@@ -189,18 +189,7 @@ impl Notes {
     }
 }
 
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
 fn for_metric(name: &str) -> String {
-    if name.is_empty() { String::new() } else { format!("for metric name {}", quoted(name)) }
+    if name.is_empty() { String::new() } else { format!("for metric name {}", crate::quote(name)) }
 }
 
-/// `line:column`, both from 1; columns count bytes, as in Prometheus.
-fn place(query: &str, start: usize) -> String {
-    let before = query.get(..start.min(query.len())).unwrap_or(query);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = before.matches('\n').count() + 1;
-    format!("{line}:{}", before.len() - line_start + 1)
-}

@@ -11,7 +11,7 @@ use super::meter::Meter;
 use super::steps::{Reference, Steps};
 use super::stream::{Constant, Mapped, Stream, lock};
 use super::{Evaluation, Number, Options, Statistics, Window, binary, duration, functions, result};
-use crate::ast::{At, Duration, Expr, ExprKind, Function, Span, ValueType};
+use crate::ast::{At, Duration, Expr, ExprKind, Function, Span};
 use crate::source::Source;
 
 /// One evaluation.
@@ -192,23 +192,6 @@ pub(super) fn text(arguments: &[Expr], at: usize) -> Result<&str> {
     }
 }
 
-/// The type of an expression's value.
-pub(super) fn value_type(expr: &Expr) -> ValueType {
-    match &expr.kind {
-        ExprKind::Number { .. } => ValueType::Scalar,
-        ExprKind::String(_) => ValueType::String,
-        ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
-        ExprKind::Range { .. } | ExprKind::Subquery(_) => ValueType::Matrix,
-        ExprKind::Unary { operand, .. } => value_type(operand),
-        ExprKind::Paren(inner) => value_type(inner),
-        ExprKind::Binary(operation) => match (value_type(&operation.left), value_type(&operation.right)) {
-            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-            _ => ValueType::Vector,
-        },
-        ExprKind::Call { function, .. } => function.result(),
-    }
-}
-
 /// Whether the value is the same at each step, so that one step is enough.
 pub(super) fn is_step_invariant(expr: &Expr) -> bool {
     match &expr.kind {
@@ -242,6 +225,7 @@ fn depends_on_time(function: Function) -> bool {
             | Function::PredictLinear
             | Function::Time
             | Function::Timestamp
+            | Function::StartTimestamp
     )
 }
 
