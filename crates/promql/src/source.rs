@@ -79,7 +79,7 @@ fn regex_refused(error: &regex::Error) -> causeway_model::Error {
 }
 
 /// Memory of one compiled regular expression at most: far more than any that people write, too little to hurt.
-const REGEX_BYTES_MAX: usize = 4 << 20;
+pub(crate) const REGEX_BYTES_MAX: usize = 4 << 20;
 
 impl PartialEq for Matcher {
     fn eq(&self, other: &Self) -> bool {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::number::{general, rfc3339};
+use causeway_model::format_float;
+
+use super::number::rfc3339;
 use crate::ast::Span;
 
 /// Different annotations of one evaluation at most; more help nobody.
@@ -176,9 +178,9 @@ impl Notes {
                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/\
                  prometheus/latest/querying/functions/#histogram_quantile){separator}{name}, from buckets {} to {}, with a max \
                  diff of {}, over {} samples from {} to {} ({})",
-                general(forced.lowest),
-                general(forced.highest),
-                general(format!("{:.1e}", forced.difference).parse().unwrap_or(forced.difference)),
+                format_float(forced.lowest),
+                format_float(forced.highest),
+                format_float(format!("{:.1e}", forced.difference).parse().unwrap_or(forced.difference)),
                 forced.count,
                 rfc3339(forced.first_ms.div_euclid(1000)),
                 rfc3339(forced.last_ms.div_euclid(1000)),
@@ -193,3 +195,8 @@ fn for_metric(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!("for metric name {}", crate::quote(name)) }
 }
 
+/// `line:column`.
+fn place(query: &str, start: usize) -> String {
+    let (line, column) = crate::line_column(query, start);
+    format!("{line}:{column}")
+}

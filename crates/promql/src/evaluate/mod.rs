@@ -16,8 +16,6 @@ mod selector;
 mod steps;
 mod stream;
 mod subquery;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -1,40 +1,11 @@
 //! How are numbers and times written? As Prometheus writes them, which is as Go does.
 
-/// A float in the fewest digits that tell it apart, without an exponent (Go's `'f', -1`).
-pub(super) fn plain(value: f64) -> String {
-    special(value).map_or_else(|| format!("{value}"), str::to_owned)
-}
-
-/// A float in the fewest digits, with an exponent where it is far from 1 (Go's `%g`).
-pub(super) fn general(value: f64) -> String {
-    if let Some(special) = special(value) {
-        return special.to_owned();
-    }
-    let scientific = format!("{value:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    match exponent.parse::<i32>() {
-        Ok(exponent) if value != 0.0 && !(-4..21).contains(&exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
-        }
-        _ => format!("{value}"),
-    }
-}
+use causeway_model::format_float;
 
 /// As the value of a label: a whole number gets `.0`, as OpenMetrics wants it.
 pub(super) fn open_metrics(value: f64) -> String {
-    let text = general(value);
+    let text = format_float(value);
     if text.contains(['.', 'e', 'N', 'I']) { text } else { text + ".0" }
-}
-
-fn special(value: f64) -> Option<&'static str> {
-    if value.is_nan() {
-        Some("NaN")
-    } else if value.is_infinite() {
-        Some(if value > 0.0 { "+Inf" } else { "-Inf" })
-    } else {
-        None
-    }
 }
 
 /// A day in the proleptic Gregorian calendar and the second in it, in UTC.
@@ -100,9 +71,6 @@ mod tests {
 
     #[test]
     fn numbers_look_as_in_go() {
-        assert_eq!(general(1.1), "1.1");
-        assert_eq!((general(1e21), general(1e-5), general(0.0)), ("1e+21".into(), "1e-05".into(), "0".into()));
-        assert_eq!((general(f64::NAN), plain(f64::INFINITY)), ("NaN".into(), "+Inf".into()));
         assert_eq!((open_metrics(1.0), open_metrics(0.5)), ("1.0".into(), "0.5".into()));
     }
 

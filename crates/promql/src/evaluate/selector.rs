@@ -25,6 +25,8 @@ pub(super) enum Taken {
     Time,
     /// When its accumulation began in seconds, 0 where unknown.
     Start,
+    /// Its time in seconds, where it is a float: histograms are no info metrics.
+    InfoTime,
 }
 
 /// An instant selector at all steps.
@@ -77,6 +79,23 @@ impl Evaluator<'_> {
         function: &'static str,
     ) -> Result<Instant> {
         let reference = self.reference(selector.at, selector.offset.as_ref())?;
+        self.instant_at(selector, span, reference, steps, taken, function)
+    }
+
+    /// The times of an info metric's samples, as seen at other moments than those of the evaluation.
+    pub fn info_times(&self, selector: &Selector, reference: Reference, steps: &Steps) -> Result<Instant> {
+        self.instant_at(selector, Span::default(), reference, steps, Taken::InfoTime, "info")
+    }
+
+    fn instant_at(
+        &self,
+        selector: &Selector,
+        span: Span,
+        reference: Reference,
+        steps: &Steps,
+        taken: Taken,
+        function: &'static str,
+    ) -> Result<Instant> {
         let smoothed = selector.extension == Some(Extension::Smoothed);
         let lookback_ms = self.options.lookback_ms;
         let reach = (lookback_ms, if smoothed { lookback_ms } else { 0 });
@@ -155,7 +174,8 @@ impl Instant {
     fn take(&self, number: Number, time_ms: i64, start_ms: Option<i64>) -> Number {
         match self.taken {
             Taken::Value => number,
-            Taken::Time => Number::Float(time_ms as f64 / 1000.0),
+            Taken::InfoTime if number.float().is_none() => number,
+            Taken::Time | Taken::InfoTime => Number::Float(time_ms as f64 / 1000.0),
             Taken::Start => Number::Float(start_ms.unwrap_or(0) as f64 / 1000.0),
         }
     }

@@ -150,13 +150,13 @@ impl Join<'_> {
                     }
                     number
                 };
-                let steps = self.pair(evaluator, &left.labels, &right.labels, &left.column, &mut partner, merger)?;
+                let steps = self.pair(evaluator, (&left.labels, left.drop_name), &right.labels, &left.column, &mut partner, merger)?;
                 self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
             }
             if let (Some(fill), Some(filled)) = (self.fill_one, filled) {
                 let labels = matched(self.matching, &left.labels);
                 let mut partner = |step: usize| filled[step].then_some(Number::Float(fill));
-                let steps = self.pair(evaluator, &left.labels, &labels, &left.column, &mut partner, merger)?;
+                let steps = self.pair(evaluator, (&left.labels, left.drop_name), &labels, &left.column, &mut partner, merger)?;
                 self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
             }
         }
@@ -169,7 +169,7 @@ impl Join<'_> {
                     left.set(step, Some(Number::Float(fill)));
                 }
             }
-            self.pair(evaluator, &labels, &right.labels, &left, &mut |step| right.column.get(step), merger)?;
+            self.pair(evaluator, (&labels, false), &right.labels, &left, &mut |step| right.column.get(step), merger)?;
         }
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Join<'_> {
     fn pair(
         &self,
         evaluator: &Evaluator,
-        left_labels: &Labels,
+        (left_labels, drop_name): (&Labels, bool),
         right_labels: &Labels,
         left: &Column,
         right: &mut dyn FnMut(usize) -> Option<Number>,
@@ -236,7 +236,7 @@ impl Join<'_> {
             }
         }
         if !results.is_empty() {
-            let series = merger.series(&labels, returns_bool, self.count);
+            let series = merger.series(&labels, returns_bool || drop_name, self.count);
             for (step, number) in results {
                 series.column.put(step, number)?;
             }

@@ -8,6 +8,7 @@ use causeway_model::Result;
 
 pub(super) use elements::scaled;
 use elements::{Outcome, element};
+pub(super) use matching::written;
 
 use super::annotations::Note;
 use super::column::{Column, is_absent};
