@@ -156,8 +156,8 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// The bits of a staleness marker (Prometheus, model/value/value.go).
-    pub const STALE: u64 = 0x7ff0_0000_0000_0002;
+    /// The bits of a staleness marker.
+    pub const STALE: u64 = Histogram::STALE;
 
     /// Whether a value is a staleness marker.
     pub fn is_stale(value: f64) -> bool {
