@@ -79,7 +79,7 @@ fn regex_refused(error: &regex::Error) -> causeway_model::Error {
 }
 
 /// Memory of one compiled regular expression at most: far more than any that people write, too little to hurt.
-const REGEX_BYTES_MAX: usize = 4 << 20;
+pub(crate) const REGEX_BYTES_MAX: usize = 4 << 20;
 
 impl PartialEq for Matcher {
     fn eq(&self, other: &Self) -> bool {
@@ -156,8 +156,8 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// The bits of a staleness marker (Prometheus, model/value/value.go).
-    pub const STALE: u64 = 0x7ff0_0000_0000_0002;
+    /// The bits of a staleness marker.
+    pub const STALE: u64 = Histogram::STALE;
 
     /// Whether a value is a staleness marker.
     pub fn is_stale(value: f64) -> bool {

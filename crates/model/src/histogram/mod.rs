@@ -133,7 +133,7 @@ impl Histogram {
         }
     }
 
-    /// Empties away: drops buckets without observations, except for runs of at most `empty_max` between two others, which stand
+    /// Drops buckets without observations, except for runs of at most `empty_max` between two others, which stand
     /// even where a gap was.
     pub fn compact(&mut self, empty_max: usize) {
         layout::compact(&mut self.positive_spans, &mut self.positive_buckets, empty_max);
@@ -182,15 +182,17 @@ impl Histogram {
 /// resets, don't matter.
 impl PartialEq for Histogram {
     fn eq(&self, other: &Self) -> bool {
-        fn indices(spans: &[BucketSpan]) -> layout::Indices<'_> {
-            layout::Indices::new(spans, Histogram::INDEX_MAX)
+        fn indices<'a>(spans: &'a [BucketSpan], counts: &'a [f64]) -> impl Iterator<Item = i32> + 'a {
+            layout::indexed(spans, counts).map(|(index, _)| index)
         }
         self.schema == other.schema
             && self.zero_threshold == other.zero_threshold
             && (!self.is_custom() || self.custom_values == other.custom_values)
             && self.positive_buckets.len() == other.positive_buckets.len()
             && self.numbers().map(f64::to_bits).eq(other.numbers().map(f64::to_bits))
-            && indices(&self.positive_spans).eq(indices(&other.positive_spans))
-            && indices(&self.negative_spans).eq(indices(&other.negative_spans))
+            && indices(&self.positive_spans, &self.positive_buckets)
+                .eq(indices(&other.positive_spans, &other.positive_buckets))
+            && indices(&self.negative_spans, &self.negative_buckets)
+                .eq(indices(&other.negative_spans, &other.negative_buckets))
     }
 }
