@@ -112,7 +112,11 @@ fn converted(loaded: &[(Labels, Vec<Sample>)]) -> std::result::Result<Vec<(Label
             };
             let classic = &mut times[at].1;
             match suffix {
-                "bucket" => classic.buckets.extend(bound.map(|bound| (bound, value))),
+                "bucket" => {
+                    // One bound may be written in several ways.
+                    classic.buckets.retain(|(known, _)| Some(*known) != bound);
+                    classic.buckets.extend(bound.map(|bound| (bound, value)));
+                }
                 "count" => classic.count = Some(value),
                 _ => classic.sum = value,
             }
