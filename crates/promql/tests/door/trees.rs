@@ -284,6 +284,7 @@ proptest! {
     ]), 0..24)) {
         let text = words.join(" ");
         if let Ok(expr) = parse(&text, &Syntax::ALL) {
+            prop_assert!(text.get(expr.span.start..expr.span.end).is_some());
             prop_assert!(parse(&expr.to_string(), &Syntax::ALL).is_ok(), "{} -> {}", text, expr);
         }
     }
@@ -300,6 +301,7 @@ fn printed_as_prometheus_prints() {
         ("{\"a.b\"}", "{__name__=\"a.b\"}"),
         ("x[90s]offset -5m@1.5", "x[1m30s] @ 1.500 offset -5m"),
         ("x[300]", "x[5m]"),
+        ("x[0.0001]", "x[0.0001]"),
         ("x offset 0s", "x"),
         ("rate(x[5m:])", "rate(x[5m:])"),
         ("a==bool on(x)group_left b", "a == bool on (x) group_left () b"),
