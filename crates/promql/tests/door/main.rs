@@ -1,7 +1,6 @@
 //! Does PromQL do what it says? Through the crate's door only.
 
 mod conformance;
-mod evaluation;
 mod refusals;
 mod script;
 mod trees;
