@@ -66,7 +66,8 @@ impl Memory {
     }
 }
 
-/// Says of counters what storing them finds out: whether a reset lies between a histogram and the one right before it.
+/// Says of counters what storing them finds out: that no reset lies between a histogram and the one right before it. That one does is
+/// not said (https://github.com/prometheus/prometheus/issues/15346).
 fn hint(samples: &mut [Sample]) {
     for at in 1..samples.len() {
         let (Err(previous), Err(present)) = (&samples[at - 1].value, &samples[at].value) else { continue };
@@ -76,10 +77,11 @@ fn hint(samples: &mut [Sample]) {
         let same_layout = present.schema == previous.schema
             && present.zero_threshold == previous.zero_threshold
             && present.custom_values == previous.custom_values;
-        let mut hinted = Histogram::clone(present);
-        hinted.reset_hint =
-            if same_layout && !present.detect_reset(previous) { ResetHint::NotReset } else { ResetHint::Reset };
-        samples[at].value = Err(Arc::new(hinted));
+        if same_layout && !present.detect_reset(previous) {
+            let mut hinted = Histogram::clone(present);
+            hinted.reset_hint = ResetHint::NotReset;
+            samples[at].value = Err(Arc::new(hinted));
+        }
     }
 }
 
@@ -112,7 +114,11 @@ fn converted(loaded: &[(Labels, Vec<Sample>)]) -> std::result::Result<Vec<(Label
             };
             let classic = &mut times[at].1;
             match suffix {
-                "bucket" => classic.buckets.extend(bound.map(|bound| (bound, value))),
+                "bucket" => {
+                    // One bound may be written in several ways.
+                    classic.buckets.retain(|(known, _)| Some(*known) != bound);
+                    classic.buckets.extend(bound.map(|bound| (bound, value)));
+                }
                 "count" => classic.count = Some(value),
                 _ => classic.sum = value,
             }
