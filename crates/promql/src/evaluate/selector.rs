@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 
 use causeway_model::{Labels, Result};
 
-use super::annotations::Note;
 use super::column::{ABSENT, Column};
 use super::expression::{Evaluator, Streamed};
 use super::range_functions::smoothed_value;
