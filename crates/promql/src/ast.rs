@@ -4,7 +4,7 @@
 use crate::Matcher;
 
 /// A place in the query's text: bytes from `start` up to but without `end`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// First byte.
     pub start: usize,

@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use causeway_model::{Error, Result};
+use hashbrown::HashSet;
 
 use super::annotations::Notes;
 use super::column::Vector;
 use super::meter::Meter;
 use super::steps::{Reference, Steps};
 use super::stream::{Constant, Mapped, Stream, lock};
-use super::{Evaluation, Number, Options, Statistics, Window, binary, duration, functions, result};
+use super::{Evaluation, Number, Options, Statistics, Window, binary, duration, functions, result, statistics_only};
 use crate::ast::{At, Duration, Expr, ExprKind, Function, Span};
 use crate::source::Source;
 
@@ -25,10 +26,12 @@ pub(super) struct Evaluator<'a> {
     pub notes: Mutex<Notes>,
     pub samples_read: AtomicUsize,
     pub series_read: AtomicUsize,
+    /// Selectors of whose histograms only counts and sums are wanted.
+    pub statistics_only: HashSet<Span>,
 }
 
 impl<'a> Evaluator<'a> {
-    pub fn new(query: &'a str, window: Window, source: &'a dyn Source, options: &'a Options) -> Self {
+    pub fn new(query: &'a str, expr: &Expr, window: Window, source: &'a dyn Source, options: &'a Options) -> Self {
         let window = if window.step_ms > 0 { window } else { Window { end_ms: window.start_ms, step_ms: 0, ..window } };
         Self {
             query,
@@ -39,6 +42,7 @@ impl<'a> Evaluator<'a> {
             notes: Mutex::default(),
             samples_read: AtomicUsize::new(0),
             series_read: AtomicUsize::new(0),
+            statistics_only: statistics_only::selectors(expr),
         }
     }
 

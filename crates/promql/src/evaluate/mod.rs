@@ -13,6 +13,7 @@ mod number;
 mod range_functions;
 mod result;
 mod selector;
+mod statistics_only;
 mod steps;
 mod stream;
 mod subquery;
@@ -157,5 +158,5 @@ pub struct Evaluation {
 /// `Invalid` where the query has no value, such as two series with equal labels, in Prometheus' words; `LimitExceeded` at the
 /// limits of the options; what `options.interrupted` gives; what the source gives.
 pub fn evaluate(query: &str, expr: &Expr, window: Window, source: &dyn Source, options: &Options) -> Result<Evaluation> {
-    expression::Evaluator::new(query, window, source, options).run(expr)
+    expression::Evaluator::new(query, expr, window, source, options).run(expr)
 }

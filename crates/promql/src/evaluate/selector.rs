@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 
 use causeway_model::{Labels, Result};
 
-use super::annotations::Note;
 use super::column::{ABSENT, Column};
 use super::expression::{Evaluator, Streamed};
 use super::range_functions::smoothed_value;
+use super::statistics_only::StatisticsOnly;
 use super::steps::{Reference, Steps};
 use super::stream::{Stream, Worker};
 use super::Number;
@@ -48,7 +48,7 @@ impl Evaluator<'_> {
         reference: &Reference,
         steps: &Steps,
         (before_ms, after_ms): (i64, i64),
-        range_ms: i64,
+        (range_ms, span): (i64, Span),
         function: &'static str,
     ) -> Result<Arc<dyn SeriesSet>> {
         let (first_ms, last_ms) = reference.bounds(steps);
@@ -61,7 +61,7 @@ impl Evaluator<'_> {
             function,
         })?;
         self.series_read.fetch_add(set.len(), Ordering::Relaxed);
-        Ok(set)
+        Ok(if self.statistics_only.contains(&span) { Arc::new(StatisticsOnly(set)) } else { set })
     }
 
     /// An instant selector.
@@ -99,7 +99,7 @@ impl Evaluator<'_> {
         let smoothed = selector.extension == Some(Extension::Smoothed);
         let lookback_ms = self.options.lookback_ms;
         let reach = (lookback_ms, if smoothed { lookback_ms } else { 0 });
-        let set = self.select(selector, &reference, steps, reach, 0, function)?;
+        let set = self.select(selector, &reference, steps, reach, (0, span), function)?;
         Ok(Instant { set, reference, steps: *steps, lookback_ms, taken, smoothed, span })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use causeway_model::{Error, Labels, Result};
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh64::xxh64;
 
 use super::super::Number;
 use super::super::annotations::Note;
@@ -203,11 +203,19 @@ impl Evaluator<'_> {
     }
 }
 
-/// Where in the range from 0 to below 1 a series falls, always the same.
+/// Where between 0 and 1 a series falls: the same place as in Prometheus (model/labels, `Labels.Hash`), which hashes all texts with
+/// their lengths before them.
 fn offset(labels: &Labels) -> f64 {
-    let hash = labels.iter().fold(0, |hash, (name, value)| {
-        xxh3_64_with_seed(value.as_bytes(), xxh3_64_with_seed(name.as_bytes(), hash))
-    });
-    // The upper 53 bits are what a float holds exactly.
-    (hash >> 11) as f64 / (1u64 << 53) as f64
+    let mut bytes = Vec::new();
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        match u8::try_from(text.len()) {
+            Ok(length) if length < u8::MAX => bytes.push(length),
+            _ => {
+                bytes.push(u8::MAX);
+                bytes.extend_from_slice(text.len().to_le_bytes().get(..3).unwrap_or_default());
+            }
+        }
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    xxh64(&bytes, 0) as f64 / u64::MAX as f64
 }

@@ -5,15 +5,15 @@ mod count_values;
 mod folds;
 mod groups;
 
-use causeway_model::{Error, Histogram, KahanSum, Result};
+use causeway_model::{Histogram, KahanSum, Result};
 
 use super::annotations::{Note, Notes};
-use super::column::{Column, Series, Vector};
+use super::column::{Series, Vector};
 use super::expression::{Evaluator, unwrapped};
 use super::steps::Steps;
 use super::stream::Stream;
 use crate::ast::{Aggregate, AggregateOperator, Span};
-use folds::{Average, Count, Extreme, Fold, Histograms, Quantile, Sum, Variance};
+use folds::{Average, Count, Extreme, Fold, Quantile, Sum, Variance};
 use groups::{Grouping, Groups};
 
 impl Evaluator<'_> {
@@ -58,7 +58,7 @@ impl Evaluator<'_> {
 
     fn note_quantiles(&self, parameters: &[f64], aggregate: &Aggregate) {
         let place = aggregate.parameter.as_ref().map(|parameter| unwrapped(parameter).span).unwrap_or_default();
-        let mut say = |value: f64| {
+        let say = |value: f64| {
             let detail = causeway_model::format_float(value);
             self.note(|notes| notes.add(Note::InvalidQuantile, place, &detail));
         };

@@ -67,10 +67,8 @@ pub(super) fn combine(
     let matching = operation.matching.clone().unwrap_or_default();
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (right, left) } else { (left, right) };
-    let (fill_many, fill_one) = match swapped {
-        true => (matching.fill_right, matching.fill_left),
-        false => (matching.fill_left, matching.fill_right),
-    };
+    // Prometheus gives the left fill to the many side also where that is on the right (`group_right`).
+    let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
     let mut signatures = Signatures::new(&matching);
     let of_many = many.series.iter().map(|series| signatures.of(&series.labels)).collect();
     let of_one = one.series.iter().map(|series| signatures.of(&series.labels)).collect();
@@ -124,11 +122,12 @@ impl Join<'_> {
     fn duplicates(&self, first: &Labels, second: &Labels) -> Error {
         let side = if self.matching.cardinality == Cardinality::OneToMany { "left" } else { "right" };
         let group = written(&matched(self.matching, first));
+        let (first, second) = if first <= second { (first, second) } else { (second, first) };
         Error::invalid(format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}];\
              many-to-many matching not allowed: matching labels must be unique on one side",
-            written(second),
-            written(first)
+            written(first),
+            written(second)
         ))
     }
 

@@ -109,9 +109,7 @@ pub(super) fn histograms(
         merger: Merger::default(),
         notes,
         steps,
-        native_place: place(arguments, 0),
-        classic_place: place(arguments, 1),
-        vector_place,
+        place: vector_place,
     };
     for question in &questions {
         answers.natives(&all, question)?;
@@ -140,9 +138,8 @@ struct Answers<'a> {
     merger: Merger,
     notes: Notes,
     steps: &'a Steps,
-    native_place: Span,
-    classic_place: Span,
-    vector_place: Span,
+    /// Of the vector of histograms.
+    place: Span,
 }
 
 impl Answers<'_> {
@@ -153,7 +150,7 @@ impl Answers<'_> {
                 let Some(histogram) = series.column.histogram(step) else { continue };
                 let name = series.labels.metric_name().unwrap_or_default();
                 if classic.is_some_and(|(_, series)| !buckets(series, step).is_empty()) {
-                    self.notes.add_for_metric(Note::MixedClassicNative, self.vector_place, name);
+                    self.notes.add_for_metric(Note::MixedClassicNative, self.place, name);
                     continue;
                 }
                 let value = self.native(histogram, question, step, name);
@@ -175,7 +172,7 @@ impl Answers<'_> {
                 HistogramNote::QuantileIsSkewed => Note::QuantileNanSkew,
                 HistogramNote::FractionWithoutNan => Note::FractionNan,
             };
-            self.notes.add_for_metric(note, self.native_place, name);
+            self.notes.add_for_metric(note, self.place, name);
         }
         value
     }
@@ -197,7 +194,7 @@ impl Answers<'_> {
                         if let Some(forced) = forced {
                             let name = labels.metric_name().unwrap_or_default();
                             let what = (forced.lowest_bound, forced.highest_bound, forced.largest_difference);
-                            self.notes.add_forced(self.classic_place, name, self.steps.time_ms(step), what);
+                            self.notes.add_forced(self.place, name, self.steps.time_ms(step), what);
                         }
                         value
                     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use causeway_model::{Error, Labels, METRIC_NAME, Result};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::super::binary::written;
 use super::super::column::{Merger, Series, Vector, is_absent};
@@ -31,22 +31,20 @@ pub(super) fn info(evaluator: &Evaluator, arguments: &[Expr], steps: &Steps) -> 
     let mut vector = evaluator.vector(base, steps)?;
     let matchers = match arguments.get(1).map(|argument| &unwrapped(argument).kind) {
         Some(ExprKind::Selector(selector)) => selector.matchers.clone(),
-        None => vec![Matcher::new(METRIC_NAME, MatchOperator::Equal, TARGET_INFO)?],
+        None => Vec::new(),
         _ => return Err(Error::invalid("the second argument of info must be a selector")),
     };
     let (names, data): (Vec<Matcher>, Vec<Matcher>) =
         matchers.into_iter().partition(|matcher| matcher.name() == METRIC_NAME);
+    let names = with_positive(names)?;
+    // Info series themselves stay as they are.
     let is_info = |series: &Series| {
         let name = series.labels.metric_name().unwrap_or_default();
-        let positive = |matcher: &Matcher| matches!(matcher.operator(), MatchOperator::Equal | MatchOperator::Matches);
-        names.iter().any(positive) && names.iter().all(|matcher| matcher.matches(name))
+        names.iter().all(|matcher| matcher.matches(name))
     };
-    let mut wanted = names.clone();
-    if wanted.is_empty() {
-        wanted.push(Matcher::new(METRIC_NAME, MatchOperator::Equal, TARGET_INFO)?);
-    }
-    wanted.extend(data.iter().cloned());
-    let targets: HashMap<Labels, ()> = vector.series.iter().filter(|series| !is_info(series)).map(|series| (identifying(&series.labels), ())).collect();
+    let others = vector.series.iter().filter(|series| !is_info(series));
+    let targets: HashSet<Labels> = others.map(|series| identifying(&series.labels)).collect();
+    let wanted = names.iter().chain(&data).cloned().collect();
     let reference = reference(evaluator, base, Reference { at_ms: None, offset_ms: 0 })?;
     let infos = read_infos(evaluator, wanted, reference, steps, &targets)?;
     let mut index = Index::new();
@@ -64,6 +62,18 @@ pub(super) fn info(evaluator: &Evaluator, arguments: &[Expr], steps: &Steps) -> 
         }
     }
     Ok(Vector { series: merger.series, charges: vector.charges })
+}
+
+/// The conditions on the names of info metrics: without any only `target_info` is one, and where they only say what is none, all
+/// others whose name ends in `_info` are.
+fn with_positive(mut names: Vec<Matcher>) -> Result<Vec<Matcher>> {
+    let positive = |matcher: &Matcher| matches!(matcher.operator(), MatchOperator::Equal | MatchOperator::Matches);
+    if names.is_empty() {
+        names.push(Matcher::new(METRIC_NAME, MatchOperator::Equal, TARGET_INFO)?);
+    } else if !names.iter().any(positive) {
+        names.push(Matcher::new(METRIC_NAME, MatchOperator::Matches, ".+_info")?);
+    }
+    Ok(names)
 }
 
 /// The moment that an expression's samples are of, as its first selector says.
@@ -109,15 +119,15 @@ fn read_infos(
     matchers: Vec<Matcher>,
     reference: Reference,
     steps: &Steps,
-    targets: &HashMap<Labels, ()>,
+    targets: &HashSet<Labels>,
 ) -> Result<Vector> {
-    if targets.keys().all(Labels::is_empty) {
+    if targets.iter().all(Labels::is_empty) {
         return Ok(Vector::default());
     }
     let selector = Selector { name: None, matchers, offset: None, at: None, extension: None };
     let stream = evaluator.info_times(&selector, reference, steps)?;
     let mut vector = evaluator.collect(&stream, steps.count)?;
-    vector.series.retain(|series| targets.contains_key(&identifying(&series.labels)));
+    vector.series.retain(|series| targets.contains(&identifying(&series.labels)));
     for series in &vector.series {
         if series.column.histograms.iter().any(Option::is_some) {
             let labels = written(&series.labels);

@@ -49,12 +49,12 @@ fn sign(value: f64) -> f64 {
 }
 
 /// The smaller one; NaN where either is.
-fn min(left: f64, right: f64) -> f64 {
+pub(super) fn min(left: f64, right: f64) -> f64 {
     if left.is_nan() || right.is_nan() { f64::NAN } else { left.min(right) }
 }
 
 /// The larger one; NaN where either is.
-fn max(left: f64, right: f64) -> f64 {
+pub(super) fn max(left: f64, right: f64) -> f64 {
     if left.is_nan() || right.is_nan() { f64::NAN } else { left.max(right) }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn scalar(
         Function::MaxOf | Function::MinOf => {
             let left = evaluator.scalar(argument(arguments, 0)?, steps)?;
             let right = evaluator.scalar(argument(arguments, 1)?, steps)?;
-            let choose = if function == Function::MaxOf { f64::max } else { f64::min };
+            let choose = if function == Function::MaxOf { math::max } else { math::min };
             Ok(left.into_iter().zip(right).map(|(left, right)| choose(left, right)).collect())
         }
         Function::Scalar => {

@@ -13,6 +13,7 @@ use crate::source::Samples;
 
 /// What differences and parts can be made of: floats and histograms.
 trait Amount: Clone {
+    fn fits(&self, other: &Self) -> bool;
     fn fell_from(&self, before: &Self) -> bool;
     fn scale(&mut self, factor: f64);
     fn plus(&mut self, other: &Self) -> Result<(), MixedSchemas>;
@@ -20,6 +21,10 @@ trait Amount: Clone {
 }
 
 impl Amount for f64 {
+    fn fits(&self, _: &Self) -> bool {
+        true
+    }
+
     fn fell_from(&self, before: &Self) -> bool {
         self < before
     }
@@ -40,6 +45,10 @@ impl Amount for f64 {
 }
 
 impl Amount for Arc<Histogram> {
+    fn fits(&self, other: &Self) -> bool {
+        self.is_custom() == other.is_custom()
+    }
+
     fn fell_from(&self, before: &Self) -> bool {
         self.detect_reset(before)
     }
@@ -64,6 +73,9 @@ fn between<T: Amount>(
     time_ms: i64,
     counter: bool,
 ) -> Result<T, MixedSchemas> {
+    if !from.fits(to) {
+        return Err(MixedSchemas);
+    }
     let part = (time_ms - from_ms) as f64 / (to_ms - from_ms) as f64;
     let mut value = to.clone();
     if counter && to.fell_from(from) {

@@ -223,7 +223,7 @@ impl Evaluator<'_> {
                     Some(Extension::Smoothed) => (lookback_ms, lookback_ms),
                 };
                 let reach = (range_ms.saturating_add(more_before), after);
-                let set = self.select(selector, &reference, steps, reach, range_ms, function)?;
+                let set = self.select(selector, &reference, steps, reach, (range_ms, range.span), function)?;
                 let extension = selector.extension;
                 Ok(Ranged { set, drop_names: Vec::new(), reference, range_ms, extension, span: range.span })
             }

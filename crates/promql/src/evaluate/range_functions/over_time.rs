@@ -7,6 +7,7 @@ use causeway_model::{Histogram, HistogramSum, KahanSum, MixedSchemas, Reconciled
 use super::super::Number;
 use super::super::annotations::{Note, Notes};
 use super::{Call, Sliding, View};
+use crate::HistogramMean;
 
 /// Folds all windows of a series, each sample a constant number of times: the samples of a window are those in front of a mark, of
 /// which the folds of all ends are known, and those behind it, of which the fold grows with each that comes.
@@ -147,41 +148,18 @@ pub(super) fn sum(view: &View, call: &Call, notes: &mut Notes) -> Option<Number>
 }
 
 pub(super) fn average(view: &View, call: &Call, notes: &mut Notes) -> Option<Number> {
-    summed(view, call, notes, direct_average, |histograms| Some(average_histogram(histograms.iter().map(Arc::as_ref))))
-}
-
-/// The mean of histograms; where the sum would overflow, it goes on from the mean of what came before.
-fn average_histogram<'a>(
-    histograms: impl Iterator<Item = &'a Histogram>,
-) -> Result<(Histogram, Reconciled), MixedSchemas> {
-    let mut sum: Option<HistogramSum> = None;
-    let (mut seen, mut is_mean, mut count) = (Reconciled::default(), false, 0.0);
-    for histogram in histograms {
-        count += 1.0;
-        let Some(sum) = &mut sum else {
-            sum = Some(HistogramSum::new(histogram));
-            continue;
-        };
-        if !is_mean {
-            let mut with = sum.clone();
-            seen |= with.add(histogram)?;
-            if !with.overflows() {
-                *sum = with;
-                continue;
+    summed(view, call, notes, direct_average, |histograms| {
+        let (first, rest) = histograms.split_first()?;
+        let mut mean = HistogramMean::new(first);
+        let mut seen = Reconciled::default();
+        for histogram in rest {
+            match mean.add(histogram) {
+                Ok(reconciled) => seen |= reconciled,
+                Err(mixed) => return Some(Err(mixed)),
             }
-            is_mean = true;
-            sum.divide(count - 1.0);
         }
-        sum.multiply((count - 1.0) / count);
-        let mut part = histogram.clone();
-        part.divide(count);
-        seen |= sum.add(&part)?;
-    }
-    let mut sum = sum.unwrap_or_else(|| HistogramSum::new(&Histogram::default()));
-    if !is_mean && count > 0.0 {
-        sum.divide(count);
-    }
-    Ok((sum.total(), seen))
+        Some(Ok((mean.mean(), seen)))
+    })
 }
 
 type Summed = Result<(Histogram, Reconciled), MixedSchemas>;

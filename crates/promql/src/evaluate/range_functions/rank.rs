@@ -56,6 +56,9 @@ pub(super) fn median_absolute_deviation(view: &View, call: &Call, notes: &mut No
         return None;
     }
     note_histograms(view, call, notes);
+    if view.values.iter().any(|value| value.is_nan()) {
+        return Some(Number::Float(f64::NAN));
+    }
     let mut values = view.values.to_vec();
     let median = quantile(0.5, &mut values);
     values.iter_mut().for_each(|value| *value = (*value - median).abs());

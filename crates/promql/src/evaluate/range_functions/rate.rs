@@ -230,7 +230,7 @@ fn histogram_difference(
     if let Some(schema) = considered.map(|histogram| histogram.schema).min().filter(|_| !result.is_custom()) {
         let _ = result.reduce_resolution(schema);
     }
-    let mut outcome = |outcome: Result<causeway_model::Reconciled, _>, operation, notes: &mut Notes| match outcome {
+    let outcome = |outcome: Result<causeway_model::Reconciled, _>, operation, notes: &mut Notes| match outcome {
         Ok(reconciled) => {
             if reconciled.custom_bounds {
                 notes.add(Note::MismatchedBounds, call.span, operation);
