@@ -17,6 +17,8 @@ mod statistics_only;
 mod steps;
 mod stream;
 mod subquery;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -93,7 +93,12 @@ impl Evaluator<'_> {
             |groups, series, column, worker, charge| {
                 charge.add(column.samples(), 0)?;
                 let labels = input.stream.labels(series);
-                let best = &mut groups.of(&grouping, &labels, || vec![BinaryHeap::new(); input.count])?.fold;
+                let group = groups.of(&grouping, &labels, || vec![BinaryHeap::new(); input.count])?;
+                if group.is_new() {
+                    charge.add(0, input.count.saturating_mul(size_of::<BinaryHeap<Candidate>>()))?;
+                }
+                group.series += 1;
+                let best = &mut group.fold;
                 let mut more = 0;
                 for ((float, heap), most) in column.floats.iter().zip(best.iter_mut()).zip(&sizes) {
                     if !is_absent(*float) {

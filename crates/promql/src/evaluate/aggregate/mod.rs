@@ -4,8 +4,9 @@ mod choose;
 mod count_values;
 mod folds;
 mod groups;
+mod histograms;
 
-use causeway_model::{Histogram, KahanSum, Result};
+use causeway_model::Result;
 
 use super::annotations::{Note, Notes};
 use super::column::{Series, Vector};

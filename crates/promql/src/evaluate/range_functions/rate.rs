@@ -96,7 +96,7 @@ fn counter_floats(sliding: &Sliding, out: &mut [f64], _: &mut Vec<f64>, seconds:
             first: Some(*from),
             sampled: (to_ms - from_ms) as f64,
             distances: (window.len() - 1) as f64,
-            to_start: (from_ms - (end_ms - sliding.range_ms)) as f64,
+            to_start: (from_ms - end_ms.saturating_sub(sliding.range_ms)) as f64,
             to_end: (end_ms - to_ms) as f64,
         };
         *place = difference.value * difference.stretched() / (difference.sampled * seconds);
@@ -117,7 +117,7 @@ pub(super) fn delta_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut
             first: None,
             sampled: (to_ms - from_ms) as f64,
             distances: (behind - first - 1) as f64,
-            to_start: (from_ms - (end_ms - sliding.range_ms)) as f64,
+            to_start: (from_ms - end_ms.saturating_sub(sliding.range_ms)) as f64,
             to_end: (end_ms - to_ms) as f64,
         };
         *place = difference.value * difference.stretched() / difference.sampled;
