@@ -75,7 +75,8 @@ fn metric(name: &'static str, counter: bool, bucket: bool) -> (&'static str, Arc
     let mut random = Random(name.len() as u64);
     let series = (0..SERIES).map(|at| {
         let target = if bucket { at / BOUNDS.len() } else { at };
-        let (job, instance) = (format!("job-{}", target % JOBS), format!("10.0.{}.{}:9090", target / 250, target % 250));
+        let (job, instance) =
+            (format!("job-{}", target % JOBS), format!("10.0.{}.{}:9090", target / 250, target % 250));
         let path = format!("/api/v1/resource/{}", target % 7);
         let bound = if bucket { BOUNDS[at % BOUNDS.len()] } else { "" };
         let labels = [("__name__", name), ("job", &job), ("instance", &instance), ("path", &path), ("le", bound)];
@@ -122,7 +123,10 @@ fn main() {
         metric("b_bucket", true, true),
     ]);
     let window = Window { start_ms: 3_600_000, end_ms: 7_185_000, step_ms: STEP_MS };
-    println!("{SERIES} series, {} steps; milliseconds, the best of {rounds}", (window.end_ms - window.start_ms) / STEP_MS + 1);
+    println!(
+        "{SERIES} series, {} steps; milliseconds, the best of {rounds}",
+        (window.end_ms - window.start_ms) / STEP_MS + 1
+    );
     for query in QUERIES.into_iter().filter(|query| query.contains(&part)) {
         let expr = parse(query, &Syntax::ALL).unwrap();
         let best = |parallelism: usize| {

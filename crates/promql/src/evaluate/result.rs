@@ -63,9 +63,8 @@ fn without_names(series: Vec<Series>) -> Result<Vec<Series>> {
 
 fn elements(series: Vec<Series>, steps: &Steps) -> Vec<VectorSample> {
     let time_ms = steps.start_ms;
-    let element = |series: Series| {
-        series.column.get(0).map(|value| VectorSample { labels: series.labels, time_ms, value })
-    };
+    let element =
+        |series: Series| series.column.get(0).map(|value| VectorSample { labels: series.labels, time_ms, value });
     series.into_iter().filter_map(element).collect()
 }
 

@@ -73,10 +73,16 @@ impl Evaluator<'_> {
             return Err(Error::invalid("Parameter value is NaN"));
         }
         if lowest <= i64::MIN as f64 {
-            return Err(Error::invalid(format!("Scalar value {} underflows int64", causeway_model::format_float(lowest))));
+            return Err(Error::invalid(format!(
+                "Scalar value {} underflows int64",
+                causeway_model::format_float(lowest)
+            )));
         }
         if highest >= i64::MAX as f64 {
-            return Err(Error::invalid(format!("Scalar value {} overflows int64", causeway_model::format_float(highest))));
+            return Err(Error::invalid(format!(
+                "Scalar value {} overflows int64",
+                causeway_model::format_float(highest)
+            )));
         }
         Ok(Some(parameters.iter().map(|value| value.max(0.0) as usize).collect()))
     }
@@ -86,11 +92,8 @@ impl Evaluator<'_> {
         let Some(sizes) = self.sizes(parameters)? else { return Ok(Vector::default()) };
         let largest = input.aggregate.operator == AggregateOperator::Topk;
         let grouping = Grouping::new(&input.aggregate.grouping, input.aggregate.without);
-        let (states, charges) = self.fold(
-            input.stream,
-            input.count,
-            Groups::<Best>::default,
-            |groups, series, column, worker, charge| {
+        let (states, charges) =
+            self.fold(input.stream, input.count, Groups::<Best>::default, |groups, series, column, worker, charge| {
                 charge.add(column.samples(), 0)?;
                 let labels = input.stream.labels(series);
                 let group = groups.of(&grouping, &labels, || vec![BinaryHeap::new(); input.count])?;
@@ -112,8 +115,7 @@ impl Evaluator<'_> {
                     worker.notes.add(Note::HistogramIgnoredAggregation, input.span, &detail);
                 }
                 Ok(())
-            },
-        )?;
+            })?;
         drop(charges);
         let mut all = Groups::<Best>::default();
         for groups in states {

@@ -4,8 +4,8 @@
 mod changes;
 mod extended;
 mod over_time;
-mod rate;
 mod rank;
+mod rate;
 mod trend;
 
 use std::sync::Arc;
