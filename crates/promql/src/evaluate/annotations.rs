@@ -126,7 +126,13 @@ impl Notes {
     }
 
     /// Says that classic buckets were made monotonic: between which bounds, by how much.
-    pub fn add_forced(&mut self, place: Span, name: &str, time_ms: i64, (lowest, highest, difference): (f64, f64, f64)) {
+    pub fn add_forced(
+        &mut self,
+        place: Span,
+        name: &str,
+        time_ms: i64,
+        (lowest, highest, difference): (f64, f64, f64),
+    ) {
         let this = Forced { count: 1, first_ms: time_ms, last_ms: time_ms, lowest, highest, difference };
         self.join_forced((place.start, name.to_owned()), this);
     }
@@ -168,7 +174,11 @@ impl Notes {
             for detail in details {
                 let separator = if detail.is_empty() || detail.starts_with(',') { "" } else { " " };
                 let text = format!("PromQL {kind}: {}{separator}{detail} ({})", note.text(), place(query, start));
-                if note.is_info() { infos.insert(text) } else { warnings.insert(text) };
+                if note.is_info() {
+                    infos.insert(text)
+                } else {
+                    warnings.insert(text)
+                };
             }
         }
         for ((start, name), forced) in self.forced {

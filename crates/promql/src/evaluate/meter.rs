@@ -76,7 +76,8 @@ impl Charge {
             return Err(Error::new(ErrorKind::LimitExceeded, text));
         }
         if bytes > meter.bytes_max {
-            let text = format!("query processing would take more than {} bytes of memory in query execution", meter.bytes_max);
+            let text =
+                format!("query processing would take more than {} bytes of memory in query execution", meter.bytes_max);
             return Err(Error::new(ErrorKind::LimitExceeded, text));
         }
         Ok(())

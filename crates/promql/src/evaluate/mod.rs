@@ -17,6 +17,8 @@ mod statistics_only;
 mod steps;
 mod stream;
 mod subquery;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -157,6 +159,12 @@ pub struct Evaluation {
 /// # Errors
 /// `Invalid` where the query has no value, such as two series with equal labels, in Prometheus' words; `LimitExceeded` at the
 /// limits of the options; what `options.interrupted` gives; what the source gives.
-pub fn evaluate(query: &str, expr: &Expr, window: Window, source: &dyn Source, options: &Options) -> Result<Evaluation> {
+pub fn evaluate(
+    query: &str,
+    expr: &Expr,
+    window: Window,
+    source: &dyn Source,
+    options: &Options,
+) -> Result<Evaluation> {
     expression::Evaluator::new(query, expr, window, source, options).run(expr)
 }

@@ -1,7 +1,7 @@
 //! In what form does a query's value leave? Names whose removal was delayed go here, and series that then have the same labels
 //! become one where their values are at different moments.
 
-use causeway_model::{Labels, METRIC_NAME, Result};
+use causeway_model::{Error, Labels, METRIC_NAME, Result};
 
 use super::column::{Merger, Series, Vector, is_absent};
 use super::expression::{Evaluator, unwrapped};
@@ -20,6 +20,10 @@ pub(super) fn is_metadata(label: &str) -> bool {
 /// The value of the whole query.
 pub(super) fn value(evaluator: &Evaluator, expr: &Expr, steps: &Steps) -> Result<Value> {
     match expr.value_type() {
+        kind @ (ValueType::String | ValueType::Matrix) if !evaluator.is_instant() => Err(Error::invalid(format!(
+            "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+            kind.documented_name()
+        ))),
         ValueType::String => Ok(match &unwrapped(expr).kind {
             ExprKind::String(text) => Value::String(text.clone()),
             _ => Value::String(String::new()),
@@ -59,9 +63,8 @@ fn without_names(series: Vec<Series>) -> Result<Vec<Series>> {
 
 fn elements(series: Vec<Series>, steps: &Steps) -> Vec<VectorSample> {
     let time_ms = steps.start_ms;
-    let element = |series: Series| {
-        series.column.get(0).map(|value| VectorSample { labels: series.labels, time_ms, value })
-    };
+    let element =
+        |series: Series| series.column.get(0).map(|value| VectorSample { labels: series.labels, time_ms, value });
     series.into_iter().filter_map(element).collect()
 }
 

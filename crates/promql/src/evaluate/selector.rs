@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 
 use causeway_model::{Labels, Result};
 
+use super::Number;
 use super::column::{ABSENT, Column};
 use super::expression::{Evaluator, Streamed};
 use super::range_functions::smoothed_value;
 use super::statistics_only::StatisticsOnly;
 use super::steps::{Reference, Steps};
 use super::stream::{Stream, Worker};
-use super::Number;
 use crate::ast::{Extension, Selector, Span};
 use crate::source::{Samples, Selection, SeriesSet};
 
@@ -237,4 +237,3 @@ fn retain_at<T>(values: &mut Vec<T>, wanted: impl Fn(usize) -> bool) {
         wanted(at - 1)
     });
 }
-

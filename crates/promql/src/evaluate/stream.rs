@@ -56,9 +56,14 @@ impl Evaluator<'_> {
         let (next, failed, failure) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
         let run = || {
             let (mut state, mut worker, mut charge) = (state(), Worker::default(), self.meter.charge());
-            let result = self.turns(stream, count, &next, &failed, &mut |series, column, worker| {
-                fold(&mut state, series, column, worker, &mut charge)
-            }, &mut worker);
+            let result = self.turns(
+                stream,
+                count,
+                &next,
+                &failed,
+                &mut |series, column, worker| fold(&mut state, series, column, worker, &mut charge),
+                &mut worker,
+            );
             if let Err(error) = result {
                 failed.store(true, Ordering::Relaxed);
                 lock(&failure).get_or_insert(error);
@@ -114,7 +119,8 @@ impl Evaluator<'_> {
         let (parts, charges) = self.fold(stream, count, Vec::new, |kept, series, column, _, charge| {
             if !column.is_empty() {
                 charge.add_column(column)?;
-                let column = Column { floats: column.floats.clone(), histograms: std::mem::take(&mut column.histograms) };
+                let column =
+                    Column { floats: column.floats.clone(), histograms: std::mem::take(&mut column.histograms) };
                 let (labels, drop_name) = (stream.labels(series), stream.drop_name(series));
                 charge.add(0, labels.memory_bytes())?;
                 kept.push((series, Series { labels, drop_name, column }));

@@ -73,10 +73,16 @@ impl Evaluator<'_> {
             return Err(Error::invalid("Parameter value is NaN"));
         }
         if lowest <= i64::MIN as f64 {
-            return Err(Error::invalid(format!("Scalar value {} underflows int64", causeway_model::format_float(lowest))));
+            return Err(Error::invalid(format!(
+                "Scalar value {} underflows int64",
+                causeway_model::format_float(lowest)
+            )));
         }
         if highest >= i64::MAX as f64 {
-            return Err(Error::invalid(format!("Scalar value {} overflows int64", causeway_model::format_float(highest))));
+            return Err(Error::invalid(format!(
+                "Scalar value {} overflows int64",
+                causeway_model::format_float(highest)
+            )));
         }
         Ok(Some(parameters.iter().map(|value| value.max(0.0) as usize).collect()))
     }
@@ -86,14 +92,16 @@ impl Evaluator<'_> {
         let Some(sizes) = self.sizes(parameters)? else { return Ok(Vector::default()) };
         let largest = input.aggregate.operator == AggregateOperator::Topk;
         let grouping = Grouping::new(&input.aggregate.grouping, input.aggregate.without);
-        let (states, charges) = self.fold(
-            input.stream,
-            input.count,
-            Groups::<Best>::default,
-            |groups, series, column, worker, charge| {
+        let (states, charges) =
+            self.fold(input.stream, input.count, Groups::<Best>::default, |groups, series, column, worker, charge| {
                 charge.add(column.samples(), 0)?;
                 let labels = input.stream.labels(series);
-                let best = &mut groups.of(&grouping, &labels, || vec![BinaryHeap::new(); input.count])?.fold;
+                let group = groups.of(&grouping, &labels, || vec![BinaryHeap::new(); input.count])?;
+                if group.is_new() {
+                    charge.add(0, input.count.saturating_mul(size_of::<BinaryHeap<Candidate>>()))?;
+                }
+                group.series += 1;
+                let best = &mut group.fold;
                 let mut more = 0;
                 for ((float, heap), most) in column.floats.iter().zip(best.iter_mut()).zip(&sizes) {
                     if !is_absent(*float) {
@@ -107,8 +115,7 @@ impl Evaluator<'_> {
                     worker.notes.add(Note::HistogramIgnoredAggregation, input.span, &detail);
                 }
                 Ok(())
-            },
-        )?;
+            })?;
         drop(charges);
         let mut all = Groups::<Best>::default();
         for groups in states {

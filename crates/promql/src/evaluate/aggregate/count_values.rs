@@ -14,7 +14,9 @@ impl Evaluator<'_> {
     pub(super) fn count_values(&self, input: &Input) -> Result<Vector> {
         let name = match input.aggregate.parameter.as_ref().map(|parameter| &unwrapped(parameter).kind) {
             Some(ExprKind::String(name)) if !name.is_empty() => name,
-            Some(ExprKind::String(name)) => return Err(Error::invalid(format!("invalid label name {}", crate::quote(name)))),
+            Some(ExprKind::String(name)) => {
+                return Err(Error::invalid(format!("invalid label name {}", crate::quote(name))));
+            }
             _ => return Err(Error::invalid("count_values needs the name of a label")),
         };
         let mut names = input.aggregate.grouping.clone();
@@ -41,7 +43,8 @@ impl Evaluator<'_> {
                 let counted = merger.series(labels, false, input.count);
                 let count = counted.column.get(step).and_then(|number| number.float()).unwrap_or(0.0);
                 counted.column.set(step, Some(Number::Float(count + 1.0)));
-                charge.add(1, if merger.series.len() > before { input.count * 8 + labels.memory_bytes() } else { 0 })?;
+                charge
+                    .add(1, if merger.series.len() > before { input.count * 8 + labels.memory_bytes() } else { 0 })?;
             }
         }
         Ok(Vector { series: merger.series, charges: vec![charge] })

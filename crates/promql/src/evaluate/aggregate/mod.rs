@@ -4,8 +4,9 @@ mod choose;
 mod count_values;
 mod folds;
 mod groups;
+mod histograms;
 
-use causeway_model::{Histogram, KahanSum, Result};
+use causeway_model::Result;
 
 use super::annotations::{Note, Notes};
 use super::column::{Series, Vector};
@@ -48,10 +49,15 @@ impl Evaluator<'_> {
 
     /// One column for the whole vector: at which steps there is anything.
     pub fn presence(&self, stream: &dyn Stream, count: usize) -> Result<Vec<bool>> {
-        let (states, _) = self.fold(stream, count, || vec![false; count], |present, _, column, _, _| {
-            present.iter_mut().enumerate().for_each(|(step, present)| *present |= column.has(step));
-            Ok(())
-        })?;
+        let (states, _) = self.fold(
+            stream,
+            count,
+            || vec![false; count],
+            |present, _, column, _, _| {
+                present.iter_mut().enumerate().for_each(|(step, present)| *present |= column.has(step));
+                Ok(())
+            },
+        )?;
         let together = |all: Vec<bool>, other: Vec<bool>| all.iter().zip(other).map(|(a, b)| *a || b).collect();
         Ok(states.into_iter().reduce(together).unwrap_or_else(|| vec![false; count]))
     }
@@ -76,11 +82,8 @@ impl Evaluator<'_> {
 
     fn grouped<F: Fold>(&self, input: &Input, fold: impl Fn() -> F + Sync) -> Result<Vector> {
         let grouping = Grouping::new(&input.aggregate.grouping, input.aggregate.without);
-        let (states, charges) = self.fold(
-            input.stream,
-            input.count,
-            Groups::<F>::default,
-            |groups, series, column, worker, charge| {
+        let (states, charges) =
+            self.fold(input.stream, input.count, Groups::<F>::default, |groups, series, column, worker, charge| {
                 let samples = column.samples();
                 charge.add(samples, samples.saturating_mul(F::BYTES_PER_SAMPLE))?;
                 let labels = input.stream.labels(series);
@@ -92,14 +95,16 @@ impl Evaluator<'_> {
                 group.fold.add(column, &mut Context { labels: &labels, place: input.place, notes: &mut worker.notes });
                 group.series += 1;
                 Ok(())
-            },
-        )?;
+            })?;
         drop(charges);
         let mut notes = Notes::default();
         let mut all = Groups::<F>::default();
         for groups in states {
             all.join(groups, &mut |fold, other| {
-                fold.join(other, &mut Context { labels: &causeway_model::Labels::empty(), place: input.place, notes: &mut notes });
+                fold.join(
+                    other,
+                    &mut Context { labels: &causeway_model::Labels::empty(), place: input.place, notes: &mut notes },
+                );
             });
         }
         let mut charge = self.meter.charge();

@@ -112,8 +112,8 @@ fn added(operator: BinaryOperator, left: &Histogram, right: &Histogram, name: &s
     let mut result = left.clone();
     let difference = operator == BinaryOperator::Subtract;
     let reconciled = if difference { result.subtract(right) } else { result.add(right) };
-    let Reconciled { reset_collision, custom_bounds } = reconciled
-        .map_err(|MixedSchemas| (Note::IncompatibleBucketLayout, operator.symbol().to_owned()))?;
+    let Reconciled { reset_collision, custom_bounds } =
+        reconciled.map_err(|MixedSchemas| (Note::IncompatibleBucketLayout, operator.symbol().to_owned()))?;
     if difference {
         result.reset_hint = ResetHint::Gauge;
     }

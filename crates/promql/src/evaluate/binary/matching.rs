@@ -149,13 +149,21 @@ impl Join<'_> {
                     }
                     number
                 };
-                let steps = self.pair(evaluator, (&left.labels, left.drop_name), &right.labels, &left.column, &mut partner, merger)?;
+                let steps = self.pair(
+                    evaluator,
+                    (&left.labels, left.drop_name),
+                    &right.labels,
+                    &left.column,
+                    &mut partner,
+                    merger,
+                )?;
                 self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
             }
             if let (Some(fill), Some(filled)) = (self.fill_one, filled) {
                 let labels = matched(self.matching, &left.labels);
                 let mut partner = |step: usize| filled[step].then_some(Number::Float(fill));
-                let steps = self.pair(evaluator, (&left.labels, left.drop_name), &labels, &left.column, &mut partner, merger)?;
+                let steps =
+                    self.pair(evaluator, (&left.labels, left.drop_name), &labels, &left.column, &mut partner, merger)?;
                 self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
             }
         }
@@ -185,13 +193,12 @@ impl Join<'_> {
         for step in steps {
             let again = std::mem::replace(&mut matched_steps[*step], true);
             if again && one_to_one {
-                let text = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+                let text =
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
                 return Err(Error::invalid(text));
             }
             if several && !one_to_one && !given.insert((*step, labels.clone())) {
-                return Err(Error::invalid(
-                    "multiple matches for labels: grouping labels must ensure unique matches",
-                ));
+                return Err(Error::invalid("multiple matches for labels: grouping labels must ensure unique matches"));
             }
         }
         Ok(())
@@ -247,10 +254,9 @@ impl Join<'_> {
         let arithmetic = elements::is_arithmetic(self.operation.operator);
         let matching = self.matching;
         let named = |name: &str| matching.labels.iter().any(|label| label == name);
-        let kept = many.iter().filter(|(name, _)| {
-            !(arithmetic && is_metadata(name))
-                && !(matching.cardinality == Cardinality::OneToOne && named(name) != matching.on)
-        });
+        let one_to_one = matching.cardinality == Cardinality::OneToOne;
+        let goes = |name: &str| arithmetic && is_metadata(name) || one_to_one && named(name) != matching.on;
+        let kept = many.iter().filter(|(name, _)| !goes(name));
         // A label of the one side replaces that of the many side, also where it is absent there.
         let included = matching.include.iter().map(|name| (name.as_str(), one.get(name).unwrap_or_default()));
         Labels::new(kept.chain(included))

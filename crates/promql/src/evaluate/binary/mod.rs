@@ -10,12 +10,12 @@ pub(super) use elements::scaled;
 use elements::{Outcome, element};
 pub(super) use matching::written;
 
+use super::Number;
 use super::annotations::Note;
 use super::column::{Column, is_absent};
 use super::expression::{Evaluator, Streamed};
 use super::steps::Steps;
 use super::stream::{Mapped, Worker};
-use super::Number;
 use crate::ast::{Binary, BinaryOperator, Span, ValueType};
 
 /// An operator between two scalars; a comparison gives 1 or 0.

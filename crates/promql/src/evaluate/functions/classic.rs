@@ -105,12 +105,7 @@ pub(super) fn histograms(
         let name = if name.is_empty() { String::new() } else { crate::quote(name) };
         notes.add(Note::BadBucketLabel, vector_place, &format!("{value}{separator}{name}"));
     }
-    let mut answers = Answers {
-        merger: Merger::default(),
-        notes,
-        steps,
-        place: vector_place,
-    };
+    let mut answers = Answers { merger: Merger::default(), notes, steps, place: vector_place };
     for question in &questions {
         answers.natives(&all, question)?;
         answers.classics(&all, question)?;

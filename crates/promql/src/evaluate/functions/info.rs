@@ -172,7 +172,8 @@ impl Enriching<'_> {
             let Some(time) = time.filter(|time| !is_absent(*time)) else { continue };
             match best {
                 Some((other, other_time)) if other_time == time => {
-                    let labels = |at: usize| self.infos.get(at).map(|series| written(&series.labels)).unwrap_or_default();
+                    let labels =
+                        |at: usize| self.infos.get(at).map(|series| written(&series.labels)).unwrap_or_default();
                     let time_ms = (time * 1000.0) as i64;
                     return Err(Error::invalid(format!(
                         "found duplicate series for info metric: existing {} @ {time_ms}, new {} @ {time_ms}",

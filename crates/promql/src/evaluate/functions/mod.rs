@@ -22,12 +22,7 @@ use super::stream::{Mapped, Worker};
 use crate::ast::{Expr, ExprKind, Function, Span};
 
 /// A function that gives a scalar.
-pub(super) fn scalar(
-    evaluator: &Evaluator,
-    function: Function,
-    arguments: &[Expr],
-    steps: &Steps,
-) -> Result<Vec<f64>> {
+pub(super) fn scalar(evaluator: &Evaluator, function: Function, arguments: &[Expr], steps: &Steps) -> Result<Vec<f64>> {
     let window = &evaluator.window;
     let constant = |value: f64| Ok(vec![value; steps.count]);
     match function {
@@ -141,12 +136,7 @@ fn dates<'a>(
 }
 
 /// When the samples of a selector are from; of any other expression, the moment of the evaluation, and no start.
-fn times<'a>(
-    evaluator: &'a Evaluator<'a>,
-    arguments: &'a [Expr],
-    steps: &Steps,
-    taken: Taken,
-) -> Result<Streamed<'a>> {
+fn times<'a>(evaluator: &'a Evaluator<'a>, arguments: &'a [Expr], steps: &Steps, taken: Taken) -> Result<Streamed<'a>> {
     let expr = unwrapped(argument(arguments, 0)?);
     if let ExprKind::Selector(selector) = &expr.kind {
         return evaluator.taken(selector, expr.span, steps, taken, "timestamp").map(Streamed::passing);

@@ -9,12 +9,7 @@ use super::super::expression::{Evaluator, argument, text};
 use super::super::steps::Steps;
 use crate::ast::{Expr, Function};
 
-pub(super) fn sorted(
-    evaluator: &Evaluator,
-    function: Function,
-    arguments: &[Expr],
-    steps: &Steps,
-) -> Result<Vector> {
+pub(super) fn sorted(evaluator: &Evaluator, function: Function, arguments: &[Expr], steps: &Steps) -> Result<Vector> {
     let mut vector = evaluator.vector(argument(arguments, 0)?, steps)?;
     if matches!(function, Function::Sort | Function::SortDesc) {
         for series in &mut vector.series {

@@ -6,9 +6,11 @@ use super::rate::started_anew;
 use super::{Call, Sliding, View};
 
 pub(super) fn changes(view: &View, _: &Call, _: &mut Notes) -> Option<Number> {
-    count(view, |from, to| to != from && !(to.is_nan() && from.is_nan()), |view, from, to| {
-        view.histograms.get(from) != view.histograms.get(to)
-    })
+    count(
+        view,
+        |from, to| to != from && !(to.is_nan() && from.is_nan()),
+        |view, from, to| view.histograms.get(from) != view.histograms.get(to),
+    )
 }
 
 pub(super) fn resets(view: &View, _: &Call, _: &mut Notes) -> Option<Number> {
@@ -17,13 +19,17 @@ pub(super) fn resets(view: &View, _: &Call, _: &mut Notes) -> Option<Number> {
         !falls && started_anew(view.times, view.starts, *at)
     });
     let anew = anew.count();
-    let number = count(view, |from, to| to < from, |view, from, to| {
-        let falls = match (view.histograms.get(from), view.histograms.get(to)) {
-            (Some(from), Some(to)) => to.detect_reset(from),
-            _ => false,
-        };
-        falls || started_anew(view.histogram_times, view.histogram_starts, to)
-    });
+    let number = count(
+        view,
+        |from, to| to < from,
+        |view, from, to| {
+            let falls = match (view.histograms.get(from), view.histograms.get(to)) {
+                (Some(from), Some(to)) => to.detect_reset(from),
+                _ => false,
+            };
+            falls || started_anew(view.histogram_times, view.histogram_starts, to)
+        },
+    );
     match number {
         Some(Number::Float(resets)) => Some(Number::Float(resets + anew as f64)),
         other => other,

@@ -293,9 +293,7 @@ fn value_at<T: Amount>(
     let point = |at: usize| Some((*times.get(at)?, values.get(at)?));
     let Some((before_ms, before)) = behind.checked_sub(1).and_then(point) else { return Ok(None) };
     match point(behind) {
-        Some(after) if before_ms < time_ms => {
-            between((before_ms, before), after, time_ms, counter(after.1)).map(Some)
-        }
+        Some(after) if before_ms < time_ms => between((before_ms, before), after, time_ms, counter(after.1)).map(Some),
         _ => Ok(Some(before.clone())),
     }
 }

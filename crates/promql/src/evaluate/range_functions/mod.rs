@@ -4,8 +4,8 @@
 mod changes;
 mod extended;
 mod over_time;
-mod rate;
 mod rank;
+mod rate;
 mod trend;
 
 use std::sync::Arc;
@@ -24,6 +24,9 @@ use super::stream::{Stream, Worker};
 use super::{Number, duration};
 use crate::ast::{Expr, ExprKind, Extension, Function, Span, ValueType};
 use crate::source::{Samples, SeriesSet};
+
+/// Samples that are looked at before someone is asked whether to go on: some tenths of a millisecond.
+const SAMPLES_PER_CHECK: usize = 1 << 16;
 
 /// The samples of one window.
 pub(super) struct View<'a> {
@@ -262,7 +265,7 @@ impl Stream for RangeCall<'_> {
         };
         match self.ranged.extension {
             Some(extension) => self.extended(extension, &call, worker, column),
-            None => self.windows(&call, worker, column),
+            None => self.windows(&call, worker, column)?,
         }
         if matches!(self.function, Function::Rate | Function::Increase) {
             let name = labels.metric_name().unwrap_or_default();
@@ -276,7 +279,7 @@ impl Stream for RangeCall<'_> {
 }
 
 impl RangeCall<'_> {
-    fn windows(&self, call: &Call, worker: &mut Worker, column: &mut Column) {
+    fn windows(&self, call: &Call, worker: &mut Worker, column: &mut Column) -> Result<()> {
         let Worker { samples, windows, histogram_windows, scratch, notes, .. } = worker;
         self.find_windows(&samples.times, windows);
         let plain = samples.histogram_times.is_empty() && samples.starts.is_empty();
@@ -289,17 +292,25 @@ impl RangeCall<'_> {
                 reference: self.ranged.reference,
                 range_ms: self.ranged.range_ms,
             };
-            return floats(&sliding, call, &mut column.floats, scratch);
+            floats(&sliding, call, &mut column.floats, scratch);
+            return Ok(());
         }
         self.find_windows(&samples.histogram_times, histogram_windows);
+        let mut looked_at = 0;
         for step in 0..self.steps.count {
             let floats = windows.get(step).copied().unwrap_or_default();
             let histograms = histogram_windows.get(step).copied().unwrap_or_default();
             let view = self.view(samples, step, floats, histograms);
+            looked_at += view.times.len() + view.histogram_times.len();
+            if looked_at > SAMPLES_PER_CHECK {
+                self.evaluator.meter.check()?;
+                looked_at = 0;
+            }
             if !view.times.is_empty() || !view.histogram_times.is_empty() {
                 column.set(step, (self.implementation.window)(&view, call, notes));
             }
         }
+        Ok(())
     }
 
     fn extended(&self, extension: Extension, call: &Call, worker: &mut Worker, column: &mut Column) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use causeway_model::{Histogram, ResetHint};
 
+use super::super::Number;
 use super::super::annotations::{Note, Notes};
 use super::super::column::ABSENT;
-use super::super::Number;
 use super::{Call, Sliding, View};
 
 /// Beyond this many average distances of samples, an edge is not reached by the series.
@@ -85,7 +85,9 @@ fn counter_floats(sliding: &Sliding, out: &mut [f64], _: &mut Vec<f64>, seconds:
         }
         if next_reset.is_some_and(|at| at + 1 < *behind) {
             for pair in window.windows(2) {
-                if let [before, after] = pair && after < before {
+                if let [before, after] = pair
+                    && after < before
+                {
                     value += before;
                 }
             }
@@ -96,7 +98,7 @@ fn counter_floats(sliding: &Sliding, out: &mut [f64], _: &mut Vec<f64>, seconds:
             first: Some(*from),
             sampled: (to_ms - from_ms) as f64,
             distances: (window.len() - 1) as f64,
-            to_start: (from_ms - (end_ms - sliding.range_ms)) as f64,
+            to_start: (from_ms - end_ms.saturating_sub(sliding.range_ms)) as f64,
             to_end: (end_ms - to_ms) as f64,
         };
         *place = difference.value * difference.stretched() / (difference.sampled * seconds);
@@ -117,7 +119,7 @@ pub(super) fn delta_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut
             first: None,
             sampled: (to_ms - from_ms) as f64,
             distances: (behind - first - 1) as f64,
-            to_start: (from_ms - (end_ms - sliding.range_ms)) as f64,
+            to_start: (from_ms - end_ms.saturating_sub(sliding.range_ms)) as f64,
             to_end: (end_ms - to_ms) as f64,
         };
         *place = difference.value * difference.stretched() / difference.sampled;
@@ -142,9 +144,9 @@ fn start_inside(times: &[i64], starts: &[i64], start_ms: i64) -> Option<i64> {
 
 /// Says so where starts contradict the samples before them.
 fn note_overlap(times: &[i64], starts: &[i64], call: &Call, notes: &mut Notes) {
-    let overlaps = starts.windows(2).zip(times).any(|(starts, before_ms)| {
-        matches!(starts, [before, start] if *start != 0 && start < before_ms && start != before)
-    });
+    let overlaps = starts.windows(2).zip(times).any(
+        |(starts, before_ms)| matches!(starts, [before, start] if *start != 0 && start < before_ms && start != before),
+    );
     if overlaps {
         call.note(notes, Note::OverlappingStart);
     }
@@ -262,7 +264,8 @@ pub(super) fn note_kinds(points: &[Arc<Histogram>], call: &Call, notes: &mut Not
     if counter && points.iter().any(is_gauge) {
         call.note(notes, Note::NotCounter);
     }
-    if !counter && !(points.first().is_none_or(is_gauge) && points.last().is_none_or(is_gauge)) {
+    let edges_are_gauges = points.first().is_none_or(is_gauge) && points.last().is_none_or(is_gauge);
+    if !counter && !edges_are_gauges {
         call.note(notes, Note::NotGauge);
     }
 }
@@ -309,7 +312,9 @@ fn last_two(view: &View, call: &Call, notes: &mut Notes, per_second: bool) -> Op
             let anew = started_anew(view.histogram_times, view.histogram_starts, last);
             if !per_second || !(anew || to.detect_reset(from)) {
                 match result.subtract(from) {
-                    Ok(reconciled) if reconciled.custom_bounds => notes.add(Note::MismatchedBounds, call.span, "subtraction"),
+                    Ok(reconciled) if reconciled.custom_bounds => {
+                        notes.add(Note::MismatchedBounds, call.span, "subtraction")
+                    }
                     Ok(_) => {}
                     Err(causeway_model::MixedSchemas) => {
                         call.note(notes, Note::MixedExponentialCustom);
