@@ -17,7 +17,10 @@ pub use batch::{Batch, Side};
 pub use clock::{Clock, Rng, SystemClock, TimeRange};
 pub use delivery::{Appender, Delivery, LedgerEntry, Receipt, Signal};
 pub use error::{Error, ErrorKind, Result};
-pub use histogram::{BucketSpan, Histogram, ResetHint};
+pub use histogram::{
+    Bucket, BucketRun, BucketSpan, ExponentialHistogram, Histogram, HistogramSum, KahanSum, MixedSchemas, Reconciled,
+    ResetHint, Trim, absolute_counts, exponential_bound, format_float,
+};
 pub use labels::{Labels, METRIC_NAME};
 pub use table::{Column, ColumnLevel, Table};
 pub use value::{Kind, Value, json_escape_into};

@@ -4,7 +4,7 @@
 use crate::Matcher;
 
 /// A place in the query's text: bytes from `start` up to but without `end`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// First byte.
     pub start: usize,
@@ -398,6 +398,8 @@ functions! {
     Log2 "log2" false Vector [Vector] 0;
     MadOverTime "mad_over_time" true Vector [Matrix] 0;
     MaxOverTime "max_over_time" false Vector [Matrix] 0;
+    MaxOf "max_of" true Scalar [Scalar Scalar] 0;
+    MinOf "min_of" true Scalar [Scalar Scalar] 0;
     MinOverTime "min_over_time" false Vector [Matrix] 0;
     Minute "minute" false Vector [Vector] 1;
     Month "month" false Vector [Vector] 1;
@@ -420,6 +422,7 @@ functions! {
     SortDesc "sort_desc" false Vector [Vector] 0;
     Sqrt "sqrt" false Vector [Vector] 0;
     Start "start" true Scalar [] 0;
+    StartTimestamp "start_timestamp" true Vector [Vector] 0;
     StddevOverTime "stddev_over_time" false Vector [Matrix] 0;
     StdvarOverTime "stdvar_over_time" false Vector [Matrix] 0;
     Step "step" true Scalar [] 0;

@@ -39,7 +39,7 @@ impl Matcher {
                 regex::RegexBuilder::new(&format!("^(?s:{value})$"))
                     .size_limit(REGEX_BYTES_MAX)
                     .build()
-                    .map_err(|error| causeway_model::Error::invalid(format!("error parsing regexp: {error}")))?,
+                    .map_err(|error| regex_refused(&error))?,
             ),
         };
         Ok(Self { name, operator, value, regex })
@@ -71,8 +71,15 @@ impl Matcher {
     }
 }
 
+/// The library draws a picture of the place over several lines, the last of which says why.
+fn regex_refused(error: &regex::Error) -> causeway_model::Error {
+    let message = error.to_string();
+    let why = message.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
+    causeway_model::Error::invalid(format!("error parsing regexp: {why}"))
+}
+
 /// Memory of one compiled regular expression at most: far more than any that people write, too little to hurt.
-const REGEX_BYTES_MAX: usize = 4 << 20;
+pub(crate) const REGEX_BYTES_MAX: usize = 4 << 20;
 
 impl PartialEq for Matcher {
     fn eq(&self, other: &Self) -> bool {
@@ -149,8 +156,8 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// The bits of a staleness marker (Prometheus, model/value/value.go).
-    pub const STALE: u64 = 0x7ff0_0000_0000_0002;
+    /// The bits of a staleness marker.
+    pub const STALE: u64 = Histogram::STALE;
 
     /// Whether a value is a staleness marker.
     pub fn is_stale(value: f64) -> bool {

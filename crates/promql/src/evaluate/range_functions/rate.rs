@@ -1,0 +1,337 @@
+//! How fast does a counter rise, how much does a gauge change? Differences over a window, extrapolated to its edges where the
+//! samples come near to them (Prometheus, promql/functions.go, `extrapolatedRate`).
+
+use std::sync::Arc;
+
+use causeway_model::{Histogram, ResetHint};
+
+use super::super::Number;
+use super::super::annotations::{Note, Notes};
+use super::super::column::ABSENT;
+use super::{Call, Sliding, View};
+
+/// Beyond this many average distances of samples, an edge is not reached by the series.
+const REACH: f64 = 1.1;
+
+pub(super) fn rate(view: &View, call: &Call, notes: &mut Notes) -> Option<Number> {
+    extrapolated(view, call, notes, true, true)
+}
+
+pub(super) fn increase(view: &View, call: &Call, notes: &mut Notes) -> Option<Number> {
+    extrapolated(view, call, notes, true, false)
+}
+
+pub(super) fn delta(view: &View, call: &Call, notes: &mut Notes) -> Option<Number> {
+    extrapolated(view, call, notes, false, false)
+}
+
+pub(super) fn rate_floats(sliding: &Sliding, call: &Call, out: &mut [f64], scratch: &mut Vec<f64>) {
+    counter_floats(sliding, out, scratch, call.range_ms as f64 / 1000.0);
+}
+
+pub(super) fn increase_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Vec<f64>) {
+    counter_floats(sliding, out, scratch, 1.0);
+}
+
+/// A difference between the first and the last sample of a window, all in milliseconds.
+struct Difference {
+    /// How much it rose, or the number of observations that it rose by.
+    value: f64,
+    /// What it began with, where it is a counter, which can't have been below zero.
+    first: Option<f64>,
+    sampled: f64,
+    /// Distances between samples.
+    distances: f64,
+    to_start: f64,
+    to_end: f64,
+}
+
+impl Difference {
+    /// What the length of the samples is to be stretched to.
+    #[inline]
+    fn stretched(&self) -> f64 {
+        let threshold = self.sampled * REACH;
+        let half = || if self.distances > 0.0 { self.sampled / self.distances / 2.0 } else { 0.0 };
+        let mut to_start = if self.to_start * self.distances >= threshold { half() } else { self.to_start };
+        if let Some(first) = self.first
+            && self.value > 0.0
+            && first >= 0.0
+            && self.sampled * first < to_start * self.value
+        {
+            to_start = self.sampled * (first / self.value);
+        }
+        let to_end = if self.to_end * self.distances >= threshold { half() } else { self.to_end };
+        self.sampled + to_start + to_end
+    }
+}
+
+/// The floats of a counter, over all windows: resets are found once, and few windows have one.
+fn counter_floats(sliding: &Sliding, out: &mut [f64], _: &mut Vec<f64>, seconds: f64) {
+    let Sliding { times, values, .. } = sliding;
+    let reset_after = |from: usize| {
+        let pairs = values.get(from..).unwrap_or_default().windows(2);
+        pairs.into_iter().position(|pair| matches!(pair, [before, after] if after < before)).map(|at| from + at)
+    };
+    // The sample before the next reset that is not yet behind all windows.
+    let mut next_reset = reset_after(0);
+    for (step, (place, (first, behind))) in out.iter_mut().zip(sliding.windows).enumerate() {
+        let (Some(window), Some(window_times)) = (values.get(*first..*behind), times.get(*first..*behind)) else {
+            continue;
+        };
+        let ([from, .., to], [from_ms, .., to_ms]) = (window, window_times) else { continue };
+        let mut value = to - from;
+        while next_reset.is_some_and(|at| at < *first) {
+            next_reset = reset_after(*first);
+        }
+        if next_reset.is_some_and(|at| at + 1 < *behind) {
+            for pair in window.windows(2) {
+                if let [before, after] = pair
+                    && after < before
+                {
+                    value += before;
+                }
+            }
+        }
+        let end_ms = sliding.reference.of(sliding.steps.time_ms(step));
+        let difference = Difference {
+            value,
+            first: Some(*from),
+            sampled: (to_ms - from_ms) as f64,
+            distances: (window.len() - 1) as f64,
+            to_start: (from_ms - end_ms.saturating_sub(sliding.range_ms)) as f64,
+            to_end: (end_ms - to_ms) as f64,
+        };
+        *place = difference.value * difference.stretched() / (difference.sampled * seconds);
+    }
+}
+
+pub(super) fn delta_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Vec<f64>) {
+    for (step, (place, (first, behind))) in out.iter_mut().zip(sliding.windows).enumerate() {
+        let (Some([from, .., to]), Some([from_ms, .., to_ms])) =
+            (sliding.values.get(*first..*behind), sliding.times.get(*first..*behind))
+        else {
+            *place = ABSENT;
+            continue;
+        };
+        let end_ms = sliding.reference.of(sliding.steps.time_ms(step));
+        let difference = Difference {
+            value: to - from,
+            first: None,
+            sampled: (to_ms - from_ms) as f64,
+            distances: (behind - first - 1) as f64,
+            to_start: (from_ms - end_ms.saturating_sub(sliding.range_ms)) as f64,
+            to_end: (end_ms - to_ms) as f64,
+        };
+        *place = difference.value * difference.stretched() / difference.sampled;
+    }
+}
+
+/// Whether accumulation began anew between two samples, by what is known of when it began.
+pub(super) fn started_anew(times: &[i64], starts: &[i64], at: usize) -> bool {
+    let Some(before) = at.checked_sub(1) else { return false };
+    let (Some(before_ms), Some(time_ms)) = (times.get(before), times.get(at)) else { return false };
+    let (Some(start_before), Some(start)) = (starts.get(before), starts.get(at)) else { return false };
+    // A start that is the time of the sample before is a reset for deltas, but not for a series whose start isn't known.
+    let delta = start == before_ms && *start_before != 0 && start_before < before_ms;
+    *start != 0 && start < time_ms && (start > before_ms || delta)
+}
+
+/// When accumulation began, where that is inside of the window and before its first sample.
+fn start_inside(times: &[i64], starts: &[i64], start_ms: i64) -> Option<i64> {
+    let (first_ms, first_start) = (times.first()?, starts.first()?);
+    Some(*first_start).filter(|start| *start != 0 && *start > start_ms && start < first_ms)
+}
+
+/// Says so where starts contradict the samples before them.
+fn note_overlap(times: &[i64], starts: &[i64], call: &Call, notes: &mut Notes) {
+    let overlaps = starts.windows(2).zip(times).any(
+        |(starts, before_ms)| matches!(starts, [before, start] if *start != 0 && start < before_ms && start != before),
+    );
+    if overlaps {
+        call.note(notes, Note::OverlappingStart);
+    }
+}
+
+fn extrapolated(view: &View, call: &Call, notes: &mut Notes, counter: bool, per_second: bool) -> Option<Number> {
+    if !view.times.is_empty() && !view.histogram_times.is_empty() {
+        call.note(notes, Note::MixedFloatsHistograms);
+        return None;
+    }
+    let histograms = !view.histogram_times.is_empty();
+    let (times, starts) =
+        if histograms { (view.histogram_times, view.histogram_starts) } else { (view.times, view.starts) };
+    let began_ms = if counter { start_inside(times, starts, view.start_ms) } else { None };
+    if times.len() < 2 && began_ms.is_none() {
+        return None;
+    }
+    if counter {
+        note_overlap(times, starts, call, notes);
+    }
+    let (first_ms, last_ms) = (*times.first()?, *times.last()?);
+    let from_ms = began_ms.unwrap_or(first_ms);
+    let mut difference = Difference {
+        value: 0.0,
+        first: None,
+        sampled: (last_ms - first_ms) as f64,
+        distances: (times.len() - 1) as f64,
+        to_start: if began_ms.is_some() { 0.0 } else { (first_ms - view.start_ms) as f64 },
+        to_end: (view.end_ms - last_ms) as f64,
+    };
+    let seconds = if per_second { call.range_ms as f64 / 1000.0 } else { 1.0 };
+    // Where accumulation began inside of the window, it rose from zero there, and nothing is left to extrapolate on that side.
+    let more = (first_ms - from_ms) as f64;
+    let factor = |difference: Difference| (difference.stretched() + more) / ((difference.sampled + more) * seconds);
+    if histograms {
+        let mut histogram = histogram_difference(view, call, notes, counter, began_ms.is_some())?;
+        difference.value = histogram.count;
+        difference.first = view.histograms.first().map(|first| first.count).filter(|_| counter && began_ms.is_none());
+        histogram.multiply(factor(difference));
+        return Some(Number::Histogram(Arc::new(histogram)));
+    }
+    let first = *view.values.first()?;
+    let mut value = view.values.last()? - if began_ms.is_some() { 0.0 } else { first };
+    if counter {
+        for (at, pair) in view.values.windows(2).enumerate() {
+            if let [before, after] = pair
+                && (after < before || started_anew(times, starts, at + 1))
+            {
+                value += before;
+            }
+        }
+    }
+    difference.value = value;
+    difference.first = Some(first).filter(|_| counter && began_ms.is_none());
+    Some(Number::Float(value * factor(difference)))
+}
+
+fn histogram_difference(
+    view: &View,
+    call: &Call,
+    notes: &mut Notes,
+    counter: bool,
+    from_zero: bool,
+) -> Option<Histogram> {
+    let points = view.histograms;
+    let (first, last) = (points.first()?, points.last()?);
+    note_kinds(points, call, notes, counter);
+    let reset = |at: usize| {
+        let (Some(before), Some(after)) = (at.checked_sub(1).and_then(|at| points.get(at)), points.get(at)) else {
+            return false;
+        };
+        started_anew(view.histogram_times, view.histogram_starts, at) || after.detect_reset(before)
+    };
+    // A reset right behind the first makes its buckets irrelevant, and so whether they fit.
+    let first_counts = !(from_zero || counter && reset(1));
+    let compared = if first_counts { first } else { points.get(1).unwrap_or(first) };
+    let considered = points.iter().skip(1).filter(|_| counter).chain([compared, last]);
+    if considered.clone().any(|histogram| histogram.is_custom() != compared.is_custom()) {
+        call.note(notes, Note::MixedExponentialCustom);
+        return None;
+    }
+    let mut result = Histogram::clone(last);
+    if let Some(schema) = considered.map(|histogram| histogram.schema).min().filter(|_| !result.is_custom()) {
+        let _ = result.reduce_resolution(schema);
+    }
+    let outcome = |outcome: Result<causeway_model::Reconciled, _>, operation, notes: &mut Notes| match outcome {
+        Ok(reconciled) => {
+            if reconciled.custom_bounds {
+                notes.add(Note::MismatchedBounds, call.span, operation);
+            }
+            true
+        }
+        Err(causeway_model::MixedSchemas) => {
+            call.note(notes, Note::MixedExponentialCustom);
+            false
+        }
+    };
+    if first_counts && !outcome(result.subtract(first), "subtraction", notes) {
+        return None;
+    }
+    for (at, before) in points.iter().enumerate().filter(|_| counter) {
+        let counts = at > 0 || first_counts || from_zero;
+        if counts && at + 1 < points.len() && reset(at + 1) && !outcome(result.add(before), "addition", notes) {
+            return None;
+        }
+    }
+    result.reset_hint = ResetHint::Gauge;
+    result.compact(0);
+    Some(result)
+}
+
+/// Says so where a counter is called a gauge or the other way round.
+pub(super) fn note_kinds(points: &[Arc<Histogram>], call: &Call, notes: &mut Notes, counter: bool) {
+    let is_gauge = |histogram: &Arc<Histogram>| histogram.reset_hint == ResetHint::Gauge;
+    if counter && points.iter().any(is_gauge) {
+        call.note(notes, Note::NotCounter);
+    }
+    let edges_are_gauges = points.first().is_none_or(is_gauge) && points.last().is_none_or(is_gauge);
+    if !counter && !edges_are_gauges {
+        call.note(notes, Note::NotGauge);
+    }
+}
+
+pub(super) fn irate(view: &View, call: &Call, notes: &mut Notes) -> Option<Number> {
+    last_two(view, call, notes, true)
+}
+
+pub(super) fn idelta(view: &View, call: &Call, notes: &mut Notes) -> Option<Number> {
+    last_two(view, call, notes, false)
+}
+
+/// The place of a sample among floats or histograms.
+#[derive(Clone, Copy)]
+enum Place {
+    Float(usize),
+    Histogram(usize),
+}
+
+/// From the last two samples alone.
+fn last_two(view: &View, call: &Call, notes: &mut Notes, per_second: bool) -> Option<Number> {
+    let floats = (view.times.len().saturating_sub(2)..view.times.len()).map(|at| (view.times[at], Place::Float(at)));
+    let histograms = view.histogram_times.len().saturating_sub(2)..view.histogram_times.len();
+    let histograms = histograms.map(|at| (view.histogram_times[at], Place::Histogram(at)));
+    let mut places: Vec<(i64, Place)> = floats.chain(histograms).collect();
+    places.sort_by_key(|(time_ms, _)| *time_ms);
+    let [.., (before_ms, before), (time_ms, last)] = places[..] else { return None };
+    if time_ms <= before_ms {
+        return None;
+    }
+    let seconds = (time_ms - before_ms) as f64 / 1000.0;
+    match (before, last) {
+        (Place::Float(before), Place::Float(last)) => {
+            let (from, to) = (view.values.get(before)?, view.values.get(last)?);
+            let reset = per_second && (to < from || started_anew(view.times, view.starts, last));
+            let value = if reset { *to } else { to - from };
+            Some(Number::Float(if per_second { value / seconds } else { value }))
+        }
+        (Place::Histogram(before), Place::Histogram(last)) => {
+            let points = view.histograms.get(before..=last)?;
+            note_kinds(points, call, notes, per_second);
+            let (from, to) = (points.first()?, points.last()?);
+            let mut result = Histogram::clone(to);
+            let anew = started_anew(view.histogram_times, view.histogram_starts, last);
+            if !per_second || !(anew || to.detect_reset(from)) {
+                match result.subtract(from) {
+                    Ok(reconciled) if reconciled.custom_bounds => {
+                        notes.add(Note::MismatchedBounds, call.span, "subtraction")
+                    }
+                    Ok(_) => {}
+                    Err(causeway_model::MixedSchemas) => {
+                        call.note(notes, Note::MixedExponentialCustom);
+                        return None;
+                    }
+                }
+            }
+            result.reset_hint = ResetHint::Gauge;
+            result.compact(0);
+            if per_second {
+                result.divide(seconds);
+            }
+            Some(Number::Histogram(Arc::new(result)))
+        }
+        _ => {
+            call.note(notes, Note::MixedFloatsHistograms);
+            None
+        }
+    }
+}
