@@ -1,6 +1,7 @@
 //! What does a PromQL query mean? Text -> syntax tree -> values over the series of a [`Source`]; no I/O of its own.
 
 pub mod ast;
+mod catalog;
 mod classic_histogram;
 mod evaluate;
 mod literal;
@@ -12,6 +13,7 @@ mod source;
 mod text;
 mod tree_json;
 
+pub use catalog::{Cardinality, Catalog, Exemplar, Limited, Metadata, SeriesExemplars, SeriesQuery};
 pub use classic_histogram::{ClassicBucket, ClassicHistogram, ForcedMonotonicity};
 pub use evaluate::{
     Annotations, Evaluation, Number, Options, SeriesPoints, Statistics, Value, VectorSample, Window, evaluate,
