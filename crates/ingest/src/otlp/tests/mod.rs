@@ -15,7 +15,8 @@ use causeway_model::{AttributeSets, Batch, Family, KeyDictionary, Signal, Table,
 use proptest::prelude::*;
 use prost::Message;
 
-use super::{Decoded, Encoding, decode};
+use super::{Encoding, decode};
+use crate::Decoded;
 use generate::Entropy;
 use reference::Expected;
 

@@ -1,0 +1,1 @@
+//! What do Prometheus' protocols say? Remote write and the exposition formats.
