@@ -1,12 +1,13 @@
-//! Which rows of `metric_series` are stored already? One for each series and UTC day is enough.
+//! Which rows of `metric_series` are stored already? One for each series, UTC day and bounds of buckets is enough.
 //!
 //! Kept in memory only: after a restart, or beyond the limit, a row is stored again. Readers take series DISTINCT, so that
 //! costs bytes and never correctness.
 
-use arrow::array::{AsArray, BooleanArray};
-use arrow::datatypes::TimestampNanosecondType;
+use arrow::array::{Array, AsArray, BooleanArray, ListArray};
+use arrow::datatypes::{Float64Type, TimestampNanosecondType};
 use causeway_model::{Batch, Result, Table};
 use hashbrown::HashSet;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Series and days that are remembered. 1,000,000: about 40 MB at worst.
 pub const SERIES_MAX: usize = 1_000_000;
@@ -36,8 +37,12 @@ impl KnownSeries {
         let times = of("time").and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
         let ids = of("series_id").and_then(|column| column.as_fixed_size_binary_opt());
         let (Some(times), Some(ids)) = (times, ids) else { return Ok(batch.clone()) };
+        let bounds = of("bounds").and_then(|column| column.as_list_opt::<i32>());
         let keep: BooleanArray = (0..batch.rows())
-            .map(|row| Some(self.is_new(ids.value(row), times.value(row).div_euclid(DAY_NS))))
+            .map(|row| {
+                let bounds = bounds.map_or(0, |bounds| bounds_hash(bounds, row));
+                Some(self.is_new(ids.value(row), times.value(row).div_euclid(DAY_NS), bounds))
+            })
             .collect();
         if keep.true_count() == keep.len() {
             return Ok(batch.clone());
@@ -51,8 +56,10 @@ impl KnownSeries {
         self.seen.clear();
     }
 
-    fn is_new(&mut self, id: &[u8], day: i64) -> bool {
+    fn is_new(&mut self, id: &[u8], day: i64, bounds: u128) -> bool {
         let Ok(id) = <[u8; 16]>::try_from(id) else { return true };
+        // One number for both: what matters is that others differ.
+        let id = (u128::from_be_bytes(id) ^ bounds).to_be_bytes();
         if self.seen.contains(&(id, day)) {
             return false;
         }
@@ -65,6 +72,19 @@ impl KnownSeries {
         }
         true
     }
+}
+
+/// Tells the rows of a series with other bounds apart.
+fn bounds_hash(bounds: &ListArray, row: usize) -> u128 {
+    if bounds.is_null(row) {
+        return 0;
+    }
+    let bounds = bounds.value(row);
+    let mut hasher = Xxh3::new();
+    for bound in bounds.as_primitive_opt::<Float64Type>().into_iter().flatten().flatten() {
+        hasher.update(&bound.to_bits().to_le_bytes());
+    }
+    hasher.digest128()
 }
 
 #[cfg(test)]
@@ -92,12 +112,12 @@ mod tests {
         let mut known = KnownSeries::default();
         let id = |number: usize| (number as u128).to_le_bytes();
         for number in 0..SERIES_MAX + 10 {
-            assert!(known.is_new(&id(number), 1));
+            assert!(known.is_new(&id(number), 1, 0));
         }
         assert_eq!(known.seen.len(), SERIES_MAX);
-        assert!(known.is_new(&id(SERIES_MAX + 5), 1), "beyond the limit it is stored again");
-        assert!(known.is_new(&id(0), 2));
+        assert!(known.is_new(&id(SERIES_MAX + 5), 1, 0), "beyond the limit it is stored again");
+        assert!(known.is_new(&id(0), 2, 0));
         assert_eq!(known.seen.len(), 1);
-        assert!(!known.is_new(&id(0), 2));
+        assert!(!known.is_new(&id(0), 2, 0));
     }
 }
