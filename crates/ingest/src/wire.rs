@@ -111,6 +111,12 @@ impl<'a> Data<'a> {
     }
 }
 
+/// A number of type `sint64`.
+#[inline]
+pub(crate) fn zigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 /// Reads the fields of one message, in the order in which they were sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Fields<'a> {
@@ -143,6 +149,11 @@ impl<'a> Fields<'a> {
             return Ok(Some((number, data)));
         }
         Ok(None)
+    }
+
+    /// The next message where the bytes are no message but many, each behind its length.
+    pub(crate) fn next_delimited(&mut self) -> Result<Option<&'a [u8]>, Fault> {
+        if self.rest.is_empty() { Ok(None) } else { self.take_bytes().map(Some) }
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ mod spans;
 mod value;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use causeway_model::{Error, ErrorKind, Result, Signal};
 

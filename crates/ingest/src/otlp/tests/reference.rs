@@ -37,7 +37,7 @@ impl Expected {
     }
 }
 
-pub(super) fn double(value: f64) -> String {
+pub(crate) fn double(value: f64) -> String {
     format!("{value:?} {:x}", value.to_bits())
 }
 
