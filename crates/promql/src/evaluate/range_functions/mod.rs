@@ -53,8 +53,8 @@ pub(super) struct Sliding<'a> {
     pub values: &'a [f64],
     /// For each step the first sample in its window and the one behind the last; both never fall.
     pub windows: &'a [(usize, usize)],
-    pub steps: Steps,
-    pub reference: Reference,
+    /// The last moment of each window.
+    pub ends_ms: &'a [i64],
     pub range_ms: i64,
 }
 
@@ -145,6 +145,10 @@ struct RangeCall<'a> {
     ranged: Ranged,
     parameters: Vec<Vec<f64>>,
     steps: Steps,
+    /// Each step's window is later than this.
+    starts_ms: Vec<i64>,
+    /// And not later than this.
+    ends_ms: Vec<i64>,
 }
 
 /// The stream of a call of a function that takes a range.
@@ -170,7 +174,18 @@ pub(super) fn stream<'a>(
     if !ranged.set.is_empty() {
         check_parameters(evaluator, function, &parameters, place(arguments, 0))?;
     }
-    Ok(Box::new(RangeCall { evaluator, function, implementation, ranged, parameters, steps: *steps }))
+    let ends_ms: Vec<i64> = (0..steps.count).map(|step| ranged.reference.of(steps.time_ms(step))).collect();
+    let starts_ms = ends_ms.iter().map(|end_ms| end_ms.saturating_sub(ranged.range_ms)).collect();
+    Ok(Box::new(RangeCall {
+        evaluator,
+        function,
+        implementation,
+        ranged,
+        parameters,
+        steps: *steps,
+        starts_ms,
+        ends_ms,
+    }))
 }
 
 fn check_extension(function: Function, extension: Option<Extension>) -> Result<()> {
@@ -288,8 +303,7 @@ impl RangeCall<'_> {
                 times: &samples.times,
                 values: &samples.values,
                 windows,
-                steps: self.steps,
-                reference: self.ranged.reference,
+                ends_ms: &self.ends_ms,
                 range_ms: self.ranged.range_ms,
             };
             floats(&sliding, call, &mut column.floats, scratch);
@@ -328,12 +342,11 @@ impl RangeCall<'_> {
     fn find_windows(&self, times: &[i64], windows: &mut Vec<(usize, usize)>) {
         windows.clear();
         let (mut first, mut behind) = (0, 0);
-        for step in 0..self.steps.count {
-            let end_ms = self.ranged.reference.of(self.steps.time_ms(step));
-            behind = advance(times, behind, end_ms);
-            first = advance(times, first, end_ms.saturating_sub(self.ranged.range_ms));
-            windows.push((first.min(behind), behind));
-        }
+        windows.extend(self.starts_ms.iter().zip(&self.ends_ms).map(|(start_ms, end_ms)| {
+            behind = advance(times, behind, *end_ms);
+            first = advance(times, first, *start_ms);
+            (first, behind)
+        }));
     }
 
     fn view<'s>(
