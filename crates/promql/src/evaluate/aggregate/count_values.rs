@@ -6,8 +6,8 @@ use hashbrown::HashMap;
 use super::super::Number;
 use super::super::column::{Merger, Vector};
 use super::super::expression::{Evaluator, unwrapped};
+use super::super::groups::Grouping;
 use super::Input;
-use super::groups::Grouping;
 use crate::ast::ExprKind;
 
 impl Evaluator<'_> {

@@ -216,7 +216,7 @@ impl Join<'_> {
     ) -> Result<(Labels, Vec<usize>)> {
         let operator = self.operation.operator;
         let returns_bool = self.operation.returns_bool;
-        let labels = self.result_labels(left_labels, right_labels);
+        let labels = result_labels(self.operation, self.matching, left_labels, right_labels);
         let swapped = self.matching.cardinality == Cardinality::OneToMany;
         let mut steps = Vec::new();
         let mut results = Vec::new();
@@ -249,18 +249,18 @@ impl Join<'_> {
         }
         Ok((labels, steps))
     }
+}
 
-    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let arithmetic = elements::is_arithmetic(self.operation.operator);
-        let matching = self.matching;
-        let named = |name: &str| matching.labels.iter().any(|label| label == name);
-        let one_to_one = matching.cardinality == Cardinality::OneToOne;
-        let goes = |name: &str| arithmetic && is_metadata(name) || one_to_one && named(name) != matching.on;
-        let kept = many.iter().filter(|(name, _)| !goes(name));
-        // A label of the one side replaces that of the many side, also where it is absent there.
-        let included = matching.include.iter().map(|name| (name.as_str(), one.get(name).unwrap_or_default()));
-        Labels::new(kept.chain(included))
-    }
+/// The labels of the result of a series of the many side with one of the one side.
+pub(super) fn result_labels(operation: &Binary, matching: &Matching, many: &Labels, one: &Labels) -> Labels {
+    let arithmetic = elements::is_arithmetic(operation.operator);
+    let named = |name: &str| matching.labels.iter().any(|label| label == name);
+    let one_to_one = matching.cardinality == Cardinality::OneToOne;
+    let goes = |name: &str| arithmetic && is_metadata(name) || one_to_one && named(name) != matching.on;
+    let kept = many.iter().filter(|(name, _)| !goes(name));
+    // A label of the one side replaces that of the many side, also where it is absent there.
+    let included = matching.include.iter().map(|name| (name.as_str(), one.get(name).unwrap_or_default()));
+    Labels::new(kept.chain(included))
 }
 
 /// Labels as Prometheus writes them in messages.

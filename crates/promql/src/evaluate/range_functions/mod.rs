@@ -20,7 +20,7 @@ use super::column::{Column, is_absent};
 use super::expression::{Evaluator, argument, place, unwrapped};
 use super::selector::{advance, drop_stale};
 use super::steps::{Reference, Steps};
-use super::stream::{Stream, Worker};
+use super::stream::{Scratch, Stream, Worker};
 use super::{Number, duration};
 use crate::ast::{Expr, ExprKind, Extension, Function, Span, ValueType};
 use crate::source::{Samples, SeriesSet};
@@ -79,7 +79,7 @@ impl Call<'_> {
 }
 
 type OneWindow = fn(&View, &Call, &mut Notes) -> Option<Number>;
-type AllWindows = fn(&Sliding, &Call, &mut [f64], &mut Vec<f64>);
+type AllWindows = fn(&Sliding, &Call, &mut [f64], &mut Scratch);
 
 struct Implementation {
     window: OneWindow,

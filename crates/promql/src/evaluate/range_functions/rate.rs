@@ -7,6 +7,7 @@ use causeway_model::{Histogram, ResetHint};
 
 use super::super::Number;
 use super::super::annotations::{Note, Notes};
+use super::super::stream::Scratch;
 use super::{Call, Sliding, View};
 
 /// Beyond this many average distances of samples, an edge is not reached by the series.
@@ -24,11 +25,11 @@ pub(super) fn delta(view: &View, call: &Call, notes: &mut Notes) -> Option<Numbe
     extrapolated(view, call, notes, false, false)
 }
 
-pub(super) fn rate_floats(sliding: &Sliding, call: &Call, out: &mut [f64], scratch: &mut Vec<f64>) {
+pub(super) fn rate_floats(sliding: &Sliding, call: &Call, out: &mut [f64], scratch: &mut Scratch) {
     counter_floats(sliding, out, scratch, call.range_ms as f64 / 1000.0);
 }
 
-pub(super) fn increase_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Vec<f64>) {
+pub(super) fn increase_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Scratch) {
     counter_floats(sliding, out, scratch, 1.0);
 }
 
@@ -70,7 +71,7 @@ impl Difference {
 }
 
 /// The floats of a counter, over all windows: resets are found once, and few windows have one.
-fn counter_floats(sliding: &Sliding, out: &mut [f64], times: &mut Vec<f64>, seconds: f64) {
+fn counter_floats(sliding: &Sliding, out: &mut [f64], scratch: &mut Scratch, seconds: f64) {
     let values = sliding.values;
     // The samples before a reset. Those from `passed` on are in the window or behind it.
     let (mut resets, mut passed) = (Vec::new(), 0);
@@ -79,31 +80,32 @@ fn counter_floats(sliding: &Sliding, out: &mut [f64], times: &mut Vec<f64>, seco
             resets.push(at);
         }
     }
-    differences(sliding, out, times, seconds, |first, last| {
+    differences(sliding, out, scratch, seconds, true, |first, last, value| {
         while resets.get(passed).is_some_and(|before| *before < first) {
             passed += 1;
         }
         let within = resets.get(passed..).unwrap_or_default().iter().take_while(|before| **before < last);
-        let lost: f64 = within.filter_map(|before| values.get(*before)).sum();
-        (lost, true)
+        within.filter_map(|before| values.get(*before)).fold(value, |value, lost| value + lost)
     });
 }
 
-pub(super) fn delta_floats(sliding: &Sliding, _: &Call, out: &mut [f64], times: &mut Vec<f64>) {
-    differences(sliding, out, times, 1.0, |_, _| (0.0, false));
+pub(super) fn delta_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Scratch) {
+    differences(sliding, out, scratch, 1.0, false, |_, _, value| value);
 }
 
-/// The extrapolated differences between the first and the last sample of all windows, to which `lost` says what resets took from a
-/// counter between two samples, and whether it is one.
+/// The extrapolated differences between the first and the last sample of all windows; `corrected` adds to one what resets took from a
+/// counter between two samples.
 fn differences(
     sliding: &Sliding,
     out: &mut [f64],
-    times: &mut Vec<f64>,
+    scratch: &mut Scratch,
     seconds: f64,
-    mut lost: impl FnMut(usize, usize) -> (f64, bool),
+    counter: bool,
+    mut corrected: impl FnMut(usize, usize, f64) -> f64,
 ) {
     // Distances from the first window's end are small, and as floats they are converted once.
     let origin_ms = sliding.ends_ms.first().copied().unwrap_or(0);
+    let times = &mut scratch.floats;
     times.clear();
     times.extend(sliding.times.iter().map(|time_ms| time_ms.wrapping_sub(origin_ms) as f64));
     let range = sliding.range_ms as f64;
@@ -115,16 +117,15 @@ fn differences(
         let (Some(from), Some(to)) = (sliding.values.get(*first), sliding.values.get(last)) else { continue };
         let (Some(from_time), Some(to_time)) = (times.get(*first), times.get(last)) else { continue };
         let end = end_ms.wrapping_sub(origin_ms) as f64;
-        let (lost, counter) = lost(*first, last);
         let difference = Difference {
-            value: to - from + lost,
+            value: corrected(*first, last, to - from),
             first: if counter { Some(*from) } else { None },
             sampled: to_time - from_time,
             distances: (last - first) as f64,
             to_start: from_time - (end - range),
             to_end: end - to_time,
         };
-        *place = difference.value * difference.stretched() / (difference.sampled * seconds);
+        *place = difference.value * (difference.stretched() / (difference.sampled * seconds));
     }
 }
 
