@@ -37,7 +37,7 @@ impl Evaluator<'_> {
                 };
                 let labels = labels_of.entry(value).or_insert_with_key(|value| {
                     let with_value = series.labels.with(name, value);
-                    causeway_model::Labels::new(grouping.pairs(&with_value))
+                    grouping.labels(&with_value)
                 });
                 let before = merger.series.len();
                 let counted = merger.series(labels, false, input.count);

@@ -1,53 +1,26 @@
 //! Which series of two vectors belong together, and what labels does their result have?
 
-use causeway_model::{Error, Labels, METRIC_NAME, Result};
-use hashbrown::{HashMap, HashSet};
+use causeway_model::{Error, Labels, Result};
+use hashbrown::HashSet;
 
 use super::super::Number;
 use super::super::column::{Column, Merger, Series, Vector};
 use super::super::expression::Evaluator;
+use super::super::groups::{Grouping, Groups};
 use super::super::result::is_metadata;
 use super::elements::{self, Outcome, element};
 use crate::ast::{Binary, Cardinality, Matching, Span};
-
-/// Numbers the different values of the labels by which series find each other.
-pub(super) struct Signatures<'a> {
-    matching: &'a Matching,
-    numbers: HashMap<Labels, usize>,
-}
-
-impl<'a> Signatures<'a> {
-    pub fn new(matching: &'a Matching) -> Self {
-        Self { matching, numbers: HashMap::new() }
-    }
-
-    pub fn of(&mut self, labels: &Labels) -> usize {
-        let next = self.numbers.len();
-        *self.numbers.entry(matched(self.matching, labels)).or_insert(next)
-    }
-
-    pub fn len(&self) -> usize {
-        self.numbers.len()
-    }
-}
-
-/// The labels by which a series finds others.
-fn matched(matching: &Matching, labels: &Labels) -> Labels {
-    labels.filter(|name| {
-        let named = matching.labels.iter().any(|label| label == name);
-        if matching.on { named } else { !named && name != METRIC_NAME }
-    })
-}
 
 /// One operation on vectors.
 struct Join<'a> {
     operation: &'a Binary,
     matching: &'a Matching,
+    grouping: Grouping,
     span: Span,
     count: usize,
     many: Vec<Series>,
     one: Vec<Series>,
-    /// Signatures of the series of both sides.
+    /// For each series of both sides the number of those that it may match.
     of_many: Vec<usize>,
     of_one: Vec<usize>,
     kinds: usize,
@@ -69,13 +42,16 @@ pub(super) fn combine(
     let (many, one) = if swapped { (right, left) } else { (left, right) };
     // Prometheus gives the left fill to the many side also where that is on the right (`group_right`).
     let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
-    let mut signatures = Signatures::new(&matching);
-    let of_many = many.series.iter().map(|series| signatures.of(&series.labels)).collect();
-    let of_one = one.series.iter().map(|series| signatures.of(&series.labels)).collect();
-    let kinds = signatures.len();
+    let grouping = Grouping::of(&matching);
+    let mut groups = Groups::<()>::default();
+    let mut number = |series: &Series| groups.number_of(&grouping, &series.labels, || ());
+    let of_many = many.series.iter().map(&mut number).collect();
+    let of_one = one.series.iter().map(&mut number).collect();
+    let kinds = groups.groups.len();
     let (many, one, _held) = (many.series, one.series, (many.charges, one.charges));
     let matching = &matching;
-    let join = Join { operation, matching, span, count, many, one, of_many, of_one, kinds, fill_many, fill_one };
+    let join =
+        Join { operation, matching, grouping, span, count, many, one, of_many, of_one, kinds, fill_many, fill_one };
     let merger = join.run(evaluator)?;
     let mut charge = evaluator.meter.charge();
     for series in &merger.series {
@@ -121,7 +97,7 @@ impl Join<'_> {
 
     fn duplicates(&self, first: &Labels, second: &Labels) -> Error {
         let side = if self.matching.cardinality == Cardinality::OneToMany { "left" } else { "right" };
-        let group = written(&matched(self.matching, first));
+        let group = written(&self.grouping.labels(first));
         let (first, second) = if first <= second { (first, second) } else { (second, first) };
         Error::invalid(format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}];\
@@ -160,7 +136,7 @@ impl Join<'_> {
                 self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
             }
             if let (Some(fill), Some(filled)) = (self.fill_one, filled) {
-                let labels = matched(self.matching, &left.labels);
+                let labels = self.grouping.labels(&left.labels);
                 let mut partner = |step: usize| filled[step].then_some(Number::Float(fill));
                 let steps =
                     self.pair(evaluator, (&left.labels, left.drop_name), &labels, &left.column, &mut partner, merger)?;
@@ -169,7 +145,7 @@ impl Join<'_> {
         }
         let Some(fill) = self.fill_many else { return Ok(()) };
         for right in one.iter().map(|at| &self.one[*at]) {
-            let labels = matched(self.matching, &right.labels);
+            let labels = self.grouping.labels(&right.labels);
             let mut left = nothing.clone();
             for (step, matched) in matched_steps.iter().enumerate() {
                 if !matched && right.column.has(step) {

@@ -37,7 +37,7 @@ impl<'a> Pairs<'a> {
         if matching.cardinality != Cardinality::OneToOne || fills {
             return Ok(Err((left, right)));
         }
-        let grouping = Grouping::new(&matching.labels, !matching.on);
+        let grouping = Grouping::of(&matching);
         let mut groups = Groups::<(Vec<usize>, Vec<usize>)>::default();
         for series in 0..left.len() {
             groups.of(&grouping, &left.labels(series), Default::default)?.fold.0.push(series);

@@ -269,7 +269,7 @@ impl Stream for RangeCall<'_> {
         self.ranged.set.read(series, &mut worker.samples)?;
         let samples = worker.samples.times.len() + worker.samples.histogram_times.len();
         worker.samples_read += samples;
-        self.evaluator.meter.charge().add(samples, 0)?;
+        self.evaluator.meter.charge().add(samples, samples.saturating_mul(size_of::<(i64, f64)>()))?;
         drop_stale(&mut worker.samples);
         let labels = self.ranged.set.labels(series);
         let call = Call {
