@@ -134,13 +134,15 @@ fn write_offset(f: &mut Formatter<'_>, offset: Option<&Duration>) -> fmt::Result
     }
 }
 
-/// A duration that is no part of another; a literal is written with units, however it was read.
+/// A duration that is no part of another; a literal is written with units, however it was read, unless it is too short for them.
 struct TopDuration<'a>(&'a Duration);
 
 impl Display for TopDuration<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0.kind {
-            DurationKind::Literal { seconds, .. } => f.write_str(&print_duration_seconds(seconds)),
+            DurationKind::Literal { seconds, .. } if seconds.abs() >= 0.001 => {
+                f.write_str(&print_duration_seconds(seconds))
+            }
             _ => self.0.fmt(f),
         }
     }

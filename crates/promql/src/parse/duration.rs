@@ -11,7 +11,7 @@ impl Parser<'_> {
     pub(super) fn positive_duration(&mut self) -> Result<Duration> {
         let duration = *self.duration(1)?.node;
         match duration.kind {
-            DurationKind::Literal { seconds, .. } if seconds <= 0.0 || seconds.is_nan() => {
+            DurationKind::Literal { seconds, .. } if seconds <= 0.0 => {
                 self.fail(duration.span, "duration must be greater than 0")
             }
             _ => Ok(duration),
@@ -97,7 +97,7 @@ impl Parser<'_> {
         match token.kind {
             Kind::Number | Kind::Duration => {
                 let (seconds, as_duration) = self.number()?;
-                if seconds.abs() >= DURATION_SECONDS_MAX {
+                if seconds.is_nan() || seconds.abs() >= DURATION_SECONDS_MAX {
                     return self.fail(token.span, "duration out of range");
                 }
                 let kind = DurationKind::Literal { seconds, as_duration };

@@ -15,9 +15,9 @@ pub fn ask(query: &str, expr: &Expr, moments: Moments, source: &dyn Source) -> R
     let value = match evaluation.value {
         Value::Scalar { value, .. } => script::Value::Scalar(value),
         Value::String(text) => script::Value::String(text),
-        Value::Vector(samples) => script::Value::Vector(
-            samples.into_iter().map(|sample| (sample.labels, number(sample.value))).collect(),
-        ),
+        Value::Vector(samples) => {
+            script::Value::Vector(samples.into_iter().map(|sample| (sample.labels, number(sample.value))).collect())
+        }
         Value::Matrix(series) => {
             let joined = series.into_iter().map(|series| {
                 let floats = series.floats.into_iter().map(|(time_ms, value)| (time_ms, Ok(value)));

@@ -1,5 +1,7 @@
 //! Which queries are read, and with which words are the others refused?
 
+use super::engine::ask;
+use super::script::{Memory, Moments};
 use causeway_promql::{DEPTH_MAX, QUERY_BYTES_MAX, Syntax, line_column, parse, parse_selector};
 
 /// Queries that are right, one for each thing that can be written.
@@ -245,11 +247,26 @@ fn hostile_depth_is_refused() {
     for query in deep {
         assert_eq!(parse(&query, &Syntax::ALL).expect_err("deep").message, expected, "{}", &query[..10]);
     }
-    let fits = "x".to_owned() + &" + x".repeat(DEPTH_MAX - 1);
-    let tree = parse(&fits, &Syntax::ALL).expect("as deep as allowed");
-    assert_eq!(tree, tree.clone());
-    let fits = "(".repeat(DEPTH_MAX - 1) + "x" + &")".repeat(DEPTH_MAX - 1);
-    parse(&fits, &Syntax::ALL).expect("as deep as allowed");
+}
+
+/// Threads of tests have the stack that threads of the program have, and frames are larger here.
+#[test]
+fn the_deepest_that_is_allowed_is_evaluated() {
+    let deep = |open: &str, close: &str, depth: usize| open.repeat(depth) + "x" + &close.repeat(depth);
+    for query in [
+        deep("", " + x", DEPTH_MAX - 1),
+        deep("(", ")", DEPTH_MAX - 1),
+        deep("sum(", ")", DEPTH_MAX - 1),
+        deep("abs(", ")", DEPTH_MAX - 1),
+        deep("-(", ")", DEPTH_MAX / 2 - 1),
+        deep("max_over_time(", "[1m:])", DEPTH_MAX / 2 - 1),
+    ] {
+        let tree = parse(&query, &Syntax::ALL).expect("as deep as allowed");
+        assert_eq!(parse(&tree.pretty(), &Syntax::ALL).expect("printed").to_string(), tree.to_string());
+        assert!(tree.to_json().is_object());
+        let moments = Moments { start_ms: 0, end_ms: 60_000, step_ms: 60_000 };
+        ask(&query, &tree, moments, &Memory::default()).expect("a value");
+    }
 }
 
 #[test]

@@ -62,15 +62,19 @@ fn tidy_duration(duration: &mut Duration) {
     }
 }
 
+// Strategies are boxed: nested ones would otherwise need megabytes of stack.
+
 fn duration_of(kind: DurationKind) -> Duration {
     Duration { kind, span: Span::default() }
 }
 
-fn literal_duration() -> impl Strategy<Value = Duration> {
-    (1i64..1 << 40).prop_map(|ms| duration_of(DurationKind::Literal { seconds: ms as f64 / 1000.0, as_duration: true }))
+fn literal_duration() -> BoxedStrategy<Duration> {
+    (1i64..1 << 40)
+        .prop_map(|ms| duration_of(DurationKind::Literal { seconds: ms as f64 / 1000.0, as_duration: true }))
+        .boxed()
 }
 
-fn any_duration() -> impl Strategy<Value = Duration> {
+fn any_duration() -> BoxedStrategy<Duration> {
     let plain = (1u32..1000)
         .prop_map(|seconds| duration_of(DurationKind::Literal { seconds: f64::from(seconds), as_duration: false }));
     let leaf = prop_oneof![
@@ -110,21 +114,23 @@ fn any_duration() -> impl Strategy<Value = Duration> {
         // A bare number would be printed with units.
         1 => arithmetic.prop_map(|duration| duration_of(DurationKind::Paren(Box::new(duration)))),
     ]
+    .boxed()
 }
 
-fn label() -> impl Strategy<Value = String> {
+fn label() -> BoxedStrategy<String> {
     prop_oneof![
         "[a-z_][a-z0-9_]{0,5}",
         "[a-zü.\\- \"\\\\\n]{1,6}",
         proptest::sample::select(vec!["by".into(), "on".into()])
     ]
+    .boxed()
 }
 
-fn at_time() -> impl Strategy<Value = At> {
-    prop_oneof![(-(1i64 << 40)..1 << 40).prop_map(At::TimeMs), Just(At::Start), Just(At::End)]
+fn at_time() -> BoxedStrategy<At> {
+    prop_oneof![(-(1i64 << 40)..1 << 40).prop_map(At::TimeMs), Just(At::Start), Just(At::End)].boxed()
 }
 
-fn selector() -> impl Strategy<Value = Selector> {
+fn selector() -> BoxedStrategy<Selector> {
     let matcher = (label(), 0..4u8, ".{0,6}").prop_map(|(name, operator, value)| {
         let (operator, value) = match operator {
             0 => (MatchOperator::Equal, value),
@@ -150,17 +156,19 @@ fn selector() -> impl Strategy<Value = Selector> {
             matchers.push(Matcher::new("__name__", MatchOperator::Equal, named).expect("a matcher"));
             Selector { name, matchers, offset, at, extension }
         })
+        .boxed()
 }
 
-fn scalar() -> impl Strategy<Value = Expr> {
+fn scalar() -> BoxedStrategy<Expr> {
     prop_oneof![
         any::<f64>().prop_filter("not a number equals nothing", |value| !value.is_nan() && value.to_bits() != 1 << 63),
         (-1000i32..1000).prop_map(f64::from),
     ]
     .prop_map(|value| at_nowhere(ExprKind::Number { value, as_duration: false }))
+    .boxed()
 }
 
-fn matching() -> impl Strategy<Value = (BinaryOperator, bool, Matching)> {
+fn matching() -> BoxedStrategy<(BinaryOperator, bool, Matching)> {
     (
         proptest::sample::select(BinaryOperator::ALL.to_vec()),
         any::<bool>(),
@@ -184,9 +192,10 @@ fn matching() -> impl Strategy<Value = (BinaryOperator, bool, Matching)> {
             (matching.fill_left, matching.fill_right) = (fill_left.map(f64::from), fill_right.map(f64::from));
             (operator, returns_bool && operator.is_comparison(), matching)
         })
+        .boxed()
 }
 
-fn vector() -> impl Strategy<Value = Expr> {
+fn vector() -> BoxedStrategy<Expr> {
     let leaf = selector().prop_map(|selector| at_nowhere(ExprKind::Selector(selector)));
     leaf.prop_recursive(4, 24, 3, |inner| {
         let range = (selector(), any_duration()).prop_map(|(selector, range)| {
@@ -205,29 +214,42 @@ fn vector() -> impl Strategy<Value = Expr> {
             });
         let matrix = prop_oneof![range, subquery];
         prop_oneof![
-            inner.clone().prop_map(paren),
-            (inner.clone(), any::<bool>()).prop_map(|(operand, negative)| {
-                at_nowhere(ExprKind::Unary { negative, operand: Box::new(paren(operand)) })
-            }),
-            (inner.clone(), inner.clone(), matching()).prop_map(|(left, right, (operator, returns_bool, matching))| {
-                let (left, right, matching) = (paren(left), paren(right), Some(matching));
-                at_nowhere(ExprKind::Binary(Box::new(Binary { operator, left, right, returns_bool, matching })))
-            }),
-            (inner.clone(), scalar()).prop_map(|(left, right)| {
-                let (left, operator, returns_bool) = (paren(left), BinaryOperator::Less, true);
-                at_nowhere(ExprKind::Binary(Box::new(Binary { operator, left, right, returns_bool, matching: None })))
-            }),
-            call(inner.clone(), matrix),
+            inner.clone().prop_map(paren).boxed(),
+            (inner.clone(), any::<bool>())
+                .prop_map(|(operand, negative)| {
+                    at_nowhere(ExprKind::Unary { negative, operand: Box::new(paren(operand)) })
+                })
+                .boxed(),
+            (inner.clone(), inner.clone(), matching())
+                .prop_map(|(left, right, (operator, returns_bool, matching))| {
+                    let (left, right, matching) = (paren(left), paren(right), Some(matching));
+                    at_nowhere(ExprKind::Binary(Box::new(Binary { operator, left, right, returns_bool, matching })))
+                })
+                .boxed(),
+            (inner.clone(), scalar())
+                .prop_map(|(left, right)| {
+                    let (left, operator, returns_bool) = (paren(left), BinaryOperator::Less, true);
+                    at_nowhere(ExprKind::Binary(Box::new(Binary {
+                        operator,
+                        left,
+                        right,
+                        returns_bool,
+                        matching: None,
+                    })))
+                })
+                .boxed(),
+            call(inner.clone(), matrix.boxed()),
             aggregate(inner),
         ]
     })
+    .boxed()
 }
 
-fn call(vector: impl Strategy<Value = Expr>, matrix: impl Strategy<Value = Expr>) -> impl Strategy<Value = Expr> {
+fn call(vector: BoxedStrategy<Expr>, matrix: BoxedStrategy<Expr>) -> BoxedStrategy<Expr> {
     let fits = |function: &Function| function.result() == ValueType::Vector && *function != Function::Info;
     let functions: Vec<Function> = Function::ALL.iter().copied().filter(fits).collect();
-    (proptest::sample::select(functions), vector, matrix, scalar(), ".{0,8}").prop_map(
-        |(function, vector, matrix, scalar, text)| {
+    (proptest::sample::select(functions), vector, matrix, scalar(), ".{0,8}")
+        .prop_map(|(function, vector, matrix, scalar, text)| {
             let arguments = function.arguments().iter().map(|argument| match argument {
                 ValueType::Scalar => scalar.clone(),
                 ValueType::String => at_nowhere(ExprKind::String(text.clone())),
@@ -235,11 +257,11 @@ fn call(vector: impl Strategy<Value = Expr>, matrix: impl Strategy<Value = Expr>
                 ValueType::Matrix => matrix.clone(),
             });
             at_nowhere(ExprKind::Call { function, arguments: arguments.collect() })
-        },
-    )
+        })
+        .boxed()
 }
 
-fn aggregate(vector: impl Strategy<Value = Expr>) -> impl Strategy<Value = Expr> {
+fn aggregate(vector: BoxedStrategy<Expr>) -> BoxedStrategy<Expr> {
     (
         proptest::sample::select(AggregateOperator::ALL.to_vec()),
         vector,
@@ -254,6 +276,7 @@ fn aggregate(vector: impl Strategy<Value = Expr>) -> impl Strategy<Value = Expr>
             });
             at_nowhere(ExprKind::Aggregate(Box::new(Aggregate { operator, expr, parameter, grouping, without })))
         })
+        .boxed()
 }
 
 proptest! {
@@ -284,6 +307,7 @@ proptest! {
     ]), 0..24)) {
         let text = words.join(" ");
         if let Ok(expr) = parse(&text, &Syntax::ALL) {
+            prop_assert!(text.get(expr.span.start..expr.span.end).is_some());
             prop_assert!(parse(&expr.to_string(), &Syntax::ALL).is_ok(), "{} -> {}", text, expr);
         }
     }
@@ -300,6 +324,7 @@ fn printed_as_prometheus_prints() {
         ("{\"a.b\"}", "{__name__=\"a.b\"}"),
         ("x[90s]offset -5m@1.5", "x[1m30s] @ 1.500 offset -5m"),
         ("x[300]", "x[5m]"),
+        ("x[0.0001]", "x[0.0001]"),
         ("x offset 0s", "x"),
         ("rate(x[5m:])", "rate(x[5m:])"),
         ("a==bool on(x)group_left b", "a == bool on (x) group_left () b"),

@@ -11,7 +11,7 @@ use causeway_model::{Histogram, Labels};
 use causeway_promql::ast::{At, DurationKind, Expr, ExprKind, Function};
 use causeway_promql::{Source, Syntax, parse};
 
-use memory::Memory;
+pub use memory::Memory;
 pub use read::{Case, Command, Expected, read};
 
 /// A float or a native histogram.
