@@ -1,7 +1,7 @@
 //! Which series of two vectors belong together, and what labels does their result have?
 
 use causeway_model::{Error, Labels, Result};
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 
 use super::super::Number;
 use super::super::column::{Column, Merger, Series, Vector};
@@ -107,107 +107,56 @@ impl Join<'_> {
         ))
     }
 
-    /// All series of one signature.
+    /// All series that may match each other.
     fn group(&self, evaluator: &Evaluator, many: &[usize], one: &[usize], merger: &mut Merger) -> Result<()> {
-        let mut matched_steps = vec![false; self.count];
-        // What a step of the many side has given already, where that must be unique.
-        let mut given: HashSet<(usize, Labels)> = HashSet::new();
-        let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
-        let nothing = Column::absent(self.count);
-        for at in many {
-            let left = &self.many[*at];
-            let mut filled = self.fill_one.map(|_| vec![true; self.count]);
-            for right in one.iter().map(|at| &self.one[*at]) {
-                let mut partner = |step: usize| {
-                    let number = right.column.get(step);
-                    if let (Some(filled), true) = (&mut filled, number.is_some()) {
-                        filled[step] = false;
-                    }
-                    number
-                };
-                let steps = self.pair(
-                    evaluator,
-                    (&left.labels, left.drop_name),
-                    &right.labels,
-                    &left.column,
-                    &mut partner,
-                    merger,
-                )?;
-                self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
+        let mut matched = Matched { steps: vec![false; self.count], by_labels: HashMap::new() };
+        let one: Vec<&Series> = one.iter().map(|at| &self.one[*at]).collect();
+        let alone: Vec<bool> = (0..self.count).map(|step| !one.iter().any(|one| one.column.has(step))).collect();
+        for many in many.iter().map(|at| &self.many[*at]) {
+            let left = Operand::of(many);
+            for right in &one {
+                self.pair(evaluator, &left, &Operand::of(right), &mut matched, merger)?;
             }
-            if let (Some(fill), Some(filled)) = (self.fill_one, filled) {
-                let labels = self.grouping.labels(&left.labels);
-                let mut partner = |step: usize| filled[step].then_some(Number::Float(fill));
-                let steps =
-                    self.pair(evaluator, (&left.labels, left.drop_name), &labels, &left.column, &mut partner, merger)?;
-                self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
+            if let Some(fill) = self.fill_one {
+                let labels = self.grouping.labels(&many.labels);
+                let right = Operand { labels: &labels, drop_name: false, values: Values::Fill(fill, &alone) };
+                self.pair(evaluator, &left, &right, &mut matched, merger)?;
             }
         }
-        let Some(fill) = self.fill_many else { return Ok(()) };
-        for right in one.iter().map(|at| &self.one[*at]) {
-            let labels = self.grouping.labels(&right.labels);
-            let mut left = nothing.clone();
-            for (step, matched) in matched_steps.iter().enumerate() {
-                if !matched && right.column.has(step) {
-                    left.set(step, Some(Number::Float(fill)));
-                }
-            }
-            self.pair(evaluator, (&labels, false), &right.labels, &left, &mut |step| right.column.get(step), merger)?;
-        }
-        Ok(())
-    }
-
-    /// Notes at which steps a pair matched; one to one, no signature may match twice at a step.
-    fn check_matches(
-        &self,
-        (labels, steps): &(Labels, Vec<usize>),
-        one_to_one: bool,
-        matched_steps: &mut [bool],
-        several: bool,
-        given: &mut HashSet<(usize, Labels)>,
-    ) -> Result<()> {
-        for step in steps {
-            let again = std::mem::replace(&mut matched_steps[*step], true);
-            if again && one_to_one {
-                let text =
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
-                return Err(Error::invalid(text));
-            }
-            if several && !one_to_one && !given.insert((*step, labels.clone())) {
-                return Err(Error::invalid("multiple matches for labels: grouping labels must ensure unique matches"));
+        if let Some(fill) = self.fill_many {
+            let alone: Vec<bool> = matched.steps.iter().map(|matched| !matched).collect();
+            for one in &one {
+                let labels = self.grouping.labels(&one.labels);
+                let left = Operand { labels: &labels, drop_name: false, values: Values::Fill(fill, &alone) };
+                self.pair(evaluator, &left, &Operand::of(one), &mut matched, merger)?;
             }
         }
         Ok(())
     }
 
-    /// One series with another; the labels of the result, and the steps at which both had a value that fits.
+    /// One series with another.
     fn pair(
         &self,
         evaluator: &Evaluator,
-        (left_labels, drop_name): (&Labels, bool),
-        right_labels: &Labels,
-        left: &Column,
-        right: &mut dyn FnMut(usize) -> Option<Number>,
+        left: &Operand,
+        right: &Operand,
+        matched: &mut Matched,
         merger: &mut Merger,
-    ) -> Result<(Labels, Vec<usize>)> {
-        let operator = self.operation.operator;
+    ) -> Result<()> {
         let returns_bool = self.operation.returns_bool;
-        let labels = result_labels(self.operation, self.matching, left_labels, right_labels);
+        let labels = result_labels(self.operation, self.matching, left.labels, right.labels);
         let swapped = self.matching.cardinality == Cardinality::OneToMany;
-        let mut steps = Vec::new();
-        let mut results = Vec::new();
+        let (mut steps, mut results) = (Vec::new(), Vec::new());
         for step in 0..self.count {
-            // The partner is asked at each step, as it takes note of where it was there.
-            let (partner, number) = (right(step), left.get(step));
-            let (Some(partner), Some(number)) = (partner, number) else { continue };
+            let (Some(number), Some(partner)) = (left.values.get(step), right.values.get(step)) else { continue };
             let (first, second) = if swapped { (&partner, &number) } else { (&number, &partner) };
-            let said = match element(operator, first, second) {
+            let said = match element(self.operation.operator, first, second) {
                 Ok(Outcome { keep, value, notes }) => {
                     steps.push(step);
-                    match (returns_bool, keep) {
-                        (true, _) => results.push((step, Number::Float(f64::from(u8::from(keep))))),
-                        (false, true) => results.push((step, value)),
-                        (false, false) => {}
+                    if returns_bool {
+                        results.push((step, Number::Float(f64::from(u8::from(keep)))));
+                    } else if keep {
+                        results.push((step, value));
                     }
                     notes
                 }
@@ -217,13 +166,73 @@ impl Join<'_> {
                 evaluator.note(|notes| said.iter().for_each(|(note, detail)| notes.add(*note, self.span, detail)));
             }
         }
+        matched.add(&steps, &labels, self.matching.cardinality == Cardinality::OneToOne)?;
         if !results.is_empty() {
-            let series = merger.series(&labels, returns_bool || drop_name, self.count);
+            let series = merger.series(&labels, returns_bool || left.drop_name, self.count);
             for (step, number) in results {
                 series.column.put(step, number)?;
             }
         }
-        Ok((labels, steps))
+        Ok(())
+    }
+}
+
+/// A series of one side, or what fills its place.
+struct Operand<'a> {
+    labels: &'a Labels,
+    drop_name: bool,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Column(&'a Column),
+    /// A value at the steps at which there is nothing else.
+    Fill(f64, &'a [bool]),
+}
+
+impl<'a> Operand<'a> {
+    fn of(series: &'a Series) -> Self {
+        Self { labels: &series.labels, drop_name: series.drop_name, values: Values::Column(&series.column) }
+    }
+}
+
+impl Values<'_> {
+    fn get(&self, step: usize) -> Option<Number> {
+        match self {
+            Self::Column(column) => column.get(step),
+            Self::Fill(fill, steps) => steps.get(step).filter(|fills| **fills).map(|_| Number::Float(*fill)),
+        }
+    }
+}
+
+/// At which steps series that may match each other have found a partner.
+struct Matched {
+    steps: Vec<bool>,
+    /// The same for each result, where several series of one side may have the same partner.
+    by_labels: HashMap<Labels, Vec<bool>>,
+}
+
+impl Matched {
+    /// Takes note of matches, of which no two may be at the same step: one to one none at all, otherwise none with the same result.
+    fn add(&mut self, steps: &[usize], labels: &Labels, one_to_one: bool) -> Result<()> {
+        let count = self.steps.len();
+        let mut given = match one_to_one {
+            true => None,
+            false => Some(self.by_labels.entry(labels.clone()).or_insert_with(|| vec![false; count])),
+        };
+        for step in steps {
+            let matched = std::mem::replace(&mut self.steps[*step], true);
+            let wrong = match &mut given {
+                None => matched.then_some("many-to-one matching must be explicit (group_left/group_right)"),
+                Some(given) => {
+                    std::mem::replace(&mut given[*step], true).then_some("grouping labels must ensure unique matches")
+                }
+            };
+            if let Some(wrong) = wrong {
+                return Err(Error::invalid(format!("multiple matches for labels: {wrong}")));
+            }
+        }
+        Ok(())
     }
 }
 
