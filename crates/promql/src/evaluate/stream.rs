@@ -38,9 +38,18 @@ pub(super) struct Worker {
     pub windows: Vec<(usize, usize)>,
     /// The same of histograms.
     pub histogram_windows: Vec<(usize, usize)>,
-    pub scratch: Vec<f64>,
+    pub scratch: Scratch,
+    /// Columns that are of no use for now.
+    pub spare: Vec<Column>,
     pub notes: Notes,
     pub samples_read: usize,
+}
+
+/// Room for numbers that are of no use after the series that they belong to.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub floats: Vec<f64>,
+    pub keys: Vec<i64>,
 }
 
 impl Evaluator<'_> {
