@@ -78,9 +78,8 @@ pub(crate) fn of(metrics: &Metrics, query: &SeriesQuery) -> Result<Vec<SeriesExe
     let answer = |(labels, mut exemplars): (Labels, Vec<Exemplar>)| {
         exemplars.sort_by_key(|exemplar| (exemplar.time_ms, exemplar.value.to_bits(), exemplar.labels.clone()));
         // What was delivered twice was measured once.
-        exemplars.dedup_by(|a, b| {
-            (a.time_ms, a.value.to_bits(), &a.labels) == (b.time_ms, b.value.to_bits(), &b.labels)
-        });
+        exemplars
+            .dedup_by(|a, b| (a.time_ms, a.value.to_bits(), &a.labels) == (b.time_ms, b.value.to_bits(), &b.labels));
         SeriesExemplars { labels, exemplars }
     };
     Ok(answers.into_iter().map(answer).collect())

@@ -156,6 +156,7 @@ impl<'k> SeriesWriter<'k> {
             temporality: None,
             is_monotonic: None,
             metadata: "",
+            bounds: None,
         };
         if let Some(sets) = self.series.note(series.id, time, &row)? {
             for (name, value) in series.labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
@@ -255,7 +256,7 @@ impl<'k> SeriesWriter<'k> {
     /// `Internal` where Arrow refuses.
     pub fn finish(self) -> Result<(Decoded, Written)> {
         let mut batches = Vec::new();
-        let (series, exemplars) = (self.series.finish(), self.exemplars.finish());
+        let (series, exemplars) = (self.series.finish()?, self.exemplars.finish());
         let mut add =
             |table: Table, (columns, sets): (Vec<arrow::array::ArrayRef>, AttributeSetsBuilder)| -> Result<()> {
                 let attributes = sets.finish();
