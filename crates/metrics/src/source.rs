@@ -158,22 +158,24 @@ impl Source for Metrics {
     }
 }
 
-/// Gives each distinct id a number, in their order; answers the ids.
+/// Gives each distinct id a number, in their order; answers the ids. The series are sorted by their first ids.
 fn number_ids(series: &mut [Selected]) -> Vec<[u8; 16]> {
-    let members = |selected: &Selected| {
-        std::iter::once(selected.first.id).chain(selected.more.iter().map(|member| member.id)).collect::<Vec<_>>()
-    };
-    let mut ids: Vec<[u8; 16]> = if series.iter().all(|selected| selected.more.is_empty()) {
-        series.iter().map(|selected| selected.first.id).collect()
-    } else {
-        series.iter().flat_map(members).collect()
-    };
-    ids.sort_unstable();
+    let mut ids: Vec<[u8; 16]> = series.iter().map(|selected| selected.first.id).collect();
+    let others: Vec<[u8; 16]> = series.iter().flat_map(|selected| &selected.more).map(|member| member.id).collect();
+    if !others.is_empty() {
+        ids.extend(others);
+        ids.sort_unstable();
+    }
     ids.dedup();
-    let number = |id: &[u8; 16]| u32::try_from(ids.partition_point(|other| other < id)).unwrap_or(u32::MAX);
+    let mut first = 0;
     for selected in series {
-        selected.first.number = number(&selected.first.id);
-        selected.more.iter_mut().for_each(|member| member.number = number(&member.id));
+        while ids.get(first).is_some_and(|id| *id < selected.first.id) {
+            first += 1;
+        }
+        selected.first.number = u32::try_from(first).unwrap_or(u32::MAX);
+        for member in &mut selected.more {
+            member.number = u32::try_from(ids.partition_point(|id| *id < member.id)).unwrap_or(u32::MAX);
+        }
     }
     ids
 }
