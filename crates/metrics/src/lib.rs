@@ -7,6 +7,7 @@ mod cache;
 mod convert;
 mod exemplars;
 mod index;
+mod metadata;
 mod naming;
 mod select;
 mod source;

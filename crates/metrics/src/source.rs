@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::cache::Indexes;
 use crate::convert::day_start;
 use crate::index::{Match, SeriesIndex};
+use crate::metadata;
 use crate::naming::Naming;
 use crate::select::{Member, Selected, SelectedSeries};
 
@@ -234,9 +235,9 @@ impl Catalog for Metrics {
     fn metadata(&self, metric: Option<&str>) -> Result<Vec<Metadata>> {
         let indexes = self.indexes.of(&self.table(Table::MetricSeries)?, TimeRange::ALL)?;
         let facts = indexes.iter().flat_map(|index| index.families());
-        let wanted = facts.filter(|facts| metric.is_none_or(|metric| *facts.name == *metric));
-        let told: BTreeSet<Metadata> = wanted
-            .filter(|facts| facts.kind != "unknown")
+        let wanted = |name: &str| metric.is_none_or(|metric| name == metric);
+        let mut told: BTreeSet<Metadata> = facts
+            .filter(|facts| wanted(&facts.name) && facts.kind != "unknown")
             .map(|facts| Metadata {
                 metric: facts.name.to_string(),
                 kind: facts.kind.to_owned(),
@@ -244,6 +245,7 @@ impl Catalog for Metrics {
                 help: facts.help.to_string(),
             })
             .collect();
+        metadata::add_told(&self.table(Table::MetricMetadata)?, &wanted, &mut told)?;
         Ok(told.into_iter().collect())
     }
 

@@ -145,7 +145,7 @@ impl Settings {
         keep_age(&[Table::Spans], age(given.spans_age_max, file.spans_age_max), Duration::ZERO);
         let metrics_age_max = age(given.metrics_age_max, file.metrics_age_max);
         keep_age(&[Table::MetricSamples, Table::Exemplars], metrics_age_max, Duration::ZERO);
-        keep_age(&[Table::MetricSeries], metrics_age_max, SERIES_EXTRA_AGE);
+        keep_age(&[Table::MetricSeries, Table::MetricMetadata], metrics_age_max, SERIES_EXTRA_AGE);
         let metrics_bytes_max = bytes(given.metrics_bytes_max, file.metrics_bytes_max);
         let sizes = [
             (Table::Logs, bytes(given.logs_bytes_max, file.logs_bytes_max)),
@@ -306,6 +306,7 @@ mod tests {
             (Table::MetricSamples, hours(1)),
             (Table::Exemplars, hours(1)),
             (Table::MetricSeries, hours(25)),
+            (Table::MetricMetadata, hours(25)),
         ];
         assert_eq!(settings.store.retention_age, ages);
         assert_eq!(settings.store.retention_bytes, [(Table::MetricSamples, 1000), (Table::Exemplars, 100)]);
