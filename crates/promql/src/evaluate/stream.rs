@@ -118,7 +118,9 @@ impl Evaluator<'_> {
             for series in first..stream.len().min(first + SERIES_PER_TURN) {
                 column.reset(count);
                 stream.read(series, worker, &mut column)?;
-                fold(series, &mut column, worker)?;
+                if !column.is_empty() {
+                    fold(series, &mut column, worker)?;
+                }
             }
         }
     }
@@ -126,14 +128,11 @@ impl Evaluator<'_> {
     /// Keeps the columns of all series that have any value, in the stream's order.
     pub fn collect(&self, stream: &dyn Stream, count: usize) -> Result<Vector> {
         let (parts, charges) = self.fold(stream, count, Vec::new, |kept, series, column, _, charge| {
-            if !column.is_empty() {
-                charge.add_column(column)?;
-                let column =
-                    Column { floats: column.floats.clone(), histograms: std::mem::take(&mut column.histograms) };
-                let (labels, drop_name) = (stream.labels(series), stream.drop_name(series));
-                charge.add(0, labels.memory_bytes())?;
-                kept.push((series, Series { labels, drop_name, column }));
-            }
+            charge.add_column(column)?;
+            let column = Column { floats: column.floats.clone(), histograms: std::mem::take(&mut column.histograms) };
+            let (labels, drop_name) = (stream.labels(series), stream.drop_name(series));
+            charge.add(0, labels.memory_bytes())?;
+            kept.push((series, Series { labels, drop_name, column }));
             Ok(())
         })?;
         let mut kept: Vec<(usize, Series)> = parts.into_iter().flatten().collect();

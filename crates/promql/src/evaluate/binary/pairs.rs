@@ -1,7 +1,8 @@
-//! Which series of two vectors belong together where each has one partner at most? Known by labels alone, so that they need not be
-//! kept: a pair is read when its result is asked for.
+//! Which series of two vectors belong together where none has several partners on the one side? Known by labels alone, so that they
+//! need not be kept: a pair is read when its result is asked for.
 
 use causeway_model::{Labels, Result};
+use hashbrown::HashSet;
 
 use super::super::Number;
 use super::super::column::{ABSENT, Column, is_absent};
@@ -14,18 +15,24 @@ use crate::ast::{Binary, BinaryOperator, Cardinality, Matching, Span};
 /// Pairs of series, one of each side.
 pub(super) struct Pairs<'a> {
     operation: &'a Binary,
-    matching: Matching,
     span: Span,
     left: Box<dyn Stream + 'a>,
     right: Box<dyn Stream + 'a>,
-    pairs: Vec<(usize, usize)>,
+    pairs: Vec<Pair>,
+}
+
+struct Pair {
+    left: usize,
+    right: usize,
+    labels: Labels,
 }
 
 /// Both sides of an operation.
 type Sides<'a> = (Box<dyn Stream + 'a>, Box<dyn Stream + 'a>);
 
 impl<'a> Pairs<'a> {
-    /// The pairs; both sides back where some series has several partners, or none and a fill instead.
+    /// The pairs; both sides back where only their values can tell what belongs together: where several series of the one side may
+    /// match, where two results have the same labels, or where something is filled in.
     pub fn new(
         operation: &'a Binary,
         span: Span,
@@ -33,28 +40,50 @@ impl<'a> Pairs<'a> {
         right: Box<dyn Stream + 'a>,
     ) -> Result<Result<Self, Sides<'a>>> {
         let matching = operation.matching.clone().unwrap_or_default();
-        let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
-        if matching.cardinality != Cardinality::OneToOne || fills {
-            return Ok(Err((left, right)));
+        match pairs(operation, &matching, &*left, &*right)? {
+            Some(pairs) => Ok(Ok(Self { operation, span, left, right, pairs })),
+            None => Ok(Err((left, right))),
         }
-        let grouping = Grouping::of(&matching);
-        let mut groups = Groups::<(Vec<usize>, Vec<usize>)>::default();
-        for series in 0..left.len() {
-            groups.of(&grouping, &left.labels(series), Default::default)?.fold.0.push(series);
+    }
+}
+
+fn pairs(operation: &Binary, matching: &Matching, left: &dyn Stream, right: &dyn Stream) -> Result<Option<Vec<Pair>>> {
+    if matching.fill_left.is_some() || matching.fill_right.is_some() {
+        return Ok(None);
+    }
+    let grouping = Grouping::of(matching);
+    let mut groups = Groups::<(Vec<usize>, Vec<usize>)>::default();
+    for series in 0..left.len() {
+        groups.of(&grouping, &left.labels(series), Default::default)?.fold.0.push(series);
+    }
+    for series in 0..right.len() {
+        groups.of(&grouping, &right.labels(series), Default::default)?.fold.1.push(series);
+    }
+    let (mut pairs, mut results) = (Vec::new(), HashSet::new());
+    for group in groups.groups {
+        let (lefts, rights) = group.fold;
+        let unique = match matching.cardinality {
+            Cardinality::OneToMany => lefts.len() <= 1,
+            Cardinality::ManyToOne => rights.len() <= 1,
+            _ => lefts.len() <= 1 && rights.len() <= 1,
+        };
+        if !unique {
+            return Ok(None);
         }
-        for series in 0..right.len() {
-            groups.of(&grouping, &right.labels(series), Default::default)?.fold.1.push(series);
-        }
-        let mut pairs = Vec::new();
-        for group in groups.groups {
-            match (group.fold.0.as_slice(), group.fold.1.as_slice()) {
-                ([left], [right]) => pairs.push((*left, *right)),
-                ([_], []) | ([], [_]) => {}
-                _ => return Ok(Err((left, right))),
+        for left_at in &lefts {
+            for right_at in &rights {
+                let (left_labels, right_labels) = (left.labels(*left_at), right.labels(*right_at));
+                let swapped = matching.cardinality == Cardinality::OneToMany;
+                let sides = if swapped { (&right_labels, &left_labels) } else { (&left_labels, &right_labels) };
+                let labels = result_labels(operation, matching, sides.0, sides.1);
+                if !results.insert(labels.clone()) {
+                    return Ok(None);
+                }
+                pairs.push(Pair { left: *left_at, right: *right_at, labels });
             }
         }
-        Ok(Ok(Self { operation, matching, span, left, right, pairs }))
     }
+    Ok(Some(pairs))
 }
 
 impl Stream for Pairs<'_> {
@@ -63,21 +92,25 @@ impl Stream for Pairs<'_> {
     }
 
     fn labels(&self, series: usize) -> Labels {
-        let Some((left, right)) = self.pairs.get(series) else { return Labels::empty() };
-        result_labels(self.operation, &self.matching, &self.left.labels(*left), &self.right.labels(*right))
+        self.pairs.get(series).map_or_else(Labels::empty, |pair| pair.labels.clone())
     }
 
     fn drop_name(&self, series: usize) -> bool {
-        let left = self.pairs.get(series).is_some_and(|(left, _)| self.left.drop_name(*left));
-        left || self.operation.returns_bool
+        let matching = self.operation.matching.as_ref();
+        let many_right = matching.is_some_and(|matching| matching.cardinality == Cardinality::OneToMany);
+        let many = self.pairs.get(series).is_some_and(|pair| match many_right {
+            true => self.right.drop_name(pair.right),
+            false => self.left.drop_name(pair.left),
+        });
+        many || self.operation.returns_bool
     }
 
     fn read(&self, series: usize, worker: &mut Worker, column: &mut Column) -> Result<()> {
-        let Some((left, right)) = self.pairs.get(series) else { return Ok(()) };
+        let Some(pair) = self.pairs.get(series) else { return Ok(()) };
         let mut other = worker.spare.pop().unwrap_or_default();
         other.reset(column.floats.len());
-        self.left.read(*left, worker, column)?;
-        self.right.read(*right, worker, &mut other)?;
+        self.left.read(pair.left, worker, column)?;
+        self.right.read(pair.right, worker, &mut other)?;
         if column.histograms.is_empty() && other.histograms.is_empty() && !is_trim(self.operation.operator) {
             self.floats(&mut column.floats, &other.floats);
         } else {
