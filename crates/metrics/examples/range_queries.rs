@@ -1,7 +1,7 @@
 //! How fast are range queries over stored series, and how many bytes do their samples take? 20,000 series of 240 samples, half of them
 //! counters, four in ten gauges, one in ten a bucket of a histogram; from parts, from memory, or both.
 //!
-//! `cargo run --release -p causeway-metrics --example range_queries -- [series] [samples]`
+//! `cargo run --release -p causeway-metrics --example range_queries -- [series] [samples] [query]`
 
 use std::sync::Arc;
 
@@ -150,8 +150,14 @@ async fn fill(store: &Store, count: u64, steps: i64) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>().unwrap_or(0));
-    let (count, steps) = (arguments.next().unwrap_or(20_000), arguments.next().unwrap_or(240));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok());
+    let (count, steps) = (number(0).unwrap_or(20_000), number(1).unwrap_or(240));
+    // One query alone, many times, is for a profiler.
+    let queries: Vec<String> = match arguments.get(2) {
+        Some(query) => vec![query.clone(); 20],
+        None => QUERIES.map(str::to_owned).to_vec(),
+    };
     let directory = std::env::temp_dir().join(format!("range_queries_{}", std::process::id()));
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::unavailable(error.to_string()))?;
     let clock: Arc<SystemClock> = Arc::new(SystemClock::new());
@@ -176,9 +182,10 @@ fn main() -> Result<()> {
                 bytes as f64 / rows.max(1) as f64,
                 memory.len()
             );
-            for query in QUERIES {
-                let metrics = metrics.clone();
-                let best = tokio::task::spawn_blocking(move || ask(&metrics, query, i64::try_from(steps).unwrap_or(0)));
+            for query in queries.iter().filter(|_| flushed || arguments.len() < 3) {
+                let (metrics, asked) = (metrics.clone(), query.clone());
+                let best =
+                    tokio::task::spawn_blocking(move || ask(&metrics, &asked, i64::try_from(steps).unwrap_or(0)));
                 let (first, best, series) = best.await.map_err(|error| Error::internal(error.to_string()))??;
                 println!("{first:8.1} {best:8.1} ms  {series:6} series  {query}");
             }

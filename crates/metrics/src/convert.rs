@@ -13,6 +13,7 @@ use crate::index::Component;
 
 const MILLISECOND_NS: i64 = 1_000_000;
 const DAY_NS: i64 = 86_400_000_000_000;
+const DAY_MS: i64 = DAY_NS / MILLISECOND_NS;
 
 /// The first nanosecond of the UTC day of a time.
 pub(crate) fn day_start(time: i64) -> i64 {
@@ -23,44 +24,32 @@ fn milliseconds(time: i64) -> i64 {
     time.div_euclid(MILLISECOND_NS)
 }
 
-/// Puts the floats of a series into the form of an evaluation. Deltas become sums since the begin of their UTC day, so that a value
-/// does not depend on how much was asked for; the day is where accumulation began.
-pub(crate) fn floats(stored: &SeriesSamples, delta: bool, samples: &mut Samples) {
-    samples.times.extend(stored.times.iter().map(|time| milliseconds(*time)));
-    samples.values.extend_from_slice(&stored.values);
-    samples.starts.extend(stored.starts.iter().map(|start| milliseconds(*start)));
+/// Gives the floats of a series to an evaluation, and takes its buffers in exchange. Deltas become sums since the begin of their UTC
+/// day, so that a value does not depend on how much was asked for; the day is where accumulation began.
+pub(crate) fn floats(stored: &mut SeriesSamples, delta: bool, samples: &mut Samples) {
+    std::mem::swap(&mut samples.times, &mut stored.times);
+    std::mem::swap(&mut samples.values, &mut stored.values);
+    std::mem::swap(&mut samples.starts, &mut stored.starts);
     if delta {
-        add_up(&stored.times, &mut samples.values);
-        samples.starts = stored.times.iter().map(|time| milliseconds(day_start(*time))).collect();
-    }
-    if !samples.times.is_sorted_by(|a, b| a < b) {
-        keep_last(samples);
+        add_up(&samples.times, &mut samples.values, DAY_MS);
+        samples.starts.clear();
+        samples.starts.extend(samples.times.iter().map(|time| time.div_euclid(DAY_MS) * DAY_MS));
     }
 }
 
-/// Replaces what was added by the sums of each day.
-fn add_up(times: &[i64], values: &mut [f64]) {
-    let (mut day, mut sum) = (i64::MIN, 0.0);
+/// Replaces what was added by the sums of each day; a day is that long in the unit of the times.
+fn add_up(times: &[i64], values: &mut [f64], day: i64) {
+    let (mut current, mut sum) = (i64::MIN, 0.0);
     for (time, value) in times.iter().zip(values) {
         if Samples::is_stale(*value) {
             continue;
         }
-        if day_start(*time) != day {
-            (day, sum) = (day_start(*time), 0.0);
+        if time.div_euclid(day) != current {
+            (current, sum) = (time.div_euclid(day), 0.0);
         }
         sum += *value;
         *value = sum;
     }
-}
-
-/// Of samples within one millisecond the last counts.
-fn keep_last(samples: &mut Samples) {
-    let last = |at: &usize| samples.times.get(*at) != samples.times.get(*at + 1);
-    let kept: Vec<usize> = (0..samples.times.len()).filter(last).collect();
-    let of = |values: &[i64]| kept.iter().filter_map(|at| values.get(*at).copied()).collect::<Vec<_>>();
-    let values = kept.iter().filter_map(|at| samples.values.get(*at).copied()).collect();
-    (samples.times, samples.starts) = (of(&samples.times), of(&samples.starts));
-    samples.values = values;
 }
 
 /// The columns of chunks of histograms and summaries.
@@ -269,7 +258,7 @@ impl Classic {
         // A staleness marker may stand among the floats.
         for (time, value) in stored.times.iter().zip(&stored.values).filter(|(_, value)| Samples::is_stale(**value)) {
             let number = classic.times.len();
-            classic.times.push(*time);
+            classic.times.push(time.saturating_mul(MILLISECOND_NS));
             classic.starts.push(0);
             classic.count.push(*value);
             classic.sum.push(*value);
@@ -331,7 +320,7 @@ impl Classic {
             self.starts = self.times.iter().map(|time| day_start(*time)).collect();
             let times = &self.times;
             let all = self.by_bound.iter_mut().map(|(_, values)| values).chain([&mut self.sum, &mut self.count]);
-            all.for_each(|values| add_up(times, values));
+            all.for_each(|values| add_up(times, values, DAY_NS));
         }
     }
 

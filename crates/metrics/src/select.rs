@@ -46,9 +46,9 @@ pub(crate) struct SelectedSeries {
 }
 
 impl SelectedSeries {
-    fn with_stored<T>(&self, number: u32, use_it: impl FnOnce(&SeriesSamples) -> Result<T>) -> Result<T> {
+    fn with_stored<T>(&self, number: u32, use_it: impl FnOnce(&mut SeriesSamples) -> Result<T>) -> Result<T> {
         let mut buffer = self.buffers.lock().pop().unwrap_or_default();
-        let used = self.samples.read(number as usize, &mut buffer).and_then(|()| use_it(&buffer));
+        let used = self.samples.read(number as usize, &mut buffer).and_then(|()| use_it(&mut buffer));
         let mut kept = self.buffers.lock();
         if kept.len() < BUFFERS_KEPT {
             kept.push(buffer);

@@ -13,7 +13,7 @@ use super::meter::Charge;
 use crate::Samples;
 
 /// Series that a thread takes at a time: enough that taking costs nothing, few enough that threads end together.
-const SERIES_PER_TURN: usize = 64;
+const SERIES_PER_TURN: usize = 256;
 
 /// An instant vector at all steps of which each series can be made alone, in any thread.
 pub(super) trait Stream: Sync {
