@@ -10,8 +10,6 @@ const BLOCK_VALUES: usize = 128;
 /// The order of differences has two bits of the first byte, the next says whether there is a divisor.
 const ORDER_MAX: usize = 2;
 const HAS_DIVISOR: u8 = 4;
-/// Widths up to here are read by one load of eight bytes whatever bit they start at.
-const ONE_LOAD_BITS: u32 = 56;
 
 /// Appends the values. Their number is the reader's to know.
 pub(crate) fn encode(values: &[i64], out: &mut Vec<u8>) {
@@ -222,6 +220,35 @@ fn decode_block(bytes: &mut &[u8], out: &mut [i64]) -> Result<()> {
     Ok(())
 }
 
+/// Eight values take as many bytes as each has bits: with the width known when this is compiled, every place and shift is too.
+fn unpack_eights<const WIDTH: usize>(packed: &[u8], base: i64, out: &mut [i64]) -> usize {
+    let mask = (1u64 << WIDTH) - 1;
+    let mut done = 0;
+    for (eight, bytes) in out.chunks_exact_mut(8).zip(packed.windows(WIDTH + 8).step_by(WIDTH)) {
+        for (number, place) in eight.iter_mut().enumerate() {
+            let at = number * WIDTH / 8;
+            let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes);
+            *place = base.wrapping_add(((word >> (number * WIDTH % 8)) & mask) as i64);
+        }
+        done += 8;
+    }
+    done
+}
+
+/// Unpacks what [`unpack_eights`] can: widths that occur often, and not the end, behind which there is nothing to load.
+fn unpack_most(packed: &[u8], width: u32, base: i64, out: &mut [i64]) -> usize {
+    macro_rules! by_width {
+        ($($number:literal)*) => {
+            match width {
+                $($number => unpack_eights::<$number>(packed, base, out),)*
+                _ => 0,
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40
+        41 42 43 44 45 46 47 48)
+}
+
 /// Fills `out` with values of `width` bits.
 fn unpack(packed: &[u8], width: u32, base: i64, out: &mut [i64]) {
     if width == 0 {
@@ -229,17 +256,9 @@ fn unpack(packed: &[u8], width: u32, base: i64, out: &mut [i64]) {
         return;
     }
     let mask = if width == 64 { u64::MAX } else { (1u64 << width) - 1 };
-    // A load of eight bytes must stay inside: the last values are read from a copy with room behind it.
-    let safe = if width > ONE_LOAD_BITS { 0 } else { packed.len().saturating_sub(8) * 8 / width as usize };
-    let (head, tail) = out.split_at_mut(safe.min(out.len()));
-    let mut bit = 0usize;
-    for place in head.iter_mut() {
-        let at = bit / 8;
-        let word = packed.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map_or(0, u64::from_le_bytes);
-        *place = base.wrapping_add(((word >> (bit % 8)) & mask) as i64);
-        bit += width as usize;
-    }
-    for place in tail {
+    let done = unpack_most(packed, width, base, out);
+    let mut bit = done * width as usize;
+    for place in out.iter_mut().skip(done) {
         let mut sixteen = [0u8; 16];
         let rest = packed.get(bit / 8..).unwrap_or_default();
         let rest = &rest[..rest.len().min(16)];
