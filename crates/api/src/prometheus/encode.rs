@@ -130,9 +130,7 @@ pub fn texts<'a>(texts: impl IntoIterator<Item = &'a str>, out: &mut String) {
 
 /// Ends an answer: what its reader should know, and the closing brace.
 pub fn annotations(annotations: &Annotations, out: &mut String) {
-    for (name, kind, all) in
-        [("warnings", "warning", &annotations.warnings), ("infos", "info", &annotations.infos)]
-    {
+    for (name, kind, all) in [("warnings", "warning", &annotations.warnings), ("infos", "info", &annotations.infos)] {
         if all.is_empty() {
             continue;
         }
@@ -243,8 +241,10 @@ impl Pieces {
                 separate(out);
                 sample(&next, out);
             }
-            Rest::Matrix(_, Some(series)) if series.step(out) => {}
             Rest::Matrix(all, series) => {
+                if series.as_mut().is_some_and(|series| series.step(out)) {
+                    return true;
+                }
                 *series = None;
                 let Some(next) = all.next() else { return false };
                 separate(out);
@@ -344,7 +344,10 @@ mod tests {
         let result = json["data"]["result"].as_array().unwrap();
         assert_eq!(result[2]["values"].as_array().unwrap().len(), 20_000);
         assert_eq!(result[1].get("values"), None);
-        assert_eq!(result[1]["histograms"], serde_json::json!([[0.001, {"count": "0", "sum": "0"}], [0.001, {"count": "0", "sum": "0"}]]));
+        assert_eq!(
+            result[1]["histograms"],
+            serde_json::json!([[0.001, {"count": "0", "sum": "0"}], [0.001, {"count": "0", "sum": "0"}]])
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod failure;
 mod parameters;
 mod query;
 mod remote_read;
+mod remote_write;
 mod series;
 mod status;
 mod targets;
@@ -177,10 +178,7 @@ impl Prometheus {
         let Ok(_turn) = self.waiting.try_acquire() else {
             self.refused.queue_full.fetch_add(1, Ordering::Relaxed);
             let message = format!("{} questions wait already", self.options.queries_waiting_max);
-            return Err(Failure {
-                retry_after: Some(RETRY_AFTER),
-                ..Failure::new(ErrorType::Unavailable, message)
-            });
+            return Err(Failure { retry_after: Some(RETRY_AFTER), ..Failure::new(ErrorType::Unavailable, message) });
         };
         match tokio::time::timeout_at(deadline, self.places.clone().acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
@@ -195,12 +193,13 @@ impl Prometheus {
     /// Questions under way and refused.
     pub fn metrics(&self) -> Vec<Metric> {
         let working = self.options.queries_max.max(1).saturating_sub(self.places.available_permits());
-        let under_way = Metric {
-            name: "causeway_promql_queries",
-            help: "Questions of Prometheus' API that are being answered.",
-            labels: Vec::new(),
-            reading: Reading::Gauge(working as f64),
-        };
+        let waiting = self.options.queries_waiting_max.saturating_sub(self.waiting.available_permits());
+        let gauge =
+            |name, help, value: usize| Metric { name, help, labels: Vec::new(), reading: Reading::Gauge(value as f64) };
+        let now = [
+            gauge("causeway_promql_queries", "Questions of Prometheus' API that are being answered.", working),
+            gauge("causeway_promql_queries_waiting", "Questions of Prometheus' API that wait for their turn.", waiting),
+        ];
         let reasons = [
             ("queue_full", &self.refused.queue_full),
             ("timeout", &self.refused.timeout),
@@ -212,14 +211,14 @@ impl Prometheus {
             labels: vec![("reason", reason.to_owned())],
             reading: Reading::Counter(count.load(Ordering::Relaxed) as f64),
         });
-        std::iter::once(under_way).chain(refused).collect()
+        now.into_iter().chain(refused).collect()
     }
 }
 
 /// Routes of Prometheus' API.
 pub fn routes() -> Router<Arc<Desk>> {
     let asked = query::routes().merge(series::routes()).merge(status::routes());
-    asked.merge(targets::routes()).merge(remote_read::routes())
+    asked.merge(targets::routes()).merge(remote_read::routes()).merge(remote_write::routes())
 }
 
 /// The dialect, where this desk speaks it.

@@ -20,10 +20,8 @@ pub const TIME_MS_MIN: i64 = (i64::MIN / 1000 + 62_135_596_801) * 1000;
 /// The largest.
 pub const TIME_MS_MAX: i64 = (i64::MAX / 1000 - 62_135_596_801) * 1000 + 999;
 /// How Prometheus writes them, which no reader of RFC 3339 understands.
-const TIMES_AT_THE_EDGE: [(&str, i64); 2] = [
-    ("-292273086-05-16T16:47:06Z", TIME_MS_MIN),
-    ("292277025-08-18T07:12:54.999999999Z", TIME_MS_MAX),
-];
+const TIMES_AT_THE_EDGE: [(&str, i64); 2] =
+    [("-292273086-05-16T16:47:06Z", TIME_MS_MIN), ("292277025-08-18T07:12:54.999999999Z", TIME_MS_MAX)];
 
 /// Names and values, those of a form before those of the URL.
 #[derive(Debug, Default)]
@@ -59,7 +57,7 @@ impl Parameters {
 
     /// The first value, empty where there is none.
     pub fn get(&self, name: &str) -> &str {
-        self.all(name).next().unwrap_or_default()
+        self.0.iter().find(|(each, _)| each == name).map_or("", |(_, value)| value.as_str())
     }
 
     /// All values.
@@ -225,14 +223,12 @@ mod tests {
 
     #[test]
     fn durations_are_seconds_or_units() {
-        for (text, ms) in [("15", 15_000), ("0.5", 500), ("1m30s", 90_000), ("-1", -1000), ("0.0001", 0), ("0.29", 290)] {
+        for (text, ms) in [("15", 15_000), ("0.5", 500), ("1m30s", 90_000), ("-1", -1000), ("0.0001", 0), ("0.29", 290)]
+        {
             assert_eq!(duration_ms(text), Ok(ms), "{text}");
         }
         assert_eq!(duration_ms("1.5h"), Err("cannot parse \"1.5h\" to a valid duration".into()));
-        assert_eq!(
-            duration_ms("1e11"),
-            Err("cannot parse \"1e11\" to a valid duration. It overflows int64".into())
-        );
+        assert_eq!(duration_ms("1e11"), Err("cannot parse \"1e11\" to a valid duration. It overflows int64".into()));
         assert!(duration_ms("NaN").is_err());
     }
 

@@ -38,9 +38,8 @@ async fn series(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         }
         let named = |why| Failure::parameter("match[]", why);
         let query = query_of(&parameters, named)?;
-        let (found, _place) = prometheus
-            .ask(prometheus.options.timeout_max, move |catalog, _| catalog.series(&query))
-            .await?;
+        let (found, _place) =
+            prometheus.ask(prometheus.options.timeout_max, move |catalog, _| catalog.series(&query)).await?;
         Ok(listed(&found, |set: &Labels, out| encode::labels(set, out)))
     };
     found.await.unwrap_or_else(Failure::into_response)
@@ -51,9 +50,8 @@ async fn labels(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         let prometheus = spoken(&desk)?;
         let parameters = Parameters::read(&desk, request).await?;
         let query = query_of(&parameters, Failure::bad_data)?;
-        let (found, _place) = prometheus
-            .ask(prometheus.options.timeout_max, move |catalog, _| catalog.label_names(&query))
-            .await?;
+        let (found, _place) =
+            prometheus.ask(prometheus.options.timeout_max, move |catalog, _| catalog.label_names(&query)).await?;
         Ok(listed(&found, |name: &String, out| causeway_model::json_escape_into(name, out)))
     };
     found.await.unwrap_or_else(Failure::into_response)
@@ -172,9 +170,8 @@ async fn exemplars(State(desk): State<Arc<Desk>>, request: Request) -> Response 
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
         let query = SeriesQuery { selectors, start_ms, end_ms, limit: 0 };
-        let (found, _place) = prometheus
-            .ask(prometheus.options.timeout_max, move |catalog, _| catalog.exemplars(&query))
-            .await?;
+        let (found, _place) =
+            prometheus.ask(prometheus.options.timeout_max, move |catalog, _| catalog.exemplars(&query)).await?;
         Ok(json_text(exemplars_json(&found)))
     };
     found.await.unwrap_or_else(Failure::into_response)

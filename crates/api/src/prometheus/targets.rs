@@ -103,8 +103,7 @@ async fn targets(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         let TargetList { pools, active, dropped } = prometheus.targets();
         let active = active.iter().filter(|target| shown("active") && in_pool(&target.pool));
         let shown_dropped = dropped.iter().filter(|target| shown("dropped") && in_pool(&target.pool));
-        let counts: BTreeMap<_, _> =
-            pools.iter().filter(|(name, _)| shown("dropped") && in_pool(name)).collect();
+        let counts: BTreeMap<_, _> = pools.iter().filter(|(name, _)| shown("dropped") && in_pool(name)).collect();
         Ok(json!({
             "activeTargets": active.map(active_json).collect::<Vec<_>>(),
             "droppedTargets": shown_dropped.map(dropped_json).collect::<Vec<_>>(),
