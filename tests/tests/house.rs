@@ -24,7 +24,14 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     (
         "causeway-api",
         3,
-        &["causeway-model", "causeway-ingest", "causeway-query", "causeway-flags", "causeway-diagnose"],
+        &[
+            "causeway-model",
+            "causeway-ingest",
+            "causeway-promql",
+            "causeway-query",
+            "causeway-flags",
+            "causeway-diagnose",
+        ],
     ),
     (
         "causeway",

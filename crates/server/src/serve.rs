@@ -64,7 +64,7 @@ pub async fn run_until(
         pages: settings.pages.clone(),
         ..DeskLimits::default()
     };
-    let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits, flag_store);
+    let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits, flag_store, None);
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
     for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
