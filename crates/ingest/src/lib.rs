@@ -1,3 +1,13 @@
 //! What do the bytes on the wire mean? Wire bytes -> [`causeway_model::Batch`], pure: no I/O, no clock. One folder a protocol.
 
 pub mod otlp;
+pub mod prometheus;
+
+mod columns;
+mod decoded;
+mod exemplars;
+mod samples;
+mod series;
+mod wire;
+
+pub use decoded::{BODY_BYTES_MAX, Decoded, ROWS_MAX};

@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
+use crate::nulls::{is_shared, null_column};
 use crate::{AttributeSets, ColumnLevel, Error, Family, KeyDictionary, Result, Table};
 
 /// Records of one table. Immutable and cheap to clone.
@@ -40,12 +41,21 @@ pub struct Side {
 
 fn side_rows(side: &Side, table: Table, level: ColumnLevel) -> Result<RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(side.attributes.len()));
-    RecordBatch::try_new_with_options(table.schema(level), side.columns.clone(), &options)
+    let columns = side.columns.iter().map(|column| {
+        let is_dear = says_nothing(column) && !is_shared(column);
+        if is_dear { null_column(column.data_type(), column.len()) } else { column.clone() }
+    });
+    RecordBatch::try_new_with_options(table.schema(level), columns.collect(), &options)
         .map_err(|error| Error::corrupt(format!("batch of {}: {error}", table.name())))
 }
 
+/// Whether all rows of a column are null.
+fn says_nothing(column: &ArrayRef) -> bool {
+    column.null_count() == column.len()
+}
+
 impl Batch {
-    /// Puts a batch together.
+    /// Puts a batch together. A column that is all null is held as [`null_column`] has it, whatever it was before.
     ///
     /// # Errors
     /// `Corrupt` when an invariant does not hold.
@@ -84,21 +94,21 @@ impl Batch {
     /// `Corrupt` when the columns don't have the table's schema.
     pub fn of_columns(table: Table, columns: Vec<ArrayRef>) -> Result<Self> {
         let rows = columns.first().map_or(0, |column| column.len());
+        Self::of_records(table, Side { columns, attributes: AttributeSets::empty(rows) }, KeyDictionary::new())
+    }
+
+    /// A batch whose records have no resource and no scope.
+    ///
+    /// # Errors
+    /// `Corrupt` when the columns don't have the table's schema.
+    pub fn of_records(table: Table, records: Side, keys: KeyDictionary) -> Result<Self> {
+        let rows = records.attributes.len();
         let bare = |level: ColumnLevel| Side {
             columns: table.schema(level).fields().iter().map(|field| blank(field)).collect(),
             attributes: AttributeSets::empty(1),
         };
         let zeros = || UInt32Array::from(vec![0u32; rows]);
-        let records = Side { columns, attributes: AttributeSets::empty(rows) };
-        Self::new(
-            table,
-            records,
-            zeros(),
-            bare(ColumnLevel::Resource),
-            zeros(),
-            bare(ColumnLevel::Scope),
-            KeyDictionary::new(),
-        )
+        Self::new(table, records, zeros(), bare(ColumnLevel::Resource), zeros(), bare(ColumnLevel::Scope), keys)
     }
 
     /// The table that the records belong to.
@@ -156,7 +166,7 @@ impl Batch {
     }
 
     /// Appends the batch as bytes: table number, then records, resources, scopes and keys, each an Arrow IPC stream behind its
-    /// length (u32, little-endian). Needs nothing else to be read.
+    /// length (u32, little-endian). Needs nothing else to be read. Columns that are all null are left out.
     ///
     /// # Errors
     /// `Internal` when Arrow refuses to write.
@@ -180,25 +190,23 @@ impl Batch {
         let (&number, rest) = bytes.split_first().ok_or_else(|| Error::corrupt("batch: no bytes"))?;
         let table = Table::from_u8(number).ok_or_else(|| Error::corrupt(format!("batch: unknown table {number}")))?;
         *bytes = rest;
-        let (mut records, resources, scopes) = (read_stream(bytes)?, read_stream(bytes)?, read_stream(bytes)?);
-        let keys = read_stream(bytes)?;
-        let keys = keys.columns().first().and_then(|column| column.as_string_opt::<i32>());
+        let mut streams = || read_stream(bytes);
+        let (mut records, mut resources, mut scopes) = (streams()?, streams()?, streams()?);
+        let keys = streams()?.take("key")?;
+        let keys = keys.as_string_opt::<i32>().ok_or_else(|| Error::corrupt("batch: keys"))?;
         let mut dictionary = KeyDictionary::new();
-        for key in keys.ok_or_else(|| Error::corrupt("batch: keys"))?.iter() {
+        for key in keys {
             dictionary.number(key.unwrap_or_default());
         }
-        let mut of = || -> Result<UInt32Array> {
-            let last = records.num_columns().checked_sub(1).ok_or_else(|| Error::corrupt("batch: columns"))?;
-            let column = records.remove_column(last);
+        let mut pointers = |name: &str| -> Result<UInt32Array> {
+            let column = records.take(name)?;
             column.as_primitive_opt::<UInt32Type>().cloned().ok_or_else(|| Error::corrupt("batch: pointers"))
         };
-        let (scope_of, resource_of) = (of()?, of()?);
-        let side = |rows: RecordBatch| -> Result<Side> {
-            let mut columns = rows.columns().to_vec();
-            let sets = columns.pop().ok_or_else(|| Error::corrupt("batch: columns"))?;
-            Ok(Side { columns, attributes: AttributeSets::from_array(&sets, dictionary.len())? })
-        };
-        let (records, resources, scopes) = (side(records)?, side(resources)?, side(scopes)?);
+        let (resource_of, scope_of) = (pointers("resource")?, pointers("scope")?);
+        let side = |stream: &mut Stream, level: ColumnLevel| stream.take_side(table, level, dictionary.len());
+        let records = side(&mut records, ColumnLevel::Record)?;
+        let resources = side(&mut resources, ColumnLevel::Resource)?;
+        let scopes = side(&mut scopes, ColumnLevel::Scope)?;
         Self::new(table, records, resource_of, resources, scope_of, scopes, dictionary)
     }
 }
@@ -211,14 +219,54 @@ fn blank(field: &Field) -> ArrayRef {
     Arc::new(UInt32Array::from(vec![0u32]))
 }
 
+/// The columns of a stream, by name.
+struct Stream {
+    rows: usize,
+    columns: Vec<(String, ArrayRef)>,
+}
+
+impl Stream {
+    fn take_if_there(&mut self, name: &str) -> Option<ArrayRef> {
+        let at = self.columns.iter().position(|(each, _)| each == name)?;
+        Some(self.columns.swap_remove(at).1)
+    }
+
+    fn take(&mut self, name: &str) -> Result<ArrayRef> {
+        self.take_if_there(name).ok_or_else(|| Error::corrupt(format!("batch: no column {name}")))
+    }
+
+    /// The columns of one level and the attributes, after which none may be left.
+    fn take_side(&mut self, table: Table, level: ColumnLevel, keys_len: usize) -> Result<Side> {
+        let attributes = AttributeSets::from_array(&self.take("attributes")?, keys_len)?;
+        let mut columns = Vec::new();
+        for field in table.schema(level).fields() {
+            columns.push(match self.take_if_there(field.name()) {
+                Some(column) => column,
+                // All null, or not known yet to whoever wrote it.
+                None if field.is_nullable() => null_column(field.data_type(), self.rows),
+                None => return Err(Error::corrupt(format!("batch of {}: no column {}", table.name(), field.name()))),
+            });
+        }
+        match self.columns.first() {
+            None => Ok(Side { columns, attributes }),
+            Some((name, _)) => Err(Error::corrupt(format!("batch of {}: unknown column {name}", table.name()))),
+        }
+    }
+}
+
 fn write_side(
     out: &mut Vec<u8>,
     rows: &RecordBatch,
     attributes: &AttributeSets,
     more: &[(&str, &UInt32Array)],
 ) -> Result<()> {
-    let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().cloned().collect();
-    let mut columns = rows.columns().to_vec();
+    let schema = rows.schema();
+    let spoken = schema.fields().iter().zip(rows.columns()).filter(|(field, column)| {
+        // The reader makes up for them.
+        !(field.is_nullable() && says_nothing(column))
+    });
+    let (mut fields, mut columns): (Vec<Arc<Field>>, Vec<ArrayRef>) =
+        spoken.map(|(field, column)| (field.clone(), column.clone())).unzip();
     fields.push(Arc::new(Field::new("attributes", AttributeSets::data_type(), false)));
     columns.push(attributes.to_array());
     for (name, of) in more {
@@ -241,7 +289,7 @@ fn write_stream(out: &mut Vec<u8>, rows: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-fn read_stream(bytes: &mut &[u8]) -> Result<RecordBatch> {
+fn read_stream(bytes: &mut &[u8]) -> Result<Stream> {
     let short = || Error::corrupt("batch: cut short");
     let (length, rest) = bytes.split_at_checked(4).ok_or_else(short)?;
     let length = u32::from_le_bytes(length.try_into().map_err(|_| short())?) as usize;
@@ -249,7 +297,9 @@ fn read_stream(bytes: &mut &[u8]) -> Result<RecordBatch> {
     *bytes = rest;
     let damaged = |error: arrow::error::ArrowError| Error::corrupt(format!("batch: {error}"));
     let mut reader = StreamReader::try_new(Cursor::new(stream), None).map_err(damaged)?;
-    reader.next().ok_or_else(short)?.map_err(damaged)
+    let rows = reader.next().ok_or_else(short)?.map_err(damaged)?;
+    let names = rows.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    Ok(Stream { rows: rows.num_rows(), columns: names.into_iter().zip(rows.columns().iter().cloned()).collect() })
 }
 
 #[cfg(test)]
@@ -303,6 +353,69 @@ mod tests {
             assert_eq!(entries(&back), entries(&batch));
         }
         assert!(rest.is_empty());
+    }
+
+    /// The same bytes with the records' stream written anew, with these columns taken away and added.
+    fn rewritten(batch: &Batch, without: &[&str], more: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        batch.write_to(&mut bytes).unwrap();
+        let mut rest = &bytes[1..];
+        let mut stream = read_stream(&mut rest).unwrap();
+        for name in without {
+            stream.take(name).unwrap();
+        }
+        let rows = stream.rows;
+        stream.columns.extend(more.iter().map(|name| ((*name).to_owned(), null_column(&DataType::Utf8, rows))));
+        let fields = stream.columns.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let columns = stream.columns.iter().map(|(_, column)| column.clone()).collect();
+        let mut out = vec![bytes[0]];
+        write_stream(&mut out, &RecordBatch::try_new(schema, columns).unwrap()).unwrap();
+        out.extend_from_slice(rest);
+        out
+    }
+
+    #[test]
+    fn columns_are_found_by_name_and_what_may_be_missing_is_null() {
+        let batch = change_batch();
+        let read = |bytes: &[u8]| Batch::read_from(&mut &bytes[..]);
+        let names: Vec<String> = {
+            let mut bytes = Vec::new();
+            batch.write_to(&mut bytes).unwrap();
+            read_stream(&mut &bytes[1..]).unwrap().columns.into_iter().map(|(name, _)| name).collect()
+        };
+        assert!(!names.contains(&"actor".to_owned()), "{names:?} has a column that is all null");
+        assert_eq!(read(&rewritten(&batch, &[], &["actor"])).unwrap().records(), batch.records(), "as written before");
+        let back = read(&rewritten(&batch, &["before"], &[])).unwrap();
+        assert_eq!(back.records().column(3).null_count(), 2);
+        assert_eq!(back.records().column(4), batch.records().column(4));
+        for (without, more) in
+            [(vec!["kind"], vec![]), (vec![], vec!["weather"]), (vec![], vec!["after"]), (vec!["scope"], vec![])]
+        {
+            assert!(read(&rewritten(&batch, &without, &more)).is_err(), "without {without:?}, with {more:?}");
+        }
+    }
+
+    #[test]
+    fn columns_that_are_all_null_cost_next_to_nothing() {
+        let rows = 2_000;
+        let columns = Table::MetricSamples.columns().iter().map(|column| match column.name {
+            "time" => Arc::new(arrow::array::TimestampNanosecondArray::from(vec![1; rows]).with_timezone("UTC")),
+            "flags" => Arc::new(UInt32Array::from(vec![0; rows])) as ArrayRef,
+            "series_id" => {
+                Arc::new(arrow::array::FixedSizeBinaryArray::try_from_iter((0..rows).map(|_| [1u8; 16])).unwrap())
+            }
+            _ => arrow::array::new_null_array(&(column.data_type)(), rows),
+        });
+        let batch = Batch::of_columns(Table::MetricSamples, columns.collect()).unwrap();
+        // 28 bytes of time, flags and series_id; 16 of pointers and attributes.
+        assert!(batch.memory_bytes() < rows * 60, "{} bytes in memory", batch.memory_bytes());
+        let mut bytes = Vec::new();
+        batch.write_to(&mut bytes).unwrap();
+        assert!(bytes.len() < rows * 60, "{} bytes written", bytes.len());
+        let back = Batch::read_from(&mut bytes.as_slice()).unwrap();
+        assert_eq!(back.records(), batch.records());
+        assert!(back.memory_bytes() < rows * 60, "{} bytes in memory after reading", back.memory_bytes());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use arrow::compute::{concat_batches, filter, filter_record_batch, take};
 use arrow::row::{RowConverter, SortField};
 use hashbrown::{HashMap, HashSet};
 
+use crate::nulls::is_zeros;
 use crate::{AttributeSets, AttributeSetsBuilder, Batch, ColumnLevel, Error, Family, KeyDictionary, Result, Side};
 
 impl Batch {
@@ -59,7 +60,8 @@ impl Batch {
         )
     }
 
-    /// Bytes of memory held. A buffer that several columns share (as after reading) counts once.
+    /// Bytes of memory held. A buffer that several columns share (as after reading) counts once, and what columns of nulls share
+    /// with all others not at all.
     pub fn memory_bytes(&self) -> usize {
         let mut seen = HashSet::new();
         let mut bytes = self.keys().keys().iter().map(|key| key.len() + KEY_BYTES).sum::<usize>();
@@ -86,6 +88,7 @@ fn array_bytes(data: &ArrayData, seen: &mut HashSet<usize>) -> usize {
         .buffers()
         .iter()
         .chain(nulls)
+        .filter(|buffer| !is_zeros(buffer))
         .map(|buffer| if seen.insert(buffer.data_ptr().as_ptr() as usize) { buffer.capacity() } else { 0 })
         .sum();
     ARRAY_BYTES + own + data.child_data().iter().map(|child| array_bytes(child, seen)).sum::<usize>()

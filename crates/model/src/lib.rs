@@ -9,6 +9,7 @@ mod error;
 mod gather;
 mod histogram;
 mod labels;
+mod nulls;
 mod table;
 mod value;
 
@@ -18,10 +19,11 @@ pub use clock::{Clock, Rng, SystemClock, TimeRange};
 pub use delivery::{Appender, Delivery, LedgerEntry, Receipt, Signal};
 pub use error::{Error, ErrorKind, Result};
 pub use histogram::{
-    Bucket, BucketRun, BucketSpan, ExponentialHistogram, Histogram, HistogramSum, KahanSum, MixedSchemas, Reconciled,
-    ResetHint, Trim, absolute_counts, exponential_bound, format_float,
+    Bucket, BucketRun, BucketSpan, ExponentialHistogram, Histogram, HistogramSample, HistogramSum, KahanSum,
+    MixedSchemas, Reconciled, ResetHint, Trim, absolute_counts, exponential_bound, format_float,
 };
 pub use labels::{Labels, METRIC_NAME};
+pub use nulls::null_column;
 pub use table::{Column, ColumnLevel, Table};
 pub use value::{Kind, Value, json_escape_into};
 

@@ -21,6 +21,8 @@ pub enum Table {
     Exemplars = 5,
     /// Changes of state: deploys, flags, configuration.
     Changes = 6,
+    /// What Prometheus' senders say about a metric: its type, unit and meaning.
+    MetricMetadata = 7,
 }
 
 /// Where a column's value comes from in OTLP's nesting; it says in which part of a [`crate::Batch`] it stands.
@@ -157,7 +159,8 @@ const SERIES_ID: Column = record(
     "series_id",
     trace_id,
     false,
-    "128-bit hash (XXH3) of name, type, unit, temporality, monotonicity, resource, scope and attributes.",
+    "4 bytes of a hash (XXH3) of the name, so that the series of a metric stand together; 12 bytes of one of name, type, \
+     unit, temporality, monotonicity, resource, scope and attributes.",
 );
 
 const LOGS: &[Column] = &[
@@ -231,7 +234,13 @@ const METRIC_SERIES: &[Column] = &[
     record("time", timestamp, false, "Time of the first sample seen on that day (UTC)."),
     SERIES_ID,
     record("name", text, false, "Name of the metric."),
-    record("type", text, false, "gauge, sum, histogram, exponential_histogram or summary."),
+    record(
+        "type",
+        text,
+        false,
+        "gauge, sum, histogram, exponential_histogram or summary; prometheus: a series as Prometheus names it, its labels are \
+         the attributes, the name is `__name__`.",
+    ),
     record("unit", text, true, "Unit as sent (UCUM, such as `ms` or `By`); null when empty."),
     record("description", text, true, "Description as sent; null when empty."),
     record("temporality", text, true, "delta or cumulative; null for gauges and summaries."),
@@ -267,11 +276,29 @@ const METRIC_SAMPLES: &[Column] = &[
     record("scale", int32, true, "Scale of an exponential histogram: the base is 2^(2^-scale)."),
     record("zero_count", uint64, true, "Measurements in the zero bucket of an exponential histogram."),
     record("zero_threshold", float64, true, "Half-width of the zero bucket, in the series' unit."),
-    record("positive_offset", int32, true, "Index of the first positive bucket."),
-    record("positive_bucket_counts", uint64_list, true, "Measurements in each positive bucket."),
-    record("negative_offset", int32, true, "Index of the first negative bucket."),
-    record("negative_bucket_counts", uint64_list, true, "Measurements in each negative bucket."),
+    record(
+        "positive_offset",
+        int32,
+        true,
+        "Index of the first positive bucket; bucket i is above base^i up to base^(i+1), so that Prometheus' index is one higher.",
+    ),
+    record("positive_bucket_counts", uint64_list, true, "Measurements in each positive bucket, without gaps."),
+    record("negative_offset", int32, true, "Index of the first negative bucket, in the same way."),
+    record("negative_bucket_counts", uint64_list, true, "Measurements in each negative bucket, without gaps."),
     record("quantiles", quantile_list, true, "Quantiles of a summary."),
+    record(
+        "reset_hint",
+        int32,
+        true,
+        "Of a histogram that came as Prometheus has it: 0 unknown, 1 reset, 2 no reset, 3 gauge; else null.",
+    ),
+    record(
+        "float_counts",
+        float64_list,
+        true,
+        "Where counts of a histogram are not whole numbers: count, zero count, those of the positive and of the negative \
+         buckets (or of the buckets between bounds) exactly; the columns above then hold them rounded.",
+    ),
 ];
 
 const EXEMPLARS: &[Column] = &[
@@ -303,10 +330,30 @@ const CHANGES: &[Column] = &[
     ),
 ];
 
+const METRIC_METADATA: &[Column] = &[
+    record("time", timestamp, false, "When it was said first on that day (UTC)."),
+    record("name", text, false, "Name of the metric, without the suffixes of a histogram's or summary's series."),
+    record(
+        "type",
+        text,
+        false,
+        "counter, gauge, histogram, gaugehistogram, summary, info, stateset or unknown, as the sender says.",
+    ),
+    record("unit", text, true, "Unit as sent; null when empty."),
+    record("description", text, true, "Help text as sent; null when empty."),
+];
+
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 6] =
-        [Self::Logs, Self::Spans, Self::MetricSeries, Self::MetricSamples, Self::Exemplars, Self::Changes];
+    pub const ALL: [Self; 7] = [
+        Self::Logs,
+        Self::Spans,
+        Self::MetricSeries,
+        Self::MetricSamples,
+        Self::Exemplars,
+        Self::Changes,
+        Self::MetricMetadata,
+    ];
 
     /// The name in SQL and in paths.
     pub fn name(self) -> &'static str {
@@ -317,6 +364,7 @@ impl Table {
             Self::MetricSamples => "metric_samples",
             Self::Exemplars => "exemplars",
             Self::Changes => "changes",
+            Self::MetricMetadata => "metric_metadata",
         }
     }
 
@@ -339,6 +387,7 @@ impl Table {
             Self::MetricSamples => METRIC_SAMPLES,
             Self::Exemplars => EXEMPLARS,
             Self::Changes => CHANGES,
+            Self::MetricMetadata => METRIC_METADATA,
         }
     }
 
@@ -358,6 +407,7 @@ impl Table {
             Self::Spans | Self::Exemplars | Self::Changes => &["time"],
             Self::MetricSeries => &["name", "series_id"],
             Self::MetricSamples => &["series_id", "time"],
+            Self::MetricMetadata => &["name", "time"],
         }
     }
 
@@ -379,7 +429,7 @@ impl Table {
 
     /// Whether rows of this table have attributes and a resource of their own.
     pub fn has_attributes(self) -> bool {
-        !matches!(self, Self::MetricSamples)
+        !matches!(self, Self::MetricSamples | Self::MetricMetadata)
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use ::http::header;
 use bytes::Bytes;
-use causeway_ingest::otlp::{Decoded, Encoding};
+use causeway_ingest::Decoded;
+use causeway_ingest::otlp::Encoding;
 use causeway_model::{Appender, Clock, Delivery, Error, LedgerEntry, Result, Signal};
 use tokio::sync::Semaphore;
 

@@ -4,7 +4,7 @@
 use causeway_model::{AttributeSetsBuilder, KeyDictionary, Kind, Value};
 
 use super::value::{JsonText, Slot, key_value};
-use super::wire::Fault;
+use crate::wire::Fault;
 
 /// Attributes of one record, resource or scope. Far above what senders allow by default (128), low enough that one record's
 /// quadratic search for repeated keys stays within a millisecond or two.

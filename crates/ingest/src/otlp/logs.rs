@@ -7,12 +7,13 @@ use arrow::array::{
 };
 use causeway_model::{AttributeSetsBuilder, Result, Table, Value};
 
+use super::Sink;
 use super::attributes::{Attributes, body_text};
-use super::columns::{Id, append_text, known, nanos, optional_times, times};
 use super::sources::{Pointers, Sources};
 use super::value::Slot;
-use super::wire::{Fault, Fields};
-use super::{Decoded, Sink, Tally};
+use crate::columns::{Id, append_text, known, nanos, optional_times, times};
+use crate::decoded::{Decoded, Tally};
+use crate::wire::{Fault, Fields};
 
 /// A log record as sent, before it is known to be whole.
 struct LogRecord<'a> {

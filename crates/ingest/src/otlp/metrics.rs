@@ -1,24 +1,18 @@
 //! What does a metric become? Its series once, its points as samples, and their exemplars (opentelemetry-proto, metrics.proto).
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder, StringBuilder};
-use causeway_model::{AttributeSetsBuilder, Batch, KeyDictionary, Result, Table};
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use causeway_model::{KeyDictionary, Result, Table};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::Sink;
 use super::attributes::{Attributes, prefixed_into};
-use super::columns::{Id, append_text, known, nanos, times};
-use super::samples::{Point, Samples};
-use super::sources::{FinishedSources, Pointers, Sources};
+use super::sources::{Pointers, Sources};
 use super::value::JsonText;
-use super::wire::{Data, Fault, Fields};
-use super::{Decoded, Sink, Tally};
-
-/// Names, units, descriptions and metadata of all new series in one request. They stand once in a metric but once per series in the
-/// table, so that without a limit few bytes could become many.
-const SERIES_TEXT_BYTES_MAX: usize = 256 << 20;
+use crate::columns::{Id, known, nanos};
+use crate::decoded::{Decoded, Tally};
+use crate::exemplars::{ExemplarRow, Exemplars};
+use crate::samples::{Point, Samples};
+use crate::series::{Series, SeriesRow, series_id};
+use crate::wire::{Data, Fault, Fields};
 
 /// The type of a metric, numbered as the fields of `Metric`'s choice are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,24 +72,11 @@ pub(super) struct Metrics<'a> {
     identity: Vec<u8>,
     order: Vec<usize>,
     series: Series,
+    series_pointers: Pointers,
     samples: Samples,
-    exemplars: Exemplars<'a>,
-}
-
-struct Series {
-    row_of: HashMap<u128, usize>,
-    text_bytes: usize,
-    pointers: Pointers,
-    time: Vec<i64>,
-    series_id: FixedSizeBinaryBuilder,
-    name: StringBuilder,
-    metric_type: StringBuilder,
-    unit: StringBuilder,
-    description: StringBuilder,
-    temporality: StringBuilder,
-    is_monotonic: BooleanBuilder,
-    metadata: StringBuilder,
-    sets: AttributeSetsBuilder,
+    exemplars: Exemplars,
+    exemplar_pointers: Pointers,
+    exemplar_attributes: Attributes<'a>,
 }
 
 /// An exemplar as sent.
@@ -106,18 +87,6 @@ struct Exemplar<'a> {
     value_int: Option<i64>,
     trace_id: &'a [u8],
     span_id: &'a [u8],
-}
-
-struct Exemplars<'a> {
-    attributes: Attributes<'a>,
-    pointers: Pointers,
-    time: Vec<i64>,
-    series_id: FixedSizeBinaryBuilder,
-    value: Float64Builder,
-    value_int: Int64Builder,
-    trace_id: FixedSizeBinaryBuilder,
-    span_id: FixedSizeBinaryBuilder,
-    sets: AttributeSetsBuilder,
 }
 
 impl<'a> Metrics<'a> {
@@ -133,8 +102,11 @@ impl<'a> Metrics<'a> {
             identity: Vec::new(),
             order: Vec::new(),
             series: Series::new(),
+            series_pointers: Pointers::default(),
             samples: Samples::new(),
             exemplars: Exemplars::new(),
+            exemplar_pointers: Pointers::default(),
+            exemplar_attributes: Attributes::default(),
         }
     }
 
@@ -189,18 +161,40 @@ impl<'a> Metrics<'a> {
         self.identity.clear();
         self.identity.extend_from_slice(&metric.identity.to_be_bytes());
         self.attributes.canonical_into(&self.sources.keys, &mut self.order, &mut self.identity);
-        let id = xxh3_128(&self.identity);
-        self.series.push(id, metric, self.point.time, &self.metadata, &self.attributes, &self.sources)?;
-        self.samples.push(id.to_be_bytes(), &self.point);
-        for exemplar in &self.point_exemplars {
+        let id = series_id(metric.name, xxh3_128(&self.identity));
+        let metadata = if self.metadata.text() == "{}" { "" } else { self.metadata.text() };
+        if let Some(sets) = self.series.note(id, self.point.time, &metric.row(metadata))? {
+            self.attributes.append_to(sets);
+            self.series_pointers.push(&self.sources);
+        }
+        self.samples.push(id, &self.point);
+        for at in 0..self.point_exemplars.len() {
             self.tally.row()?;
-            let pushed = self.exemplars.push(exemplar, id, self.point.time, &mut self.sources, &mut self.tally);
-            if let Err(Fault::Record(_)) = pushed {
-                self.tally.warn("exemplars left out as unreadable");
-            } else {
-                pushed?;
+            match self.append_exemplar(at, id) {
+                Err(Fault::Record(_)) => self.tally.warn("exemplars left out as unreadable"),
+                appended => appended?,
             }
         }
+        Ok(())
+    }
+
+    fn append_exemplar(&mut self, at: usize, series_id: u128) -> Result<(), Fault> {
+        let Some(message) = self.point_exemplars.get(at) else { return Ok(()) };
+        let exemplar = Exemplar::read(message, &mut self.exemplar_attributes, &mut self.sources.keys)?;
+        let (trace_id, span_id) = (Id::<16>::new(exemplar.trace_id), Id::<8>::new(exemplar.span_id));
+        if trace_id == Id::Malformed || span_id == Id::Malformed {
+            self.tally.warn("exemplars kept without their malformed trace_id or span_id");
+        }
+        let sets = self.exemplars.push(&ExemplarRow {
+            time: known(exemplar.time).unwrap_or(self.point.time),
+            series_id,
+            value: exemplar.value,
+            value_int: exemplar.value_int,
+            trace_id,
+            span_id,
+        });
+        self.exemplar_attributes.append_to(sets);
+        self.exemplar_pointers.push(&self.sources);
         Ok(())
     }
 
@@ -214,15 +208,18 @@ impl<'a> Metrics<'a> {
             MetricType::ExponentialHistogram => Self::exponential_histogram_field,
             MetricType::Summary => Self::summary_field,
         };
-        let point = &mut self.point;
+        let histogram = &mut self.point.histogram;
         match metric_type {
             MetricType::Gauge | MetricType::Sum => (),
-            MetricType::Histogram => (point.has_buckets, point.count) = (true, Some(0)),
+            MetricType::Histogram => (histogram.has_bounds, histogram.count) = (true, Some(0)),
             MetricType::ExponentialHistogram => {
-                (point.count, point.scale, point.zero_count) = (Some(0), Some(0), Some(0));
-                point.zero_threshold = Some(0.0);
+                (histogram.count, histogram.scale, histogram.zero_count) = (Some(0), Some(0), Some(0));
+                histogram.zero_threshold = Some(0.0);
             }
-            MetricType::Summary => (point.has_quantiles, point.count, point.sum) = (true, Some(0), Some(0.0)),
+            MetricType::Summary => {
+                (histogram.count, histogram.sum) = (Some(0), Some(0.0));
+                self.point.has_quantiles = true;
+            }
         }
         let mut fields = Fields::new(message);
         while let Some((number, data)) = fields.next()? {
@@ -259,10 +256,10 @@ impl<'a> Metrics<'a> {
     fn histogram_field(&mut self, number: u32, data: Data<'a>) -> Result<(), Fault> {
         let point = &mut self.point;
         match number {
-            4 => point.count = Some(data.fixed64()?),
-            5 => point.sum = Some(data.double()?),
-            6 => data.each_fixed64(|count| point.bucket_counts.push(count))?,
-            7 => data.each_fixed64(|bound| point.explicit_bounds.push(f64::from_bits(bound)))?,
+            4 => point.histogram.count = Some(data.fixed64()?),
+            5 => point.histogram.sum = Some(data.double()?),
+            6 => data.each_fixed64(|count| point.histogram.bucket_counts.push(count))?,
+            7 => data.each_fixed64(|bound| point.histogram.explicit_bounds.push(f64::from_bits(bound)))?,
             8 => self.point_exemplars.push(data.bytes()?),
             9 => self.attributes.push(data.bytes()?, &mut self.sources.keys)?,
             10 => point.flags = data.uint32()?,
@@ -275,19 +272,20 @@ impl<'a> Metrics<'a> {
 
     fn exponential_histogram_field(&mut self, number: u32, data: Data<'a>) -> Result<(), Fault> {
         let point = &mut self.point;
+        let histogram = &mut point.histogram;
         match number {
             1 => self.attributes.push(data.bytes()?, &mut self.sources.keys)?,
-            4 => point.count = Some(data.fixed64()?),
-            5 => point.sum = Some(data.double()?),
-            6 => point.scale = Some(data.sint32()?),
-            7 => point.zero_count = Some(data.fixed64()?),
-            8 => read_buckets(data.bytes()?, &mut point.positive_offset, &mut point.positive_counts)?,
-            9 => read_buckets(data.bytes()?, &mut point.negative_offset, &mut point.negative_counts)?,
+            4 => histogram.count = Some(data.fixed64()?),
+            5 => histogram.sum = Some(data.double()?),
+            6 => histogram.scale = Some(data.sint32()?),
+            7 => histogram.zero_count = Some(data.fixed64()?),
+            8 => read_buckets(data.bytes()?, &mut histogram.positive_offset, &mut histogram.positive_bucket_counts)?,
+            9 => read_buckets(data.bytes()?, &mut histogram.negative_offset, &mut histogram.negative_bucket_counts)?,
             10 => point.flags = data.uint32()?,
             11 => self.point_exemplars.push(data.bytes()?),
             12 => point.min = Some(data.double()?),
             13 => point.max = Some(data.double()?),
-            14 => point.zero_threshold = Some(data.double()?),
+            14 => histogram.zero_threshold = Some(data.double()?),
             _ => (),
         }
         Ok(())
@@ -296,8 +294,8 @@ impl<'a> Metrics<'a> {
     fn summary_field(&mut self, number: u32, data: Data<'a>) -> Result<(), Fault> {
         let point = &mut self.point;
         match number {
-            4 => point.count = Some(data.fixed64()?),
-            5 => point.sum = Some(data.double()?),
+            4 => point.histogram.count = Some(data.fixed64()?),
+            5 => point.histogram.sum = Some(data.double()?),
             6 => {
                 let (mut quantile, mut value) = (0.0, 0.0);
                 let mut fields = Fields::new(data.bytes()?);
@@ -358,7 +356,22 @@ fn read_buckets(message: &[u8], offset: &mut Option<i32>, counts: &mut Vec<u64>)
     Ok(())
 }
 
-impl Metric<'_> {
+impl<'a> Metric<'a> {
+    fn row<'b>(&self, metadata: &'b str) -> SeriesRow<'b>
+    where
+        'a: 'b,
+    {
+        SeriesRow {
+            name: self.name,
+            metric_type: self.metric_type.name(),
+            unit: self.unit,
+            description: self.description,
+            temporality: self.temporality,
+            is_monotonic: self.is_monotonic,
+            metadata,
+        }
+    }
+
     fn read_aggregation(&mut self, message: &[u8]) -> Result<(), Fault> {
         let mut fields = Fields::new(message);
         let has_temporality = !matches!(self.metric_type, MetricType::Gauge | MetricType::Summary);
@@ -379,123 +392,10 @@ impl Metric<'_> {
     }
 }
 
-impl Series {
-    fn new() -> Self {
-        Self {
-            row_of: HashMap::new(),
-            text_bytes: 0,
-            pointers: Pointers::default(),
-            time: Vec::new(),
-            series_id: FixedSizeBinaryBuilder::new(16),
-            name: StringBuilder::new(),
-            metric_type: StringBuilder::new(),
-            unit: StringBuilder::new(),
-            description: StringBuilder::new(),
-            temporality: StringBuilder::new(),
-            is_monotonic: BooleanBuilder::new(),
-            metadata: StringBuilder::new(),
-            sets: AttributeSetsBuilder::new(),
-        }
-    }
-
-    /// Adds the series at its first sample, and keeps the smallest time of all.
-    fn push(
-        &mut self,
-        id: u128,
-        metric: &Metric<'_>,
-        time: i64,
-        metadata: &JsonText<'_>,
-        attributes: &Attributes<'_>,
-        sources: &Sources<'_>,
-    ) -> Result<(), Fault> {
-        match self.row_of.entry(id) {
-            Entry::Occupied(row) => {
-                if let Some(first) = self.time.get_mut(*row.get()) {
-                    *first = time.min(*first);
-                }
-                return Ok(());
-            }
-            Entry::Vacant(row) => row.insert(self.time.len()),
-        };
-        let metadata = if metadata.text() == "{}" { "" } else { metadata.text() };
-        self.text_bytes += metric.name.len() + metric.unit.len() + metric.description.len() + metadata.len();
-        if self.text_bytes > SERIES_TEXT_BYTES_MAX {
-            return Err(Fault::Limit("the metrics' names and descriptions are too long for so many series"));
-        }
-        self.time.push(time);
-        // The builder refuses only another length than its own.
-        let _ = self.series_id.append_value(id.to_be_bytes());
-        self.name.append_value(metric.name);
-        self.metric_type.append_value(metric.metric_type.name());
-        append_text(&mut self.unit, metric.unit);
-        append_text(&mut self.description, metric.description);
-        self.temporality.append_option(metric.temporality);
-        self.is_monotonic.append_option(metric.is_monotonic);
-        append_text(&mut self.metadata, metadata);
-        attributes.append_to(&mut self.sets);
-        self.pointers.push(sources);
-        Ok(())
-    }
-
-    fn finish(mut self, sources: &FinishedSources, batches: &mut Vec<Batch>) -> Result<()> {
-        let columns: Vec<ArrayRef> = vec![
-            times(self.time),
-            Arc::new(self.series_id.finish()),
-            Arc::new(self.name.finish()),
-            Arc::new(self.metric_type.finish()),
-            Arc::new(self.unit.finish()),
-            Arc::new(self.description.finish()),
-            Arc::new(self.temporality.finish()),
-            Arc::new(self.is_monotonic.finish()),
-            Arc::new(self.metadata.finish()),
-        ];
-        sources.add_batch(Table::MetricSeries, columns, self.sets, self.pointers, batches)
-    }
-}
-
-impl<'a> Exemplars<'a> {
-    fn new() -> Self {
-        Self {
-            attributes: Attributes::default(),
-            pointers: Pointers::default(),
-            time: Vec::new(),
-            series_id: FixedSizeBinaryBuilder::new(16),
-            value: Float64Builder::new(),
-            value_int: Int64Builder::new(),
-            trace_id: FixedSizeBinaryBuilder::new(16),
-            span_id: FixedSizeBinaryBuilder::new(8),
-            sets: AttributeSetsBuilder::new(),
-        }
-    }
-
-    fn push(
-        &mut self,
-        message: &'a [u8],
-        series_id: u128,
-        sample_time: i64,
-        sources: &mut Sources<'a>,
-        tally: &mut Tally,
-    ) -> Result<(), Fault> {
-        let exemplar = self.read(message, &mut sources.keys)?;
-        let (trace_id, span_id) = (Id::<16>::new(exemplar.trace_id), Id::<8>::new(exemplar.span_id));
-        if trace_id == Id::Malformed || span_id == Id::Malformed {
-            tally.warn("exemplars kept without their malformed trace_id or span_id");
-        }
-        self.time.push(known(exemplar.time).unwrap_or(sample_time));
-        // The builder refuses only another length than its own.
-        let _ = self.series_id.append_value(series_id.to_be_bytes());
-        self.value.append_option(exemplar.value);
-        self.value_int.append_option(exemplar.value_int);
-        trace_id.append_to(&mut self.trace_id);
-        span_id.append_to(&mut self.span_id);
-        self.attributes.append_to(&mut self.sets);
-        self.pointers.push(sources);
-        Ok(())
-    }
-
-    fn read(&mut self, message: &'a [u8], keys: &mut KeyDictionary) -> Result<Exemplar<'a>, Fault> {
-        let mut exemplar = Exemplar::default();
-        self.attributes.clear();
+impl<'a> Exemplar<'a> {
+    fn read(message: &'a [u8], attributes: &mut Attributes<'a>, keys: &mut KeyDictionary) -> Result<Self, Fault> {
+        let mut exemplar = Self::default();
+        attributes.clear();
         let mut fields = Fields::new(message);
         while let Some((number, data)) = fields.next()? {
             match number {
@@ -507,24 +407,12 @@ impl<'a> Exemplars<'a> {
                     let exact = data.fixed64()? as i64;
                     (exemplar.value, exemplar.value_int) = (Some(exact as f64), Some(exact));
                 }
-                7 => self.attributes.push(data.bytes()?, keys)?,
+                7 => attributes.push(data.bytes()?, keys)?,
                 _ => (),
             }
         }
-        self.attributes.settle();
+        attributes.settle();
         Ok(exemplar)
-    }
-
-    fn finish(mut self, sources: &FinishedSources, batches: &mut Vec<Batch>) -> Result<()> {
-        let columns: Vec<ArrayRef> = vec![
-            times(self.time),
-            Arc::new(self.series_id.finish()),
-            Arc::new(self.value.finish()),
-            Arc::new(self.value_int.finish()),
-            Arc::new(self.trace_id.finish()),
-            Arc::new(self.span_id.finish()),
-        ];
-        sources.add_batch(Table::Exemplars, columns, self.sets, self.pointers, batches)
     }
 }
 
@@ -559,9 +447,11 @@ impl<'a> Sink<'a> for Metrics<'a> {
     fn finish(self) -> Result<Decoded> {
         let sources = self.sources.finish();
         let mut batches = Vec::new();
-        self.series.finish(&sources, &mut batches)?;
+        let (columns, sets) = self.series.finish();
+        sources.add_batch(Table::MetricSeries, columns, sets, self.series_pointers, &mut batches)?;
         self.samples.finish(&mut batches)?;
-        self.exemplars.finish(&sources, &mut batches)?;
+        let (columns, sets) = self.exemplars.finish();
+        sources.add_batch(Table::Exemplars, columns, sets, self.exemplar_pointers, &mut batches)?;
         Ok(self.tally.decoded(batches))
     }
 }

@@ -6,8 +6,8 @@ use arrow::array::{ArrayRef, StringBuilder, UInt32Array};
 use causeway_model::{AttributeSets, AttributeSetsBuilder, Batch, KeyDictionary, Result, Side, Table, Value};
 
 use super::attributes::{Attributes, prefixed_into};
-use super::columns::append_text;
-use super::wire::{Fault, Fields};
+use crate::columns::append_text;
+use crate::wire::{Fault, Fields};
 
 /// The resources and scopes of one request, and the numbers of all its keys.
 #[derive(Debug, Default)]

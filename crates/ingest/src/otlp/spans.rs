@@ -10,12 +10,13 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Fields as ArrowFields};
 use causeway_model::{AttributeSetsBuilder, ColumnLevel, Error, Result, Table};
 
+use super::Sink;
 use super::attributes::Attributes;
-use super::columns::{Id, append_text, known, nanos, times};
 use super::sources::{Pointers, Sources};
 use super::value::JsonText;
-use super::wire::{Fault, Fields};
-use super::{Decoded, Sink, Tally};
+use crate::columns::{Id, append_text, known, nanos, times};
+use crate::decoded::{Decoded, Tally};
+use crate::wire::{Fault, Fields};
 
 /// A span as sent, before it is known to be whole.
 #[derive(Default)]

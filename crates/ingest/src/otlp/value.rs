@@ -5,7 +5,7 @@ use std::ops::Range;
 use causeway_model::{Kind, Value, json_escape_into};
 use hashbrown::HashMap;
 
-use super::wire::{Data, Fault, Fields};
+use crate::wire::{Data, Fault, Fields};
 
 /// Lists and maps may stand inside each other this deep. No real sender comes near, and the reading recurses.
 pub(super) const NESTING_MAX: usize = 32;

@@ -39,7 +39,7 @@ pub struct BucketRun<'a> {
     /// Index of the first one; bucket `index` reaches from 2^(index * 2^-scale), where ours ends there.
     pub offset: i32,
     /// Their counts.
-    pub counts: &'a [u64],
+    pub counts: &'a [f64],
 }
 
 /// An exponential histogram as OpenTelemetry has it (opentelemetry-proto, `ExponentialHistogramDataPoint`).
@@ -48,19 +48,19 @@ pub struct ExponentialHistogram<'a> {
     /// The resolution; larger ones than ours are reduced.
     pub scale: i32,
     /// All observations.
-    pub count: u64,
+    pub count: f64,
     /// Their sum.
     pub sum: f64,
     /// Observations in the zero bucket.
-    pub zero_count: u64,
-    /// Half-width of the zero bucket; 0 where it isn't said.
-    pub zero_threshold: f64,
+    pub zero_count: f64,
+    /// Half-width of the zero bucket; `None` where it isn't said.
+    pub zero_threshold: Option<f64>,
     /// Positive observations.
     pub positive: BucketRun<'a>,
     /// Negative observations.
     pub negative: BucketRun<'a>,
-    /// Whether each point counts anew (delta temporality), which makes it a gauge.
-    pub is_delta: bool,
+    /// What is known of resets; a point that counts anew (delta temporality) is a gauge.
+    pub reset_hint: ResetHint,
 }
 
 /// The layout of a run, `by` schemas coarser.
@@ -70,15 +70,15 @@ fn layout_of_run(run: BucketRun<'_>, by: u32) -> Result<layout::Layout> {
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     let mut merged: Vec<(i32, f64)> = Vec::new();
-    for (at, count) in (i64::from(run.offset)..).zip(run.counts).filter(|(_, count)| **count > 0) {
+    for (at, count) in (i64::from(run.offset)..).zip(run.counts).filter(|(_, count)| **count != 0.0) {
         // Ours is named by its upper bound, theirs by its lower one.
         let index = i32::try_from(at).map(|at| (at >> by.min(31)).saturating_add(1));
         let index = index.ok().filter(|index| index.abs() <= Histogram::INDEX_MAX).ok_or_else(|| {
             Error::invalid(format!("exponential histogram has a bucket of index {at}, where no observation can be"))
         })?;
         match merged.last_mut() {
-            Some((last, sum)) if *last == index => *sum += *count as f64,
-            _ => merged.push((index, *count as f64)),
+            Some((last, sum)) if *last == index => *sum += *count,
+            _ => merged.push((index, *count)),
         }
     }
     Ok(layout::Layout::of(merged))
@@ -103,16 +103,16 @@ impl Histogram {
         let (positive, negative) = (layout_of_run(point.positive, by)?, layout_of_run(point.negative, by)?);
         let mut histogram = Self {
             schema,
-            zero_threshold: if point.zero_threshold == 0.0 { ZERO_THRESHOLD_DEFAULT } else { point.zero_threshold },
-            zero_count: point.zero_count as f64,
-            count: point.count as f64,
+            zero_threshold: point.zero_threshold.unwrap_or(ZERO_THRESHOLD_DEFAULT),
+            zero_count: point.zero_count,
+            count: point.count,
             sum: point.sum,
             positive_spans: positive.spans,
             positive_buckets: positive.counts,
             negative_spans: negative.spans,
             negative_buckets: negative.counts,
             custom_values: Vec::new(),
-            reset_hint: if point.is_delta { ResetHint::Gauge } else { ResetHint::Unknown },
+            reset_hint: point.reset_hint,
         };
         histogram.compact(EMPTY_KEPT);
         histogram.checked()

@@ -7,6 +7,7 @@ mod convert;
 mod kahan;
 mod layout;
 mod reset;
+mod sample;
 mod text;
 mod trim;
 mod validate;
@@ -20,6 +21,7 @@ pub use bounds::exponential_bound;
 pub use buckets::Bucket;
 pub use convert::{BucketRun, ExponentialHistogram, absolute_counts};
 pub use kahan::KahanSum;
+pub use sample::HistogramSample;
 pub use text::format_float;
 pub use trim::Trim;
 

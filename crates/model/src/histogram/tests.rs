@@ -309,22 +309,22 @@ fn other_shapes_become_ours() {
     assert!(absolute_counts(&[i64::MAX, 1]).is_err());
     // Buckets (1,2] and (2,4] are 0 and 1 there.
     let point = ExponentialHistogram {
-        count: 7,
-        positive: BucketRun { offset: 0, counts: &[1, 2] },
-        negative: BucketRun { offset: -2, counts: &[4, 0, 0] },
+        count: 7.0,
+        positive: BucketRun { offset: 0, counts: &[1.0, 2.0] },
+        negative: BucketRun { offset: -2, counts: &[4.0, 0.0, 0.0] },
         ..ExponentialHistogram::default()
     };
     let expected = exponential(0, (1e-128, 0.0), (1, &[1.0, 2.0]), (-1, &[4.0]));
     assert_eq!(Histogram::from_exponential(&point).unwrap(), expected);
     let finer = ExponentialHistogram {
         scale: 9,
-        positive: BucketRun { offset: -1, counts: &[1, 2, 3] },
+        positive: BucketRun { offset: -1, counts: &[1.0, 2.0, 3.0] },
         ..ExponentialHistogram::default()
     };
     let expected = Histogram { count: 0.0, ..exponential(8, (1e-128, 0.0), (0, &[1.0, 5.0]), (0, &[])) };
     assert_eq!(Histogram::from_exponential(&finer).unwrap(), expected);
     assert!(Histogram::from_exponential(&ExponentialHistogram { scale: -5, ..point }).is_err());
-    let far = BucketRun { offset: i32::MAX, counts: &[1, 1] };
+    let far = BucketRun { offset: i32::MAX, counts: &[1.0, 1.0] };
     assert!(Histogram::from_exponential(&ExponentialHistogram { positive: far, ..point }).is_err());
     let classic = Histogram::from_cumulative(&[(f64::INFINITY, 4.0), (5.0, 1.0), (10.0, 3.0)], None, 5.0).unwrap();
     assert_eq!(classic, custom(&[5.0, 10.0], &[1.0, 2.0, 1.0], 5.0));
@@ -399,6 +399,69 @@ fn what_cannot_be_is_refused_and_never_panics() {
     }
 }
 
+#[test]
+fn rows_of_all_protocols_are_histograms() {
+    let delta = |sample: &HistogramSample| Histogram::of_sample(sample, 0, true).unwrap();
+    // OTLP's exponential histogram says no hint, and by a threshold of 0 that it knows none.
+    let exponential_sample = HistogramSample {
+        count: Some(6),
+        sum: Some(4.0),
+        scale: Some(0),
+        zero_count: Some(1),
+        zero_threshold: Some(0.0),
+        positive_offset: Some(0),
+        positive_bucket_counts: vec![2, 0, 3],
+        ..HistogramSample::default()
+    };
+    let expected = Histogram { count: 6.0, ..exponential(0, (1e-128, 1.0), (1, &[2.0, 0.0, 3.0]), (0, &[])) };
+    let read = delta(&exponential_sample);
+    assert_eq!((read.to_string(), read.reset_hint), (Histogram { sum: 4.0, ..expected }.to_string(), ResetHint::Gauge));
+    let finer = HistogramSample { scale: Some(20), ..exponential_sample.clone() };
+    assert_eq!(delta(&finer).schema, 8);
+    let prometheus = HistogramSample { reset_hint: Some(1), ..exponential_sample.clone() };
+    let read = Histogram::of_sample(&prometheus, 0, false).unwrap();
+    assert_eq!((read.zero_threshold, read.reset_hint), (0.0, ResetHint::Reset));
+    // OTLP's explicit buckets, and those that a sender left out.
+    let mut explicit = HistogramSample {
+        count: Some(3),
+        sum: None,
+        has_bounds: true,
+        bucket_counts: vec![1, 2],
+        explicit_bounds: vec![5.0],
+        ..HistogramSample::default()
+    };
+    assert_eq!(Histogram::of_sample(&explicit, 0, false).unwrap(), custom(&[5.0], &[1.0, 2.0], 0.0));
+    (explicit.bucket_counts, explicit.explicit_bounds) = (vec![], vec![]);
+    let read = Histogram::of_sample(&explicit, 0, false).unwrap();
+    assert_eq!((read.count, read.positive_buckets.len(), read.custom_values.len()), (3.0, 0, 0));
+    // What is no histogram, or damaged.
+    assert!(Histogram::of_sample(&explicit, 1, false).unwrap().is_stale());
+    assert!(Histogram::of_sample(&HistogramSample { has_bounds: false, ..explicit.clone() }, 0, false).is_err());
+    for float_counts in [vec![1.5], vec![1.5, 0.0, 1.5], vec![1.5; 6]] {
+        let damaged = HistogramSample { float_counts, ..exponential_sample.clone() };
+        assert!(Histogram::of_sample(&damaged, 0, false).is_err());
+    }
+}
+
+#[test]
+fn a_staleness_marker_and_a_wide_histogram_as_rows() {
+    let mut sample = HistogramSample::default();
+    Histogram::stale().to_sample(&mut sample).unwrap();
+    assert_eq!(sample.sum.map(f64::to_bits), Some(Histogram::STALE));
+    assert!(Histogram::of_sample(&sample, 0, false).unwrap().is_stale());
+    let far = |index: i32| Histogram {
+        positive_spans: vec![BucketSpan { offset: 0, length: 1 }, BucketSpan { offset: index - 1, length: 1 }],
+        positive_buckets: vec![1.0, 1.0],
+        count: 2.0,
+        ..Histogram::default()
+    };
+    let limit = i32::try_from(Histogram::DENSE_BUCKETS_MAX).unwrap();
+    far(limit - 1).to_sample(&mut sample).unwrap();
+    assert_eq!(sample.positive_bucket_counts.len(), Histogram::DENSE_BUCKETS_MAX);
+    let error = far(limit).to_sample(&mut sample).unwrap_err();
+    assert_eq!(error.kind, crate::ErrorKind::TooLarge);
+}
+
 fn any_side() -> impl Strategy<Value = (Vec<BucketSpan>, Vec<f64>)> {
     prop::collection::vec((0..6i32, prop::collection::vec(0..5u8, 0..4)), 0..4).prop_map(|runs| {
         let mut side = (Vec::new(), Vec::new());
@@ -460,6 +523,23 @@ fn any_pair() -> impl Strategy<Value = (Histogram, Histogram)> {
 }
 
 proptest! {
+    #[test]
+    fn a_row_of_samples_says_the_same_histogram((one, _) in any_pair(), factor in prop_oneof![Just(1.0), Just(0.3)], hint in 0..4i32) {
+        let mut histogram = one.checked().unwrap();
+        histogram.multiply(factor);
+        histogram.reset_hint = ResetHint::from_number(hint);
+        let mut sample = HistogramSample { count: Some(77), float_counts: vec![1.0], ..HistogramSample::default() };
+        histogram.to_sample(&mut sample).unwrap();
+        let back = Histogram::of_sample(&sample, 0, false).unwrap();
+        prop_assert_eq!(back.reset_hint, histogram.reset_hint);
+        prop_assert_eq!(compacted(back), compacted(histogram.clone()));
+        prop_assert_eq!(sample.float_counts.is_empty(), factor == 1.0 || histogram.count == 0.0);
+        prop_assert_eq!(sample.count, Some(histogram.count.round() as u64));
+        let mut again = HistogramSample::default();
+        Histogram::of_sample(&sample, 0, false).unwrap().to_sample(&mut again).unwrap();
+        prop_assert_eq!(again, sample);
+    }
+
     #[test]
     fn addition_commutes_and_loses_no_observation((one, other) in any_pair()) {
         let (mut sum, mut reversed) = (one.clone(), other.clone());

@@ -4,18 +4,21 @@
 
 mod cases;
 mod generate;
-mod mutate;
+pub(crate) mod mutate;
 mod reference;
+
+pub(crate) use reference::double;
 
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
-use causeway_model::{AttributeSets, Batch, Family, KeyDictionary, Signal, Table, Value};
+use causeway_model::{AttributeSets, Batch, Family, KeyDictionary, Signal, Value};
 use proptest::prelude::*;
 use prost::Message;
 
-use super::{Decoded, Encoding, decode};
+use super::{Encoding, decode};
+use crate::Decoded;
 use generate::Entropy;
 use reference::Expected;
 
@@ -23,7 +26,7 @@ use reference::Expected;
 const RECEIVED: i64 = 1_700_000_000_000_000_000;
 
 /// A row as text: each column, and each attribute as `attr.KEY`, `resource.KEY` or `scope.KEY`.
-type Row = BTreeMap<String, String>;
+pub(crate) type Row = BTreeMap<String, String>;
 
 /// The text of one cell, the same for equal values only.
 fn cell(array: &dyn Array, row: usize) -> String {
@@ -72,7 +75,7 @@ fn comparable(value: &Value<'_>) -> String {
     }
 }
 
-fn rows(batch: &Batch) -> Vec<Row> {
+pub(crate) fn rows(batch: &Batch) -> Vec<Row> {
     let of_row = |at: usize| {
         let mut row = Row::new();
         let resource = batch.resource_of().value(at) as usize;
@@ -85,7 +88,7 @@ fn rows(batch: &Batch) -> Vec<Row> {
         }
         let sets = [(Family::Record, at), (Family::Resource, resource), (Family::Scope, scope)];
         for (family, set) in sets {
-            if batch.table() != Table::MetricSamples {
+            if batch.table().has_attributes() {
                 set_into(family.prefix(), batch.attributes(family), set, batch.keys(), &mut row);
             }
         }

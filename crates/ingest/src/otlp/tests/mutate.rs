@@ -11,14 +11,14 @@ use crate::otlp::{Encoding, decode};
 const CASES: usize = 8_000;
 
 /// Positions and bytes from a seed.
-struct Random(Rng);
+pub(crate) struct Random(pub(crate) Rng);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0.below(limit as u64) as usize
     }
 }
@@ -38,7 +38,7 @@ fn valid(signal: Signal, encoding: Encoding, random: &mut Random) -> Vec<u8> {
     }
 }
 
-fn damage(body: &mut Vec<u8>, other: &[u8], random: &mut Random) {
+pub(crate) fn damage(body: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     for _ in 0..=random.below(4) {
         let at = random.below(body.len() + 1);
         let end = (at + random.below(40)).min(body.len());
@@ -66,7 +66,12 @@ fn assert_whole(signal: Signal, encoding: Encoding, body: &[u8]) {
     let dropped: u64 = decoded.dropped.iter().map(|(_, count)| count).sum();
     assert_eq!(decoded.received, stored as u64 + dropped);
     assert!(decoded.dropped.is_empty() || decoded.message.is_some());
-    for batch in &decoded.batches {
+    assert_reads_back(&decoded.batches);
+}
+
+/// Every batch says the same after it was written and read.
+pub(crate) fn assert_reads_back(batches: &[Batch]) {
+    for batch in batches {
         let mut bytes = Vec::new();
         batch.write_to(&mut bytes).unwrap();
         let back = Batch::read_from(&mut bytes.as_slice()).unwrap();

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Histogram, Metric, exemplar, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{RECEIVED, Row, comparable};
 
@@ -37,7 +37,7 @@ impl Expected {
     }
 }
 
-pub(super) fn double(value: f64) -> String {
+pub(crate) fn double(value: f64) -> String {
     format!("{value:?} {:x}", value.to_bits())
 }
 
@@ -305,7 +305,7 @@ struct AnyPoint<'a> {
     cells: Vec<(&'static str, String)>,
 }
 
-const VALUE_COLUMNS: [&str; 16] = [
+const VALUE_COLUMNS: [&str; 18] = [
     "value",
     "value_int",
     "count",
@@ -322,6 +322,8 @@ const VALUE_COLUMNS: [&str; 16] = [
     "negative_offset",
     "negative_bucket_counts",
     "quantiles",
+    "reset_hint",
+    "float_counts",
 ];
 
 fn any_points(data: &Data) -> Vec<AnyPoint<'_>> {
@@ -526,7 +528,9 @@ fn series_id(around: &Surroundings<'_>, data: &Data, attributes: &[KeyValue]) ->
         prefixed(&scope_bytes),
     ];
     let shared = xxh3_128(&shared.concat()).to_be_bytes();
-    hex(&xxh3_128(&[shared.to_vec(), canonical(attributes)].concat()).to_be_bytes())
+    let identity = xxh3_128(&[shared.to_vec(), canonical(attributes)].concat()).to_be_bytes();
+    let name = xxh3_64(around.metric.name.as_bytes()).to_be_bytes();
+    hex(&[&name[4..], &identity[4..]].concat())
 }
 
 fn add_series(
@@ -538,7 +542,9 @@ fn add_series(
     expected: &mut Expected,
 ) {
     let series = expected.tables.entry("metric_series").or_default();
-    if let Some(known) = series.iter_mut().find(|row| row["series_id"] == id) {
+    let day = |time: i64| time.div_euclid(86_400_000_000_000);
+    let is_of_day = |row: &Row| day(row["time"].parse().unwrap()) == day(sample_time);
+    if let Some(known) = series.iter_mut().find(|row| row["series_id"] == id && is_of_day(row)) {
         let first = known["time"].parse::<i64>().unwrap().min(sample_time);
         put(known, "time", first);
         return;

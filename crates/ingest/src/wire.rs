@@ -6,7 +6,7 @@ const GROUP_DEPTH_MAX: usize = 32;
 
 /// Why reading stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The body as a whole can't be trusted any more.
     Framing(&'static str),
     /// Only the record at hand can't be kept, for this reason; its neighbours can.
@@ -17,7 +17,7 @@ pub(super) enum Fault {
 
 /// The value of one field as its wire type gives it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Data<'a> {
+pub(crate) enum Data<'a> {
     Varint(u64),
     Fixed64(u64),
     Fixed32(u32),
@@ -29,56 +29,56 @@ const CUT_SHORT: Fault = Fault::Framing("cut short");
 
 impl<'a> Data<'a> {
     #[inline]
-    pub(super) fn bytes(self) -> Result<&'a [u8], Fault> {
+    pub(crate) fn bytes(self) -> Result<&'a [u8], Fault> {
         if let Self::Bytes(bytes) = self { Ok(bytes) } else { Err(WRONG_TYPE) }
     }
 
     #[inline]
-    pub(super) fn text(self) -> Result<&'a str, Fault> {
+    pub(crate) fn text(self) -> Result<&'a str, Fault> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Fault::Record("invalid_utf8"))
     }
 
     #[inline]
-    pub(super) fn varint(self) -> Result<u64, Fault> {
+    pub(crate) fn varint(self) -> Result<u64, Fault> {
         if let Self::Varint(value) = self { Ok(value) } else { Err(WRONG_TYPE) }
     }
 
     /// `uint32`: protobuf keeps the low 32 bits of a longer varint.
     #[inline]
-    pub(super) fn uint32(self) -> Result<u32, Fault> {
+    pub(crate) fn uint32(self) -> Result<u32, Fault> {
         Ok(self.varint()? as u32)
     }
 
     /// `int32` and enumerations, in the same way.
     #[inline]
-    pub(super) fn int32(self) -> Result<i32, Fault> {
+    pub(crate) fn int32(self) -> Result<i32, Fault> {
         Ok(self.varint()? as i32)
     }
 
     /// `sint32`: zigzag.
     #[inline]
-    pub(super) fn sint32(self) -> Result<i32, Fault> {
+    pub(crate) fn sint32(self) -> Result<i32, Fault> {
         let value = self.uint32()?;
         Ok((value >> 1) as i32 ^ -((value & 1) as i32))
     }
 
     #[inline]
-    pub(super) fn fixed64(self) -> Result<u64, Fault> {
+    pub(crate) fn fixed64(self) -> Result<u64, Fault> {
         if let Self::Fixed64(value) = self { Ok(value) } else { Err(WRONG_TYPE) }
     }
 
     #[inline]
-    pub(super) fn double(self) -> Result<f64, Fault> {
+    pub(crate) fn double(self) -> Result<f64, Fault> {
         Ok(f64::from_bits(self.fixed64()?))
     }
 
     #[inline]
-    pub(super) fn fixed32(self) -> Result<u32, Fault> {
+    pub(crate) fn fixed32(self) -> Result<u32, Fault> {
         if let Self::Fixed32(value) = self { Ok(value) } else { Err(WRONG_TYPE) }
     }
 
     /// A repeated `fixed64` or `double`: one element, or all of them packed; handed over as bits.
-    pub(super) fn each_fixed64(self, mut keep: impl FnMut(u64)) -> Result<(), Fault> {
+    pub(crate) fn each_fixed64(self, mut keep: impl FnMut(u64)) -> Result<(), Fault> {
         let packed = match self {
             Self::Fixed64(value) => {
                 keep(value);
@@ -95,7 +95,7 @@ impl<'a> Data<'a> {
     }
 
     /// A repeated `uint64`: one element, or all of them packed.
-    pub(super) fn each_varint(self, mut keep: impl FnMut(u64)) -> Result<(), Fault> {
+    pub(crate) fn each_varint(self, mut keep: impl FnMut(u64)) -> Result<(), Fault> {
         let packed = match self {
             Self::Varint(value) => {
                 keep(value);
@@ -111,22 +111,28 @@ impl<'a> Data<'a> {
     }
 }
 
+/// A number of type `sint64`.
+#[inline]
+pub(crate) fn zigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 /// Reads the fields of one message, in the order in which they were sent.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
     #[inline]
-    pub(super) fn new(message: &'a [u8]) -> Self {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
     /// The number and value of the next field; `None` at the end of the message. Always inlined: a reader that matches on numbers
     /// then branches once on number and wire type together.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Data<'a>)>, Fault> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Data<'a>)>, Fault> {
         while !self.rest.is_empty() {
             let (number, wire_type) = self.take_tag()?;
             let data = match wire_type {
@@ -143,6 +149,11 @@ impl<'a> Fields<'a> {
             return Ok(Some((number, data)));
         }
         Ok(None)
+    }
+
+    /// The next message where the bytes are no message but many, each behind its length.
+    pub(crate) fn next_delimited(&mut self) -> Result<Option<&'a [u8]>, Fault> {
+        if self.rest.is_empty() { Ok(None) } else { self.take_bytes().map(Some) }
     }
 
     #[inline(always)]

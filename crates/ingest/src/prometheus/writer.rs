@@ -1,0 +1,279 @@
+//! How do samples with labels become batches? One builder for remote write and for scrapes.
+
+use causeway_model::{
+    AttributeSetsBuilder, Batch, Error, ErrorKind, KeyDictionary, Labels, METRIC_NAME, Result, Side, Table, Value,
+};
+
+use super::labels::{LabelList, NamedSeries};
+use super::metadata::MetadataRows;
+use super::{Exemplar, IsKnown, Metadata, Sample, SampleValue, metadata_id};
+use crate::columns::Id;
+use crate::decoded::{Decoded, Tally};
+use crate::exemplars::{ExemplarRow, Exemplars};
+use crate::samples::{Point, Samples};
+use crate::series::{Series, SeriesRow, day_of};
+use crate::wire::Fault;
+
+/// Buckets of all histograms in one request, counting the gaps: 64 MiB.
+const BUCKETS_MAX: usize = 8 << 20;
+
+/// What went into the batches, as the response headers of remote write 2.0 count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Samples that are numbers.
+    pub samples: u64,
+    /// Native histograms.
+    pub histograms: u64,
+    /// Exemplars.
+    pub exemplars: u64,
+}
+
+/// Gathers samples of series that are named by labels.
+pub struct SeriesWriter<'k> {
+    is_known: IsKnown<'k>,
+    pub(super) tally: Tally,
+    written: Written,
+    keys: KeyDictionary,
+    scratch: Vec<u8>,
+    /// The series and day that were noted last.
+    noted: Option<(u128, i64)>,
+    buckets: usize,
+    point: Point,
+    series: Series,
+    samples: Samples,
+    exemplars: Exemplars,
+    metadata: MetadataRows,
+}
+
+fn nanos(milliseconds: i64) -> Result<i64, Fault> {
+    milliseconds.checked_mul(1_000_000).ok_or(Fault::Record("time_out_of_range"))
+}
+
+/// Bytes of an id that is written as Prometheus' clients do, so that it reads the same when it is written back.
+fn hex_id<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let mut id = [0; N];
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in id.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    (id != [0; N]).then_some(id)
+}
+
+impl<'k> SeriesWriter<'k> {
+    /// An empty one. Rows of series and metadata are left out where `is_known` says so.
+    pub fn new(is_known: IsKnown<'k>) -> Self {
+        Self {
+            is_known,
+            tally: Tally::default(),
+            written: Written::default(),
+            keys: KeyDictionary::new(),
+            scratch: Vec::new(),
+            noted: None,
+            buckets: 0,
+            point: Point::default(),
+            series: Series::new(),
+            samples: Samples::new(),
+            exemplars: Exemplars::new(),
+            metadata: MetadataRows::default(),
+        }
+    }
+
+    /// Adds a sample and its exemplars. One that can't be kept is counted as dropped, with the reason.
+    ///
+    /// # Errors
+    /// `TooLarge` where all together go beyond a limit; the writer is then of no more use.
+    pub fn push(&mut self, labels: &Labels, sample: &Sample<'_>, exemplars: &[Exemplar<'_>]) -> Result<()> {
+        let pairs: Vec<(&str, &str)> = labels.iter().collect();
+        let added = match NamedSeries::new(&pairs, &mut self.scratch) {
+            Ok(series) => self.add_all(&series, sample, exemplars),
+            Err(fault) => self.tally.count(Err(fault)),
+        };
+        added.map_err(too_large)
+    }
+
+    fn add_all(
+        &mut self,
+        series: &NamedSeries<'_>,
+        sample: &Sample<'_>,
+        exemplars: &[Exemplar<'_>],
+    ) -> Result<(), Fault> {
+        let added = self.add(series, sample);
+        self.tally.count(added)?;
+        if added.is_ok() {
+            exemplars.iter().try_for_each(|exemplar| self.add_exemplar(series, exemplar, sample.time_ms))?;
+        }
+        Ok(())
+    }
+
+    /// Adds what is said about a metric at a time in nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn describe(&mut self, metadata: &Metadata<'_>, unix_nano: i64) -> Result<()> {
+        self.add_metadata(metadata, unix_nano).map_err(too_large)
+    }
+
+    pub(super) fn add_metadata(&mut self, metadata: &Metadata<'_>, unix_nano: i64) -> Result<(), Fault> {
+        let id = metadata_id(metadata);
+        if metadata.name.is_empty() || !self.metadata.is_new(id) {
+            return Ok(());
+        }
+        self.tally.row()?;
+        if (self.is_known)(id, day_of(unix_nano)) { Ok(()) } else { self.metadata.push(metadata, unix_nano) }
+    }
+
+    /// The series that these labels name.
+    #[inline]
+    pub(super) fn named<'l>(&mut self, labels: &'l mut LabelList<'_>) -> Result<NamedSeries<'l>, Fault> {
+        NamedSeries::new(labels.settle()?, &mut self.scratch)
+    }
+
+    /// Makes sure that a series has its row on the day of a sample.
+    #[inline]
+    fn note(&mut self, series: &NamedSeries<'_>, time: i64) -> Result<(), Fault> {
+        let seen = (series.id, day_of(time));
+        if self.noted == Some(seen) || (self.is_known)(seen.0, seen.1) {
+            self.noted = Some(seen);
+            return Ok(());
+        }
+        self.add_series(series, time)
+    }
+
+    fn add_series(&mut self, series: &NamedSeries<'_>, time: i64) -> Result<(), Fault> {
+        let row = SeriesRow {
+            name: series.name,
+            metric_type: "prometheus",
+            unit: "",
+            description: "",
+            temporality: None,
+            is_monotonic: None,
+            metadata: "",
+        };
+        if let Some(sets) = self.series.note(series.id, time, &row)? {
+            for (name, value) in series.labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
+                sets.push(self.keys.number(name), Value::String(value));
+            }
+            sets.finish_set();
+        }
+        Ok(())
+    }
+
+    /// Adds a sample; the caller counts how it went.
+    #[inline]
+    pub(super) fn add(&mut self, series: &NamedSeries<'_>, sample: &Sample<'_>) -> Result<(), Fault> {
+        let time = nanos(sample.time_ms)?;
+        let start_time = nanos(sample.start_ms.unwrap_or(0))?;
+        let value = match sample.value {
+            SampleValue::Float(value) => value,
+            SampleValue::Histogram(histogram) => {
+                self.point.clear();
+                (self.point.time, self.point.start_time) = (time, start_time);
+                self.point.flags = u32::from(histogram.is_stale());
+                let written = histogram.to_sample(&mut self.point.histogram);
+                written.map_err(|_| Fault::Record("histogram_too_wide"))?;
+                self.note(series, time)?;
+                self.add_histogram(series.id)?;
+                return Ok(());
+            }
+        };
+        self.note(series, time)?;
+        let flags = u32::from(value.to_bits() == causeway_model::Histogram::STALE);
+        self.samples.push_number(series.id, time, start_time, flags, Some(value));
+        self.written.samples += 1;
+        Ok(())
+    }
+
+    fn add_histogram(&mut self, series_id: u128) -> Result<(), Fault> {
+        let sample = &self.point.histogram;
+        let lists = [&sample.bucket_counts, &sample.positive_bucket_counts, &sample.negative_bucket_counts];
+        self.buckets += lists.iter().map(|list| list.len()).sum::<usize>();
+        self.buckets += sample.explicit_bounds.len() + sample.float_counts.len();
+        if self.buckets > BUCKETS_MAX {
+            return Err(Fault::Limit("the histograms reach over too many buckets"));
+        }
+        self.samples.push(series_id, &self.point);
+        self.written.histograms += 1;
+        Ok(())
+    }
+
+    /// Adds an exemplar. One that can't be kept is left out and the sender told.
+    pub(super) fn add_exemplar(
+        &mut self,
+        series: &NamedSeries<'_>,
+        exemplar: &Exemplar<'_>,
+        sample_ms: i64,
+    ) -> Result<(), Fault> {
+        self.tally.row()?;
+        match self.try_exemplar(series, exemplar, sample_ms) {
+            Ok(()) => self.written.exemplars += 1,
+            Err(Fault::Record(_)) => self.tally.warn("exemplars left out as unreadable"),
+            Err(fault) => return Err(fault),
+        }
+        Ok(())
+    }
+
+    fn try_exemplar(&mut self, series: &NamedSeries<'_>, exemplar: &Exemplar<'_>, sample_ms: i64) -> Result<(), Fault> {
+        let mut labels = LabelList::default();
+        labels.clear();
+        for (name, value) in &exemplar.labels {
+            labels.push(name, value)?;
+        }
+        let labels = labels.settle()?;
+        let find = |wanted: &str| labels.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let trace_id = find("trace_id").and_then(hex_id::<16>);
+        let span_id = find("span_id").and_then(hex_id::<8>);
+        let time = nanos(exemplar.time_ms.unwrap_or(sample_ms))?;
+        self.note(series, time)?;
+        let sets: &mut AttributeSetsBuilder = self.exemplars.push(&ExemplarRow {
+            time,
+            series_id: series.id,
+            value: Some(exemplar.value),
+            value_int: None,
+            trace_id: trace_id.as_ref().map_or(Id::Absent, Id::Present),
+            span_id: span_id.as_ref().map_or(Id::Absent, Id::Present),
+        });
+        let is_column =
+            |name: &str| (name == "trace_id" && trace_id.is_some()) || (name == "span_id" && span_id.is_some());
+        for (name, value) in labels.iter().filter(|(name, _)| !is_column(name)) {
+            sets.push(self.keys.number(name), Value::String(value));
+        }
+        sets.finish_set();
+        Ok(())
+    }
+
+    /// The batches, and how many of what went into them.
+    ///
+    /// # Errors
+    /// `Internal` where Arrow refuses.
+    pub fn finish(self) -> Result<(Decoded, Written)> {
+        let mut batches = Vec::new();
+        let (series, exemplars) = (self.series.finish(), self.exemplars.finish());
+        let mut add =
+            |table: Table, (columns, sets): (Vec<arrow::array::ArrayRef>, AttributeSetsBuilder)| -> Result<()> {
+                let attributes = sets.finish();
+                if !attributes.is_empty() {
+                    batches.push(Batch::of_records(table, Side { columns, attributes }, self.keys.clone())?);
+                }
+                Ok(())
+            };
+        add(Table::MetricSeries, series)?;
+        add(Table::Exemplars, exemplars)?;
+        self.samples.finish(&mut batches)?;
+        self.metadata.finish(&mut batches)?;
+        Ok((self.tally.decoded(batches), self.written))
+    }
+}
+
+/// What remains when every record that can't be kept was counted: the whole is too large.
+fn too_large(fault: Fault) -> Error {
+    let (Fault::Limit(what) | Fault::Framing(what) | Fault::Record(what)) = fault;
+    Error::new(ErrorKind::TooLarge, what)
+}
