@@ -18,6 +18,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-query", 1, &["causeway-model"]),
     ("causeway-promql", 1, &["causeway-model"]),
     ("causeway-flags", 1, &["causeway-model"]),
+    ("causeway-scrape", 2, &["causeway-model", "causeway-ingest"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),
     ("causeway-diagnose", 2, &["causeway-model", "causeway-query"]),
     (
