@@ -19,6 +19,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-promql", 1, &["causeway-model"]),
     ("causeway-flags", 1, &["causeway-model"]),
     ("causeway-metrics", 2, &["causeway-model", "causeway-store", "causeway-promql"]),
+    ("causeway-scrape", 2, &["causeway-model", "causeway-ingest"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),
     ("causeway-diagnose", 2, &["causeway-model", "causeway-query"]),
     (
@@ -42,6 +43,9 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-store",
             "causeway-query",
             "causeway-flags",
+            "causeway-promql",
+            "causeway-metrics",
+            "causeway-scrape",
             "causeway-engine",
             "causeway-diagnose",
             "causeway-api",

@@ -1,0 +1,1 @@
+//! Do targets, discovery and loops hold together?
