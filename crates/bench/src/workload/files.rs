@@ -32,6 +32,9 @@ const ROUTE: &str = "/payments/charge";
 const DURATION_MIN_NS: u64 = 150_000_000;
 const SLOW_TRACES: usize = 20;
 const LAST_LINES: u64 = 50;
+/// The steps of a question fall between the samples: before 3.0 a sample at the very start of a window counted, now none
+/// does, and as many answers would differ.
+const STEP_AFTER_SAMPLE_NS: u64 = 5_000_000_000;
 /// The series that is asked for alone: a counter.
 const SERIES: u64 = 0;
 /// No body is larger; a longer one means a damaged file.
@@ -158,8 +161,8 @@ impl Known {
             duration_min_ns: DURATION_MIN_NS,
             missing_user: "u-99999999".to_owned(),
             worker: format!("w{SERIES}"),
-            start_s: START_NS / 1_000_000_000,
-            end_s: (START_NS + last_sample * INTERVAL_NS) / 1_000_000_000,
+            start_s: (START_NS + STEP_AFTER_SAMPLE_NS) / 1_000_000_000,
+            end_s: (START_NS + last_sample * INTERVAL_NS + STEP_AFTER_SAMPLE_NS) / 1_000_000_000,
         }
     }
 }
