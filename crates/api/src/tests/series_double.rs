@@ -177,9 +177,10 @@ pub fn shelf() -> Shelf {
         positive_buckets: vec![1.0, 1.0],
         ..Histogram::default()
     };
+    let histogram = Arc::new(histogram);
     let histograms = Samples {
         histogram_times: (0..3).map(at).collect(),
-        histograms: vec![Arc::new(histogram); 3],
+        histograms: [&histogram; 3].map(Arc::clone).to_vec(),
         ..Samples::default()
     };
     let series = vec![
