@@ -487,16 +487,22 @@ async fn questions_beyond_the_places_wait_and_then_are_told_so() {
 
 #[tokio::test]
 async fn a_client_that_leaves_ends_its_question() {
-    let shelf = Arc::new(shelf());
-    let options = PrometheusOptions { queries_max: 1, ..PrometheusOptions::default() };
+    let samples = Samples { times: vec![1_000; 1], values: vec![1.0; 1], ..Samples::default() };
+    let series = (0..100_000).map(|at| (Labels::new([("__name__", "a"), ("n", &at.to_string())]), samples.clone()));
+    let shelf = Arc::new(Shelf { series: series.collect(), ..Shelf::default() });
+    let options = PrometheusOptions { queries_max: 1, parallelism: 1, ..PrometheusOptions::default() };
     let house = house_of_series(shelf.clone(), options).await;
     shelf.gate.shut();
     let mut stream = TcpStream::connect(&house.address).await.unwrap();
-    stream.write_all(b"GET /prometheus/api/v1/query?query=up HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let request = b"GET /prometheus/api/v1/query?query=a&time=1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
     until(|| shelf.gate.waiting.load(Ordering::SeqCst) == 1).await;
     drop(stream);
+    until(|| metric(&house, "causeway_promql_queries_refused_total{reason=\"canceled\"}") == 1.0).await;
     shelf.gate.open();
-    assert_eq!(get(&house, "query?query=up").await.status, 200, "its place is free again");
+    until(|| metric(&house, "causeway_promql_queries ") == 0.0).await;
+    assert!(shelf.reads.load(Ordering::SeqCst) < 100_000, "nobody waits for the rest");
+    assert_eq!(get(&house, "query?query=1").await.status, 200);
 }
 
 #[tokio::test]
