@@ -158,7 +158,7 @@ impl SeriesCache {
     /// Whether an exemplar is not older than the last one, nor the same.
     pub(crate) fn admit_exemplar(&mut self, id: u128, stamp: Stamp) -> bool {
         let Some(series) = self.series.get_mut(&id) else { return false };
-        let is_new = series.exemplar.is_none_or(|last| stamp.time_ms >= last.time_ms && stamp != last);
+        let is_new = series.exemplar.is_none_or(|last| stamp.time_ms >= last.time_ms && stamp.value != last.value);
         if is_new {
             series.exemplar = Some(stamp);
         }

@@ -33,12 +33,7 @@ pub(crate) struct Found {
 }
 
 /// Looks for targets until the receiver is gone. `look_interval` is how often files are looked at for changes.
-pub(crate) async fn discover(
-    discovery: Discovery,
-    number: usize,
-    look_interval: Duration,
-    found: mpsc::Sender<Found>,
-) {
+pub(crate) async fn discover(discovery: Discovery, number: usize, look_interval: Duration, found: mpsc::Sender<Found>) {
     match discovery {
         Discovery::Static(groups) => drop(found.send(Found { number, groups }).await),
         Discovery::Files { patterns, refresh_interval } => {
@@ -65,7 +60,7 @@ pub(crate) async fn discover(
         }
         Discovery::Http { url, refresh_interval, http } => {
             let Ok(url) = Url::parse(url.reveal()) else { return };
-            let fetcher = LazyFetcher::new(http);
+            let fetcher = LazyFetcher::new(*http);
             let mut ticks = interval(refresh_interval);
             loop {
                 ticks.tick().await;

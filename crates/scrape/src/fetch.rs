@@ -95,7 +95,8 @@ impl Fetcher {
             response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
         let (content_type, encoding) = (text(&CONTENT_TYPE), text(&CONTENT_ENCODING));
-        let mut body = Body::new(&encoding, if bytes_max == 0 { BODY_BYTES_MAX } else { bytes_max.min(BODY_BYTES_MAX) })?;
+        let mut body =
+            Body::new(&encoding, if bytes_max == 0 { BODY_BYTES_MAX } else { bytes_max.min(BODY_BYTES_MAX) })?;
         read(response, &mut body).await.map_err(|stop| match stop {
             Stop::Broken(error) => named(error),
             Stop::Refused(error) => error,

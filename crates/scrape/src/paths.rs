@@ -10,7 +10,8 @@ const FILES_MAX: usize = 10_000;
 /// Checks a pattern and the ending of its files.
 pub(crate) fn check_pattern(pattern: &str, endings: &[&str]) -> Result<()> {
     let (directory, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
-    let known = name.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending.to_ascii_lowercase().as_str()));
+    let known =
+        name.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending.to_ascii_lowercase().as_str()));
     if !known || directory.contains('*') || name.matches('*').count() > 1 {
         let endings = endings.join(", ");
         return Err(Error::invalid(format!(

@@ -140,7 +140,10 @@ impl Pool {
                         targets.entry(target.key()).or_insert(*target);
                     }
                     Found::Active(target) => {
-                        tracing::warn!(job = target.job_name, "more than {TARGETS_MAX} targets: the others are left out");
+                        tracing::warn!(
+                            job = target.job_name,
+                            "more than {TARGETS_MAX} targets: the others are left out"
+                        );
                         return (targets, dropped, dropped_count);
                     }
                     Found::Dropped(labels) => {
@@ -203,11 +206,8 @@ impl Pool {
         }
         let (plan, status) = (Arc::new(plan), Arc::<Mutex<Status>>::default());
         let (orders, receiver) = watch::channel(Order::Scrape(Arc::clone(&plan)));
-        let scrape_loop = ScrapeLoop {
-            shared: Arc::clone(&self.shared),
-            status: Arc::clone(&status),
-            cache: SeriesCache::default(),
-        };
+        let scrape_loop =
+            ScrapeLoop { shared: Arc::clone(&self.shared), status: Arc::clone(&status), cache: SeriesCache::default() };
         self.loops.spawn(scrape_loop.run(receiver));
         self.running.insert(key, Running { orders, plan, status });
     }

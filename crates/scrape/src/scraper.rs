@@ -64,12 +64,7 @@ pub struct Scraper {
 
 impl Scraper {
     /// Begins to scrape, on the runtime that it is called on. Samples go to the appender, one delivery a scrape.
-    pub async fn start(
-        config: Config,
-        appender: Arc<dyn Appender>,
-        clock: Arc<dyn Clock>,
-        settings: Settings,
-    ) -> Self {
+    pub async fn start(config: Config, appender: Arc<dyn Appender>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
         let shared = Arc::new(Shared {
             appender,
             clock,

@@ -122,10 +122,9 @@ impl PoolStatus {
         active.sort_by(|one, other| (&one.scrape_url, &one.labels).cmp(&(&other.scrape_url, &other.labels)));
         targets.active.extend(active);
         let dropped = self.dropped.iter();
-        targets.dropped.extend(dropped.map(|labels| DroppedTarget {
-            discovered_labels: labels.clone(),
-            scrape_pool: job_name.to_owned(),
-        }));
+        targets.dropped.extend(
+            dropped.map(|labels| DroppedTarget { discovered_labels: labels.clone(), scrape_pool: job_name.to_owned() }),
+        );
         targets.dropped_counts.insert(job_name.to_owned(), self.dropped_count);
     }
 }

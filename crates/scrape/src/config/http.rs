@@ -139,12 +139,7 @@ impl HttpConfig {
     }
 }
 
-fn add_header(
-    name: &str,
-    keys: HeaderKeys,
-    directory: &Path,
-    headers: &mut Vec<(String, TextSource)>,
-) -> Result<()> {
+fn add_header(name: &str, keys: HeaderKeys, directory: &Path, headers: &mut Vec<(String, TextSource)>) -> Result<()> {
     let lower = name.to_ascii_lowercase();
     if RESERVED_HEADERS.contains(&lower.as_str()) {
         return Err(Error::invalid(format!("setting header {name:?} is not allowed")));

@@ -202,7 +202,7 @@ fn refresh(interval: Option<Span>, default: Duration) -> Result<Duration> {
 }
 
 fn http_discovery(mut keys: HttpDiscoveryKeys, directory: &Path) -> Result<Discovery> {
-    let http = HttpConfig::new(keys.take_http(), directory)?;
+    let http = Box::new(HttpConfig::new(keys.take_http(), directory)?);
     let url = keys.url.unwrap_or_default();
     if url.is_empty() {
         return Err(Error::invalid("URL is missing in http_sd_configs"));
@@ -212,7 +212,11 @@ fn http_discovery(mut keys: HttpDiscoveryKeys, directory: &Path) -> Result<Disco
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(Error::invalid("URL scheme in http_sd_configs must be 'http' or 'https'"));
     }
-    Ok(Discovery::Http { url: Secret::new(url), refresh_interval: refresh(keys.refresh_interval, HTTP_REFRESH_INTERVAL)?, http })
+    Ok(Discovery::Http {
+        url: Secret::new(url),
+        refresh_interval: refresh(keys.refresh_interval, HTTP_REFRESH_INTERVAL)?,
+        http,
+    })
 }
 
 /// Without rules an address stays as it is; a URL in its place is a mistake that many make.

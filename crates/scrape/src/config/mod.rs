@@ -20,9 +20,9 @@ use causeway_model::{Error, Result};
 
 pub(crate) use file::TargetGroupKeys;
 pub use http::{Credentials, HttpConfig, TextSource, TlsConfig};
-pub use scalars::{EscapingScheme, Secret, TlsVersion};
-pub(crate) use scalars::parse_duration;
 pub use scalars::format_duration;
+pub(crate) use scalars::parse_duration;
+pub use scalars::{EscapingScheme, Secret, TlsVersion};
 pub(crate) use yaml::from_yaml;
 
 use crate::names::NameScheme;
@@ -63,7 +63,7 @@ pub enum Discovery {
         /// How often.
         refresh_interval: Duration,
         /// How.
-        http: HttpConfig,
+        http: Box<HttpConfig>,
     },
 }
 
@@ -194,8 +194,11 @@ impl Config {
             for path in matching_files(&directory.join(pattern))? {
                 let text = read_text(&path)?;
                 let named = |error: Error| error.context(path.display());
-                let file: ScrapeConfigFile =
-                    if text.trim().is_empty() { ScrapeConfigFile::default() } else { from_yaml(&text).map_err(named)? };
+                let file: ScrapeConfigFile = if text.trim().is_empty() {
+                    ScrapeConfigFile::default()
+                } else {
+                    from_yaml(&text).map_err(named)?
+                };
                 let directory = path.parent().unwrap_or(directory);
                 add(file.scrape_configs.unwrap_or_default(), &global, directory).map_err(named)?;
             }

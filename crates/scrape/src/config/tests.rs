@@ -54,8 +54,7 @@ alerting: {alertmanagers: []}
 
 #[test]
 fn every_key_is_read() {
-    let job = job(
-        r#"  honor_labels: true
+    let job = job(r#"  honor_labels: true
   honor_timestamps: false
   track_timestamps_staleness: true
   fallback_scrape_protocol: PrometheusText0.0.4
@@ -85,8 +84,7 @@ fn every_key_is_read() {
   native_histogram_bucket_limit: 6
   native_histogram_min_bucket_factor: 1.1
   metric_name_validation_scheme: legacy
-"#,
-    );
+"#);
     assert_eq!(job.escaping_scheme, EscapingScheme("underscores".to_owned()));
     assert_eq!(job.discovery.len(), 3);
     let Discovery::Files { patterns, refresh_interval } = &job.discovery[1] else { panic!() };
@@ -101,10 +99,14 @@ fn every_key_is_read() {
 #[test]
 fn what_is_unknown_is_refused_with_its_place_and_a_hint() {
     let message = refusal("scrape_configs:\n  - job_name: j\n    scrape_intervall: 5s\n");
-    assert!(message.contains("line 3, column 5: unknown key scrape_intervall: did you mean scrape_interval?"), "{message}");
+    assert!(
+        message.contains("line 3, column 5: unknown key scrape_intervall: did you mean scrape_interval?"),
+        "{message}"
+    );
     let message = refusal("scrape_configs:\n  - job_name: j\n    kubernetes_sd_configs: [{role: pod}]\n");
     assert!(message.contains("line 3"), "{message}");
-    let supported = "kubernetes_sd_configs is not supported: targets come from static_configs, file_sd_configs and http_sd_configs";
+    let supported =
+        "kubernetes_sd_configs is not supported: targets come from static_configs, file_sd_configs and http_sd_configs";
     assert!(message.contains(supported), "{message}");
     let message = refusal("scrape_configs:\n  - job_name: j\n    scrape_interval: 5 s\n");
     assert!(message.contains("line 3") && message.contains("not a valid duration string: \"5 s\""), "{message}");
@@ -139,7 +141,8 @@ fn contradictions_are_refused() {
 
 #[test]
 fn durations_are_read_and_written_as_in_prometheus() {
-    let cases = [("0", 0), ("15s", 15_000), ("1h30m", 5_400_000), ("1d", 86_400_000), ("1w2d", 777_600_000), ("7ms", 7)];
+    let cases =
+        [("0", 0), ("15s", 15_000), ("1h30m", 5_400_000), ("1d", 86_400_000), ("1w2d", 777_600_000), ("7ms", 7)];
     for (text, milliseconds) in cases {
         assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
     }

@@ -15,9 +15,9 @@ pub(crate) fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T> {
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
-        let place = error.location().map_or_else(String::new, |location| {
-            format!("line {}, column {}: ", location.line(), location.column())
-        });
+        let place = error
+            .location()
+            .map_or_else(String::new, |location| format!("line {}, column {}: ", location.line(), location.column()));
         Error::invalid(format!("{place}{}", words(error)))
     })
 }
@@ -33,7 +33,10 @@ fn words(error: &serde_saphyr::Error) -> String {
         serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
             let near = expected.iter().map(|known| (distance(field, known), *known)).min();
             let hint = near.filter(|(distance, _)| *distance * 3 <= field.len() + 2);
-            let hint = hint.map_or_else(|| format!("known are {}", expected.join(", ")), |(_, known)| format!("did you mean {known}?"));
+            let hint = hint.map_or_else(
+                || format!("known are {}", expected.join(", ")),
+                |(_, known)| format!("did you mean {known}?"),
+            );
             format!("unknown key {field}: {hint}")
         }
         // What stands in the place of a secret must not be shown.

@@ -209,7 +209,8 @@ impl Rule {
                 return invalid(format!("relabel configuration for {action} action requires 'target_label' value"));
             }
             let is_template = self.action == Action::Replace && target.contains('$');
-            let fits = if is_template { self.names.is_label_template(target) } else { self.names.is_label_name(target) };
+            let fits =
+                if is_template { self.names.is_label_template(target) } else { self.names.is_label_name(target) };
             if !fits {
                 return invalid(format!("{target:?} is invalid 'target_label' for {action} action"));
             }
