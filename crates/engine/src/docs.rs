@@ -87,6 +87,7 @@ fn about(table: Table) -> &'static str {
         Table::MetricSamples => "One row a data point; join `metric_series` by `series_id`.",
         Table::Exemplars => "One row an exemplar of a data point; join `metric_series` by `series_id`.",
         Table::Changes => "One row a change of state that was seen.",
+        Table::MetricMetadata => "One row a metric, day and what Prometheus' senders say of it.",
     }
 }
 

@@ -153,7 +153,7 @@ fn report(name: &str, body: &[u8], ours: f64, prost: f64) {
     println!("{name}: {bytes:.0} bytes a record; ours {ours:.0} ns, prost {prost:.0} ns, ratio {:.2}", prost / ours);
 }
 
-fn main() {
+fn otlp() {
     let body = logs();
     let ours =
         best(RECORDS, || drop(black_box(decode(Signal::Logs, Encoding::Protobuf, black_box(&body), 1).unwrap())));
@@ -166,9 +166,12 @@ fn main() {
     let prost =
         best(RECORDS, || drop(black_box(ExportTraceServiceRequest::decode(black_box(body.as_slice())).unwrap())));
     report("spans", &body, ours, prost);
+}
+
+fn prometheus() {
     let body = remote_write();
     let decode = |is_known: IsKnown<'_>| {
-        drop(black_box(decode_remote_write(Version::V1, black_box(&body), 1, is_known).unwrap()))
+        drop(black_box(decode_remote_write(Version::V1, black_box(&body), 1, is_known).unwrap()));
     };
     let all_new = best(SAMPLES, || decode(NOTHING_KNOWN));
     let all_known = best(SAMPLES, || decode(&|id, day| black_box(id != 0 && day > 0)));
@@ -177,4 +180,15 @@ fn main() {
     println!(
         "remote write: {bytes:.0} bytes a sample; known {all_known:.0} ns, new {all_new:.0} ns, prost {prost:.0} ns"
     );
+}
+
+/// `prometheus` or `otlp` as argument: only that.
+fn main() {
+    let wanted = std::env::args().nth(1);
+    if wanted.as_deref() != Some("prometheus") {
+        otlp();
+    }
+    if wanted.as_deref() != Some("otlp") {
+        prometheus();
+    }
 }

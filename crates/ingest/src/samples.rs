@@ -61,7 +61,9 @@ impl<T: ArrowNativeType> Numbers<T> {
     #[inline]
     fn set(&mut self, row: usize, value: Option<T>) {
         if let Some(value) = value {
-            self.fill(row);
+            if self.values.len() < row {
+                self.fill(row);
+            }
             self.values.push(value);
             self.present.push(true);
         }

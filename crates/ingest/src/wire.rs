@@ -117,6 +117,22 @@ pub(crate) fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
+/// Bytes of a varint.
+#[inline]
+pub(crate) fn varint_bytes(value: usize) -> usize {
+    (value | 1).ilog2() as usize / 7 + 1
+}
+
+/// Writes a varint.
+#[inline]
+pub(crate) fn put_varint(mut value: usize, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
 /// Reads the fields of one message, in the order in which they were sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Fields<'a> {
@@ -149,6 +165,12 @@ impl<'a> Fields<'a> {
             return Ok(Some((number, data)));
         }
         Ok(None)
+    }
+
+    /// Bytes that are still to be read.
+    #[inline]
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.rest.len()
     }
 
     /// The next message where the bytes are no message but many, each behind its length.

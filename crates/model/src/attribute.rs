@@ -73,11 +73,8 @@ impl AttributeSets {
 
     /// `rows` empty sets.
     pub fn empty(rows: usize) -> Self {
-        let mut builder = AttributeSetsBuilder::new();
-        for _ in 0..rows {
-            builder.finish_set();
-        }
-        builder.finish()
+        let offsets = OffsetBuffer::new_zeroed(rows);
+        Self { offsets, ..AttributeSetsBuilder::new().finish() }
     }
 
     /// Number of rows.

@@ -1,13 +1,53 @@
 //! What must hold for any bytes? No panic, no record lost uncounted, and what is accepted reads back as written.
 
+// Each target uses its own part.
+#![allow(dead_code)]
+
+use causeway_ingest::Decoded;
 use causeway_ingest::otlp::{Encoding, decode};
-use causeway_model::{Batch, Signal, Table};
+use causeway_ingest::prometheus::{
+    Entry, Format, NOTHING_KNOWN, Options, Sample, SeriesWriter, Version, decode_remote_write, parse,
+};
+use causeway_model::{Batch, Labels, Signal, Table};
 
 /// The first byte chooses the encoding, the rest is the body.
 pub fn check(signal: Signal, data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };
     let encoding = if choice & 1 == 0 { Encoding::Protobuf } else { Encoding::Json };
-    let Ok(decoded) = decode(signal, encoding, body, 1) else { return };
+    if let Ok(decoded) = decode(signal, encoding, body, 1) {
+        assert_whole(&decoded);
+    }
+}
+
+/// The first byte chooses the version, the rest is the body.
+pub fn remote_write(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else { return };
+    let version = if choice & 1 == 0 { Version::V1 } else { Version::V2 };
+    if let Ok((decoded, _)) = decode_remote_write(version, body, 1, NOTHING_KNOWN) {
+        assert_whole(&decoded);
+    }
+}
+
+/// The first byte chooses the format, the rest is the answer.
+pub fn exposition(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else { return };
+    let format = [Format::Text, Format::OpenMetrics, Format::Protobuf][usize::from(choice % 3)];
+    let mut writer = SeriesWriter::new(NOTHING_KNOWN);
+    let taken = parse(format, body, &Options::default(), &mut |entry| match entry {
+        Entry::Family(family) => writer.describe(&family.metadata(), 1),
+        Entry::Series(series) => {
+            let labels = Labels::new(series.labels.iter().map(|(name, value)| (&**name, &**value)));
+            let sample =
+                Sample { time_ms: series.time_ms.unwrap_or(1), start_ms: series.start_ms, value: series.value };
+            writer.push(&labels, &sample, series.exemplars)
+        }
+    });
+    if taken.is_ok() {
+        assert_whole(&writer.finish().expect("a batch can be built").0);
+    }
+}
+
+fn assert_whole(decoded: &Decoded) {
     let records = [Table::Logs, Table::Spans, Table::MetricSamples];
     let stored: usize = decoded.batches.iter().filter(|batch| records.contains(&batch.table())).map(Batch::rows).sum();
     let dropped: u64 = decoded.dropped.iter().map(|(_, count)| count).sum();

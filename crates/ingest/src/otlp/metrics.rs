@@ -161,7 +161,7 @@ impl<'a> Metrics<'a> {
         self.identity.clear();
         self.identity.extend_from_slice(&metric.identity.to_be_bytes());
         self.attributes.canonical_into(&self.sources.keys, &mut self.order, &mut self.identity);
-        let id = series_id(metric.name, xxh3_128(&self.identity));
+        let id = series_id(metric.name.as_bytes(), xxh3_128(&self.identity));
         let metadata = if self.metadata.text() == "{}" { "" } else { self.metadata.text() };
         if let Some(sets) = self.series.note(id, self.point.time, &metric.row(metadata))? {
             self.attributes.append_to(sets);

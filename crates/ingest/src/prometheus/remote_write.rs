@@ -4,8 +4,9 @@
 
 use causeway_model::{Error, ErrorKind, ResetHint, Result};
 
-use super::labels::{LabelList, NamedSeries};
+use super::labels::{Label, LabelList, NamedSeries, plain_label};
 use super::native_histogram::Parts;
+use super::writer::text;
 use super::{Exemplar, IsKnown, LABELS_MAX, Metadata, MetricType, Sample, SampleValue, SeriesWriter, Written};
 use crate::decoded::{Decoded, contain};
 use crate::wire::{Data, Fault, Fields};
@@ -80,10 +81,10 @@ pub fn decode_remote_write(
     request.writer.finish()
 }
 
-/// The texts that a request of version 2.0 refers to by number. Whether each is UTF-8 is asked once, and matters to those that name it.
+/// The texts that a request of version 2.0 refers to by number.
 #[derive(Default)]
 struct Symbols<'a> {
-    texts: Vec<Option<&'a str>>,
+    texts: Vec<&'a [u8]>,
     named_bytes: usize,
 }
 
@@ -92,13 +93,13 @@ impl<'a> Symbols<'a> {
         if self.texts.len() >= SYMBOLS_MAX {
             return Err(Fault::Limit("too many symbols in one request"));
         }
-        self.texts.push(std::str::from_utf8(text).ok());
+        self.texts.push(text);
         Ok(())
     }
 
-    fn text(&mut self, number: u64) -> Result<&'a str, Fault> {
+    fn bytes(&mut self, number: u64) -> Result<&'a [u8], Fault> {
         let text = usize::try_from(number).ok().and_then(|at| self.texts.get(at).copied());
-        let text = text.ok_or(Fault::Record("invalid_symbol"))?.ok_or(Fault::Record("invalid_utf8"))?;
+        let text = text.ok_or(Fault::Record("invalid_symbol"))?;
         self.named_bytes += text.len();
         if self.named_bytes > SYMBOL_BYTES_MAX {
             return Err(Fault::Limit("the symbols are too long for so many references"));
@@ -106,11 +107,15 @@ impl<'a> Symbols<'a> {
         Ok(text)
     }
 
+    fn text(&mut self, number: u64) -> Result<&'a str, Fault> {
+        text(self.bytes(number)?)
+    }
+
     /// Hands over pairs of name and value.
     fn each_pair(
         &mut self,
         references: Data<'_>,
-        mut keep: impl FnMut(&'a str, &'a str) -> Result<(), Fault>,
+        mut keep: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let mut name = None;
         let mut result = Ok(());
@@ -121,7 +126,7 @@ impl<'a> Symbols<'a> {
                     Ok(())
                 }
                 Some(name) => {
-                    let (name, value) = (self.text(name)?, self.text(number)?);
+                    let (name, value) = (self.bytes(name)?, self.bytes(number)?);
                     keep(name, value)
                 }
             });
@@ -186,18 +191,35 @@ impl<'a> Request<'a, '_> {
         self.labels.clear();
         self.points.clear();
         let mut refused = Ok(());
+        // Where the labels end, as long as they come first and are written as they are hashed.
+        let mut encoded = Some(0);
         let mut fields = Fields::new(message);
         while let Some((number, data)) = fields.next()? {
             match number {
                 1 => {
-                    let label = pair(data.bytes()?)?;
-                    refused = refused.and_then(|()| label.and_then(|(name, value)| self.labels.push(name, value)));
+                    let label = data.bytes()?;
+                    let (name, value) = match plain_label(label) {
+                        Some(plain) => {
+                            // Tag and length take a byte each.
+                            encoded = encoded.map(|end| end + label.len() + 2);
+                            plain
+                        }
+                        None => {
+                            encoded = None;
+                            read_label(label)?
+                        }
+                    };
+                    refused = refused.and_then(|()| self.labels.push(name, value));
+                    encoded = encoded.filter(|end| end + fields.bytes_left() == message.len());
                 }
                 2 => self.hold(Message::Sample(data.bytes()?))?,
                 3 => self.hold(Message::Exemplar(data.bytes()?))?,
                 4 => self.hold(Message::Histogram(data.bytes()?))?,
                 _ => (),
             }
+        }
+        if let Some(encoded) = encoded.and_then(|end| message.get(..end)) {
+            self.labels.set_encoded(encoded);
         }
         self.add_points(refused, None)
     }
@@ -275,7 +297,7 @@ impl<'a> Request<'a, '_> {
         let metric_type = MetricType::from_number(said.metric_type);
         let Some(series_name) = self.labels.metric_name() else { return Ok(()) };
         let metadata = Metadata {
-            name: metric_type.family_of(series_name),
+            name: metric_type.family_of(text(series_name)?),
             metric_type,
             unit: self.symbols.text(said.unit)?,
             description: self.symbols.text(said.help)?,
@@ -322,10 +344,9 @@ impl<'a> Request<'a, '_> {
     }
 }
 
-/// A label of version 1.0. What does not frame is an error of the whole, what is no text one of the series.
-#[inline]
-fn pair(message: &[u8]) -> Result<Result<(&str, &str), Fault>, Fault> {
-    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+/// A label of version 1.0.
+fn read_label(message: &[u8]) -> Result<Label<'_>, Fault> {
+    let (mut name, mut value): Label<'_> = (&[], &[]);
     let mut fields = Fields::new(message);
     while let Some((number, data)) = fields.next()? {
         match number {
@@ -334,10 +355,7 @@ fn pair(message: &[u8]) -> Result<Result<(&str, &str), Fault>, Fault> {
             _ => (),
         }
     }
-    Ok(match (std::str::from_utf8(name), std::str::from_utf8(value)) {
-        (Ok(name), Ok(value)) => Ok((name, value)),
-        _ => Err(Fault::Record("invalid_utf8")),
-    })
+    Ok((name, value))
 }
 
 #[inline]
@@ -397,11 +415,11 @@ fn read_exemplar<'a>(version: Version, message: &'a [u8], symbols: &mut Symbols<
     while let Some((number, data)) = fields.next()? {
         match number {
             1 if version == Version::V1 => {
-                let (name, value) = pair(data.bytes()?)??;
-                exemplar.labels.push((name.into(), value.into()));
+                let (name, value) = read_label(data.bytes()?)?;
+                exemplar.labels.push((text(name)?.into(), text(value)?.into()));
             }
             1 => symbols.each_pair(data, |name, value| {
-                exemplar.labels.push((name.into(), value.into()));
+                exemplar.labels.push((text(name)?.into(), text(value)?.into()));
                 if exemplar.labels.len() > LABELS_MAX { Err(Fault::Record("too_many_labels")) } else { Ok(()) }
             })?,
             2 => exemplar.value = data.double()?,

@@ -1,10 +1,10 @@
 //! How do samples with labels become batches? One builder for remote write and for scrapes.
 
 use causeway_model::{
-    AttributeSetsBuilder, Batch, Error, ErrorKind, KeyDictionary, Labels, METRIC_NAME, Result, Side, Table, Value,
+    AttributeSetsBuilder, Batch, Error, ErrorKind, KeyDictionary, Kind, Labels, METRIC_NAME, Result, Side, Table, Value,
 };
 
-use super::labels::{LabelList, NamedSeries};
+use super::labels::{Label, LabelList, NamedSeries};
 use super::metadata::MetadataRows;
 use super::{Exemplar, IsKnown, Metadata, Sample, SampleValue, metadata_id};
 use crate::columns::Id;
@@ -35,8 +35,8 @@ pub struct SeriesWriter<'k> {
     written: Written,
     keys: KeyDictionary,
     scratch: Vec<u8>,
-    /// The series and day that were noted last.
-    noted: Option<(u128, i64)>,
+    /// The numbers of the label names of the series that was added last, slot by slot.
+    key_numbers: Vec<u32>,
     buckets: usize,
     point: Point,
     series: Series,
@@ -49,14 +49,18 @@ fn nanos(milliseconds: i64) -> Result<i64, Fault> {
     milliseconds.checked_mul(1_000_000).ok_or(Fault::Record("time_out_of_range"))
 }
 
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|_| Fault::Record("invalid_utf8"))
+}
+
 /// Bytes of an id that is written as Prometheus' clients do, so that it reads the same when it is written back.
-fn hex_id<const N: usize>(text: &str) -> Option<[u8; N]> {
+fn hex_id<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let (pairs, rest) = text.as_chunks::<2>();
     let mut id = [0; N];
     if pairs.len() != N || !rest.is_empty() {
         return None;
@@ -76,7 +80,7 @@ impl<'k> SeriesWriter<'k> {
             written: Written::default(),
             keys: KeyDictionary::new(),
             scratch: Vec::new(),
-            noted: None,
+            key_numbers: Vec::new(),
             buckets: 0,
             point: Point::default(),
             series: Series::new(),
@@ -91,8 +95,8 @@ impl<'k> SeriesWriter<'k> {
     /// # Errors
     /// `TooLarge` where all together go beyond a limit; the writer is then of no more use.
     pub fn push(&mut self, labels: &Labels, sample: &Sample<'_>, exemplars: &[Exemplar<'_>]) -> Result<()> {
-        let pairs: Vec<(&str, &str)> = labels.iter().collect();
-        let added = match NamedSeries::new(&pairs, &mut self.scratch) {
+        let pairs: Vec<Label<'_>> = labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let added = match NamedSeries::new(&pairs, None, &mut self.scratch) {
             Ok(series) => self.add_all(&series, sample, exemplars),
             Err(fault) => self.tally.count(Err(fault)),
         };
@@ -133,23 +137,20 @@ impl<'k> SeriesWriter<'k> {
     /// The series that these labels name.
     #[inline]
     pub(super) fn named<'l>(&mut self, labels: &'l mut LabelList<'_>) -> Result<NamedSeries<'l>, Fault> {
-        NamedSeries::new(labels.settle()?, &mut self.scratch)
+        labels.named(&mut self.scratch)
     }
 
     /// Makes sure that a series has its row on the day of a sample.
     #[inline]
     fn note(&mut self, series: &NamedSeries<'_>, time: i64) -> Result<(), Fault> {
         let seen = (series.id, day_of(time));
-        if self.noted == Some(seen) || (self.is_known)(seen.0, seen.1) {
-            self.noted = Some(seen);
-            return Ok(());
-        }
-        self.add_series(series, time)
+        if (self.is_known)(seen.0, seen.1) { Ok(()) } else { self.add_series(series, time) }
     }
 
+    /// Only here are the labels asked whether they are text: a series that is known was asked before.
     fn add_series(&mut self, series: &NamedSeries<'_>, time: i64) -> Result<(), Fault> {
         let row = SeriesRow {
-            name: series.name,
+            name: text(series.name)?,
             metric_type: "prometheus",
             unit: "",
             description: "",
@@ -157,11 +158,27 @@ impl<'k> SeriesWriter<'k> {
             is_monotonic: None,
             metadata: "",
         };
+        for (slot, (name, value)) in series.labels.iter().enumerate() {
+            self.number_key(slot, name)?;
+            text(value)?;
+        }
         if let Some(sets) = self.series.note(series.id, time, &row)? {
-            for (name, value) in series.labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
-                sets.push(self.keys.number(name), Value::String(value));
+            for ((name, value), number) in series.labels.iter().zip(&self.key_numbers) {
+                if *name != METRIC_NAME.as_bytes() {
+                    sets.push_flat(*number, Kind::String, value);
+                }
             }
             sets.finish_set();
+        }
+        Ok(())
+    }
+
+    /// Numbers the name of a label, by guessing that it is that of the series before.
+    fn number_key(&mut self, slot: usize, name: &[u8]) -> Result<(), Fault> {
+        match self.key_numbers.get_mut(slot) {
+            Some(number) if self.keys.key(*number).is_some_and(|known| known.as_bytes() == name) => (),
+            Some(number) => *number = self.keys.number(text(name)?),
+            None => self.key_numbers.push(self.keys.number(text(name)?)),
         }
         Ok(())
     }
@@ -224,12 +241,12 @@ impl<'k> SeriesWriter<'k> {
         let mut labels = LabelList::default();
         labels.clear();
         for (name, value) in &exemplar.labels {
-            labels.push(name, value)?;
+            labels.push(name.as_bytes(), value.as_bytes())?;
         }
         let labels = labels.settle()?;
-        let find = |wanted: &str| labels.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
-        let trace_id = find("trace_id").and_then(hex_id::<16>);
-        let span_id = find("span_id").and_then(hex_id::<8>);
+        let find = |wanted: &[u8]| labels.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let trace_id = find(b"trace_id").and_then(hex_id::<16>);
+        let span_id = find(b"span_id").and_then(hex_id::<8>);
         let time = nanos(exemplar.time_ms.unwrap_or(sample_ms))?;
         self.note(series, time)?;
         let sets: &mut AttributeSetsBuilder = self.exemplars.push(&ExemplarRow {
@@ -241,9 +258,9 @@ impl<'k> SeriesWriter<'k> {
             span_id: span_id.as_ref().map_or(Id::Absent, Id::Present),
         });
         let is_column =
-            |name: &str| (name == "trace_id" && trace_id.is_some()) || (name == "span_id" && span_id.is_some());
+            |name: &[u8]| (name == b"trace_id" && trace_id.is_some()) || (name == b"span_id" && span_id.is_some());
         for (name, value) in labels.iter().filter(|(name, _)| !is_column(name)) {
-            sets.push(self.keys.number(name), Value::String(value));
+            sets.push(self.keys.number(text(name)?), Value::String(text(value)?));
         }
         sets.finish_set();
         Ok(())
