@@ -105,6 +105,7 @@ pub(crate) fn absorb(
         (entry_counts.duplicates, entry_counts.out_of_order, entry_counts.out_of_bounds) = (0, 0, 0);
     }
     let (decoded, _) = writer.finish()?;
+    noted.series.retain(|(id, day)| !known.contains(*id, *day));
     cache.known = known;
     let entry = ledger_entry(decoded.received, decoded.dropped, &entry_counts, lost);
     Ok(Absorbed { batches: decoded.batches, entry, counts, error: result.err(), noted })

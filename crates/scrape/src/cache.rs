@@ -248,3 +248,63 @@ impl Known {
         self.days.extend(noted);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(number: u8) -> Labels {
+        Labels::new([("__name__", "a"), ("number", number.to_string().as_str())])
+    }
+
+    /// Scrapes some series, or fails after them.
+    fn scrape(cache: &mut SeriesCache, time_ms: i64, series: &[u8], fails: bool) -> BTreeSet<Labels> {
+        cache.begin();
+        for number in series {
+            let id = u128::from(*number);
+            let stamp = Stamp { time_ms, value: 1 };
+            if let Lookup::Series { again: true, .. } = cache.lookup(id) {
+                continue;
+            }
+            assert_eq!(cache.admit(id, &labels(*number), stamp), Admission::Added);
+            cache.name_series(id, id).unwrap();
+            cache.follow(id);
+        }
+        let ended = if fails { cache.fail(time_ms) } else { cache.succeed(time_ms) };
+        let count = ended.len();
+        let ended: BTreeSet<Labels> = ended.into_iter().collect();
+        assert_eq!(ended.len(), count);
+        ended
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_there_and_is_not_ends_once(scrapes in prop::collection::vec((prop::collection::vec(0u8..8, 0..8), any::<bool>()), 1..20)) {
+            let mut cache = SeriesCache::default();
+            let mut alive = BTreeSet::new();
+            for ((series, fails), time_ms) in scrapes.iter().zip(1i64..) {
+                let there: BTreeSet<Labels> =
+                    series.iter().filter(|_| !fails).map(|number| labels(*number)).collect();
+                let expected: BTreeSet<Labels> = alive.difference(&there).cloned().collect();
+                prop_assert_eq!(scrape(&mut cache, time_ms, series, *fails), expected);
+                alive = there;
+                prop_assert!(cache.series.len() <= 8 && cache.exposed.len() <= 8);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_forgotten_before_it_is_too_much() {
+        let mut known = Known::default();
+        known.add((0..SERIES_MAX as u128).map(|id| (id, 1)).collect());
+        known.add((0..SERIES_MAX as u128).map(|id| (id + (1 << 32), 1)).collect());
+        assert!(known.contains(1, 1) && !known.contains(1, 2));
+        known.add(vec![(7, 2)]);
+        assert!(known.contains(7, 2) && !known.contains(1, 1));
+    }
+}

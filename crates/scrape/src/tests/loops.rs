@@ -117,6 +117,18 @@ async fn another_configuration_keeps_the_loops_of_targets_that_stay() {
 }
 
 #[tokio::test]
+async fn series_of_a_target_go_on_under_another_url() {
+    let site =
+        Site::open(|request| answer("text/plain", if request.uri().path() == "/m" { "b 1\n" } else { "a 1\n" })).await;
+    let (scraper, mut reader) = start(&job_text(&site.address, QUICK)).await;
+    reader.until(|kept| kept.has("a{")).await;
+    scraper.reload(config(&job_text(&site.address, &format!("{QUICK}  metrics_path: /m\n")))).await;
+    let kept = reader.until(|kept| kept.has("b{")).await;
+    assert_eq!((kept.value("a{"), kept.value("up{")), (None, Some(1.0)));
+    assert_eq!(scraper.targets().active.len(), 1);
+}
+
+#[tokio::test]
 async fn too_many_targets_are_not_scraped() {
     let site = Site::of_text("a 1\n").await;
     let keys = format!("{QUICK}  target_limit: 1\n");
