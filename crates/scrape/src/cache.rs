@@ -237,11 +237,15 @@ impl Known {
     }
 
     pub(crate) fn add(&mut self, noted: Vec<(u128, i64)>) {
-        if self.days.len().saturating_add(noted.len()) > KNOWN_MAX
+        self.add_within(noted, KNOWN_MAX);
+    }
+
+    fn add_within(&mut self, noted: Vec<(u128, i64)>, known_max: usize) {
+        if self.days.len().saturating_add(noted.len()) > known_max
             && let Some(newest) = noted.iter().map(|(_, day)| *day).max()
         {
             self.days.retain(|_, day| *day >= newest);
-            if self.days.len() > SERIES_MAX {
+            if self.days.len().saturating_add(noted.len()) > known_max {
                 self.days.clear();
             }
         }
@@ -301,10 +305,13 @@ mod tests {
     #[test]
     fn what_is_known_is_forgotten_before_it_is_too_much() {
         let mut known = Known::default();
-        known.add((0..SERIES_MAX as u128).map(|id| (id, 1)).collect());
-        known.add((0..SERIES_MAX as u128).map(|id| (id + (1 << 32), 1)).collect());
+        known.add_within((0..10).map(|id| (id, 1)).collect(), 20);
+        known.add_within((10..20).map(|id| (id, 2)).collect(), 20);
         assert!(known.contains(1, 1) && !known.contains(1, 2));
-        known.add(vec![(7, 2)]);
-        assert!(known.contains(7, 2) && !known.contains(1, 1));
+        // First the days before.
+        known.add_within(vec![(20, 2)], 20);
+        assert!(!known.contains(1, 1) && known.contains(10, 2));
+        known.add_within((30..40).map(|id| (id, 2)).collect(), 20);
+        assert!(!known.contains(10, 2) && known.contains(30, 2));
     }
 }
