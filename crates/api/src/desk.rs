@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
+use crate::prometheus::{self, Prometheus};
 use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, ui};
 
 /// Limits of what clients may do.
@@ -50,6 +51,7 @@ pub struct Desk {
     pub(crate) requests: RequestStats,
     pub(crate) pages: Pages,
     pub(crate) flags: Arc<FlagStore>,
+    pub(crate) prometheus: Option<Prometheus>,
     /// Whoever keeps changes.
     pub(crate) change_turn: Semaphore,
 }
@@ -61,7 +63,8 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// A desk that keeps through `appender`, asks `answerer`, shows `vitals` to operators and evaluates `flags`.
+    /// A desk that keeps through `appender`, asks `answerer`, shows `vitals` to operators, evaluates `flags` and speaks
+    /// Prometheus' API where it gets one.
     pub fn new(
         appender: Arc<dyn Appender>,
         answerer: Arc<dyn Answerer>,
@@ -69,16 +72,19 @@ impl Desk {
         clock: Arc<dyn Clock>,
         limits: &DeskLimits,
         flags: Arc<FlagStore>,
+        prometheus: Option<Prometheus>,
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
         let (requests, change_turn, pages) = (RequestStats::default(), Semaphore::new(1), limits.pages.clone());
-        Arc::new(Self { intake, answerer, vitals, clock, requests, pages, flags, change_turn })
+        Arc::new(Self { intake, answerer, vitals, clock, requests, pages, flags, prometheus, change_turn })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, the operator's pages and the screens.
+    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, Prometheus' API, the operator's pages and the
+    /// screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
-        let routes = routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes());
+        let routes =
+            routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes()).merge(prometheus::routes());
         self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
 
@@ -97,6 +103,7 @@ impl Desk {
         let mut metrics = self.vitals.metrics();
         metrics.extend(self.intake.metrics());
         metrics.extend(self.requests.metrics());
+        metrics.extend(self.prometheus.iter().flat_map(Prometheus::metrics));
         metrics
     }
 

@@ -1,4 +1,4 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, changes, flags (OFREP), and what an operator asks of a
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, changes, flags (OFREP), Prometheus' API, and what an operator asks of a
 //! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
 //! neither store nor DataFusion.
 
@@ -14,6 +14,7 @@ mod ofrep;
 mod operator;
 mod otlp;
 mod pages;
+pub mod prometheus;
 pub mod serve;
 pub mod sql;
 #[cfg(test)]
@@ -25,3 +26,4 @@ pub use desk::{Desk, DeskLimits};
 pub use errors::{Verdict, verdict};
 pub use observe::{Metric, Reading, Vitals, metrics_text};
 pub use pages::Pages;
+pub use prometheus::{Prometheus, PrometheusOptions};

@@ -122,10 +122,39 @@ fn route_of(path: &str) -> &'static str {
         "/investigate",
         "/flags",
         "/sql",
+        "/prometheus/-/healthy",
+        "/prometheus/-/ready",
+        "/prometheus/api/v1/query",
+        "/prometheus/api/v1/query_range",
+        "/prometheus/api/v1/query_exemplars",
+        "/prometheus/api/v1/format_query",
+        "/prometheus/api/v1/parse_query",
+        "/prometheus/api/v1/series",
+        "/prometheus/api/v1/labels",
+        "/prometheus/api/v1/metadata",
+        "/prometheus/api/v1/targets",
+        "/prometheus/api/v1/targets/metadata",
+        "/prometheus/api/v1/scrape_pools",
+        "/prometheus/api/v1/rules",
+        "/prometheus/api/v1/alerts",
+        "/prometheus/api/v1/alertmanagers",
+        "/prometheus/api/v1/notifications",
+        "/prometheus/api/v1/features",
+        "/prometheus/api/v1/read",
+        "/prometheus/api/v1/write",
+        "/prometheus/api/v1/status/buildinfo",
+        "/prometheus/api/v1/status/runtimeinfo",
+        "/prometheus/api/v1/status/flags",
+        "/prometheus/api/v1/status/config",
+        "/prometheus/api/v1/status/tsdb",
+        "/prometheus/api/v1/status/walreplay",
     ];
-    // Below these stands a flag's key.
-    const KEYED: &[(&str, &str)] =
-        &[("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"), ("/api/v1/flags/", "/api/v1/flags/{key}")];
+    // Below these stands a flag's key, or a label's name.
+    const KEYED: &[(&str, &str)] = &[
+        ("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"),
+        ("/api/v1/flags/", "/api/v1/flags/{key}"),
+        ("/prometheus/api/v1/label/", "/prometheus/api/v1/label/{name}/values"),
+    ];
     let keyed = || KEYED.iter().find(|(start, _)| path.starts_with(start)).map(|(_, route)| *route);
     ROUTES.iter().find(|route| **route == path).copied().or_else(keyed).unwrap_or("other")
 }

@@ -45,7 +45,8 @@ enum Reach {
 fn reach_of(path: &str) -> Reach {
     match path {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
-        path if path.starts_with("/opentelemetry.") => Reach::Open,
+        path if path.starts_with("/opentelemetry.") || path.starts_with("/prometheus/-/") => Reach::Open,
+        "/prometheus/api/v1/write" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,
         path if path.starts_with("/ofrep/") => Reach::Evaluating,
         _ => Reach::Asking,

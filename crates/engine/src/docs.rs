@@ -86,6 +86,9 @@ fn about(table: Table) -> &'static str {
         Table::MetricSeries => "One row a time series and day: its name, type and labels.",
         Table::MetricSamples => "One row a data point; join `metric_series` by `series_id`.",
         Table::Exemplars => "One row an exemplar of a data point; join `metric_series` by `series_id`.",
+        Table::MetricMetadata => {
+            "One row a metric, sender's words about it and day, of Prometheus' protocols; a restart may repeat one."
+        }
         Table::Changes => "One row a change of state that was seen.",
         Table::MetricMetadata => "One row a metric, day and what Prometheus' senders say of it.",
     }

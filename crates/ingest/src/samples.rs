@@ -80,14 +80,14 @@ impl<T: ArrowNativeType> Numbers<T> {
 
 /// A nullable column of lists, flat; holds nothing before its first list.
 #[derive(Debug)]
-struct Lists<T> {
+pub(crate) struct Lists<T> {
     ends: Vec<i32>,
     present: Vec<bool>,
     items: Vec<T>,
 }
 
 impl<T: Copy> Lists<T> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { ends: Vec::new(), present: Vec::new(), items: Vec::new() }
     }
 
@@ -97,7 +97,7 @@ impl<T: Copy> Lists<T> {
     }
 
     /// Sets the list of a row, rows rising; those between are null.
-    fn set(&mut self, row: usize, list: Option<&[T]>) {
+    pub(crate) fn set(&mut self, row: usize, list: Option<&[T]>) {
         if let Some(list) = list {
             self.fill(row);
             self.items.extend_from_slice(list);
@@ -108,7 +108,11 @@ impl<T: Copy> Lists<T> {
         }
     }
 
-    fn finish(mut self, rows: usize, items: impl FnOnce(Vec<T>) -> Result<ArrayRef>) -> Result<Option<ArrayRef>> {
+    pub(crate) fn finish(
+        mut self,
+        rows: usize,
+        items: impl FnOnce(Vec<T>) -> Result<ArrayRef>,
+    ) -> Result<Option<ArrayRef>> {
         if self.present.is_empty() {
             return Ok(None);
         }
@@ -125,7 +129,7 @@ fn uint64_items(items: Vec<u64>) -> Result<ArrayRef> {
     Ok(Arc::new(UInt64Array::from(items)))
 }
 
-fn float64_items(items: Vec<f64>) -> Result<ArrayRef> {
+pub(crate) fn float64_items(items: Vec<f64>) -> Result<ArrayRef> {
     Ok(Arc::new(Float64Array::from(items)))
 }
 

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, StringBuilder};
+use arrow::array::{ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, StringBuilder, new_null_array};
+use arrow::datatypes::{DataType, Field};
 use causeway_model::AttributeSetsBuilder;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::columns::{append_text, times};
+use crate::samples::{Lists, float64_items};
 use crate::wire::Fault;
 
 /// Names, units, descriptions and metadata of all new series in one request. They stand once in a metric but once per series in the
@@ -30,6 +32,14 @@ pub(crate) fn series_id(name: &[u8], identity: u128) -> u128 {
     name << 96 | identity & (u128::MAX >> 32)
 }
 
+/// Tells the rows of a series with other bounds apart.
+fn bounds_hash(bounds: Option<&[f64]>) -> u128 {
+    let Some(bounds) = bounds else { return 0 };
+    let mut hasher = Xxh3::new();
+    bounds.iter().for_each(|bound| hasher.update(&bound.to_bits().to_le_bytes()));
+    hasher.digest128()
+}
+
 /// What a metric says about all its series.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SeriesRow<'a> {
@@ -41,6 +51,8 @@ pub(crate) struct SeriesRow<'a> {
     pub(crate) is_monotonic: Option<bool>,
     /// A JSON object, or nothing.
     pub(crate) metadata: &'a str,
+    /// Bounds of a histogram's buckets, or a summary's quantiles. A series whose bounds change has a row for each.
+    pub(crate) bounds: Option<&'a [f64]>,
 }
 
 /// The rows of `metric_series` in one request.
@@ -56,6 +68,7 @@ pub(crate) struct Series {
     temporality: StringBuilder,
     is_monotonic: BooleanBuilder,
     metadata: StringBuilder,
+    bounds: Lists<f64>,
     sets: AttributeSetsBuilder,
 }
 
@@ -73,6 +86,7 @@ impl Series {
             temporality: StringBuilder::new(),
             is_monotonic: BooleanBuilder::new(),
             metadata: StringBuilder::new(),
+            bounds: Lists::new(),
             sets: AttributeSetsBuilder::new(),
         }
     }
@@ -85,7 +99,7 @@ impl Series {
         time: i64,
         row: &SeriesRow<'_>,
     ) -> Result<Option<&mut AttributeSetsBuilder>, Fault> {
-        match self.row_of.entry((id, day_of(time))) {
+        match self.row_of.entry((id ^ bounds_hash(row.bounds), day_of(time))) {
             Entry::Occupied(row) => {
                 if let Some(first) = self.time.get_mut(*row.get()) {
                     *first = time.min(*first);
@@ -108,11 +122,16 @@ impl Series {
         self.temporality.append_option(row.temporality);
         self.is_monotonic.append_option(row.is_monotonic);
         append_text(&mut self.metadata, row.metadata);
+        self.bounds.set(self.time.len() - 1, row.bounds);
         Ok(Some(&mut self.sets))
     }
 
     /// Columns and attributes.
-    pub(crate) fn finish(mut self) -> (Vec<ArrayRef>, AttributeSetsBuilder) {
+    pub(crate) fn finish(mut self) -> causeway_model::Result<(Vec<ArrayRef>, AttributeSetsBuilder)> {
+        let rows = self.time.len();
+        let bounds = self.bounds.finish(rows, float64_items)?;
+        let none = || new_null_array(&DataType::List(Arc::new(Field::new("item", DataType::Float64, false))), rows);
+        let bounds = bounds.unwrap_or_else(none);
         let columns: Vec<ArrayRef> = vec![
             times(self.time),
             Arc::new(self.series_id.finish()),
@@ -123,7 +142,8 @@ impl Series {
             Arc::new(self.temporality.finish()),
             Arc::new(self.is_monotonic.finish()),
             Arc::new(self.metadata.finish()),
+            bounds,
         ];
-        (columns, self.sets)
+        Ok((columns, self.sets))
     }
 }

@@ -246,6 +246,12 @@ const METRIC_SERIES: &[Column] = &[
     record("temporality", text, true, "delta or cumulative; null for gauges and summaries."),
     record("is_monotonic", boolean, true, "Whether a sum only rises; null for other types."),
     record("metadata", text, true, "Metadata of the metric as a JSON object; null when empty."),
+    record(
+        "bounds",
+        float64_list,
+        true,
+        "Upper bounds of a histogram's buckets or quantiles of a summary; a series whose bounds change has a row for each.",
+    ),
     SERVICE_NAME,
     RESOURCE_SCHEMA_URL,
     RESOURCE_DROPPED,

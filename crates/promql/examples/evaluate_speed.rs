@@ -99,7 +99,7 @@ fn metric(name: &'static str, counter: bool, bucket: bool) -> (&'static str, Arc
     (name, Arc::new(series.collect()))
 }
 
-const QUERIES: [&str; 10] = [
+const QUERIES: [&str; 11] = [
     "sum by (job) (rate(x_total[5m]))",
     "avg by (job) (rate(x_total[5m]))",
     "sum by (job) (g)",
@@ -110,6 +110,7 @@ const QUERIES: [&str; 10] = [
     "sum by (job) (avg_over_time(g[5m]))",
     "sum by (job) (quantile_over_time(0.9, g[1h]))",
     "sum by (job) (g / on (job, instance, path) h)",
+    "sum by (job) (g * on (job) group_left () group by (job) (h))",
 ];
 
 fn main() {

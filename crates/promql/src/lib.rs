@@ -9,6 +9,7 @@ mod names;
 mod native_histogram;
 mod parse;
 mod print;
+mod selectors;
 mod source;
 mod text;
 mod tree_json;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use causeway_api::Pages;
+use causeway_metrics::Translation;
 use causeway_model::{Error, Result, Table};
 use causeway_store::StoreOptions;
 use clap::{Args, ValueEnum};
@@ -46,6 +47,15 @@ pub struct SettingsSource {
     /// Whether its own logs, request spans and metrics go into its own store [default: true]
     #[arg(long, env = "CAUSEWAY_SELF_TELEMETRY", value_name = "BOOL")]
     pub self_telemetry: Option<bool>,
+    /// A file of Prometheus' configuration: its `scrape_configs` are scraped; read anew at SIGHUP [default: none]
+    #[arg(long, env = "CAUSEWAY_SCRAPE_CONFIG", value_name = "FILE")]
+    pub scrape_config: Option<PathBuf>,
+    /// How PromQL names the metrics of OTLP, in the words of Prometheus' `translation_strategy` [default: UnderscoreEscapingWithSuffixes]
+    #[arg(long, env = "CAUSEWAY_METRIC_NAMES", value_name = "STRATEGY")]
+    pub metric_names: Option<MetricNames>,
+    /// Whether PromQL has its experimental functions and duration expressions [default: false]
+    #[arg(long, env = "CAUSEWAY_PROMQL_EXPERIMENTAL", value_name = "BOOL")]
+    pub promql_experimental: Option<bool>,
     /// The file of flags, in flagd's format [default: flags.json in the data directory]
     #[arg(long, env = "CAUSEWAY_FLAGS", value_name = "FILE")]
     pub flags: Option<PathBuf>,
@@ -116,6 +126,12 @@ pub struct Settings {
     pub log_level: String,
     /// Whether it observes itself.
     pub self_telemetry: bool,
+    /// What is scraped.
+    pub scrape_config: Option<PathBuf>,
+    /// How PromQL names the metrics of OTLP.
+    pub metric_names: Translation,
+    /// Whether PromQL has its experimental parts.
+    pub promql_experimental: bool,
     /// The file of flags.
     pub flags: PathBuf,
     /// Memory of request bodies.
@@ -145,7 +161,7 @@ impl Settings {
         keep_age(&[Table::Spans], age(given.spans_age_max, file.spans_age_max), Duration::ZERO);
         let metrics_age_max = age(given.metrics_age_max, file.metrics_age_max);
         keep_age(&[Table::MetricSamples, Table::Exemplars], metrics_age_max, Duration::ZERO);
-        keep_age(&[Table::MetricSeries], metrics_age_max, SERIES_EXTRA_AGE);
+        keep_age(&[Table::MetricSeries, Table::MetricMetadata], metrics_age_max, SERIES_EXTRA_AGE);
         let metrics_bytes_max = bytes(given.metrics_bytes_max, file.metrics_bytes_max);
         let sizes = [
             (Table::Logs, bytes(given.logs_bytes_max, file.logs_bytes_max)),
@@ -161,6 +177,9 @@ impl Settings {
         Self {
             read_only: false,
             store,
+            scrape_config: given.scrape_config.or(file.scrape_config),
+            metric_names: given.metric_names.or(file.metric_names).map_or(Translation::default(), |names| names.0),
+            promql_experimental: given.promql_experimental.or(file.promql_experimental).unwrap_or(false),
             flags,
             listen: address(given.listen, file.listen, 4300),
             otlp_grpc: address(given.otlp_grpc, file.otlp_grpc, 4317),
@@ -191,6 +210,31 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// How metrics are named, in Prometheus' word for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct MetricNames(pub Translation);
+
+impl FromStr for MetricNames {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Translation::ALL.into_iter().find(|(word, _)| *word == text);
+        found.map(|(_, translation)| Self(translation)).ok_or_else(|| {
+            let words = Translation::ALL.map(|(word, _)| word).join(", ");
+            format!("`{text}` is none of {words}")
+        })
+    }
+}
+
+impl TryFrom<String> for MetricNames {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 /// A duration such as `90s`, `36h` or `30d`.
@@ -306,6 +350,7 @@ mod tests {
             (Table::MetricSamples, hours(1)),
             (Table::Exemplars, hours(1)),
             (Table::MetricSeries, hours(25)),
+            (Table::MetricMetadata, hours(25)),
         ];
         assert_eq!(settings.store.retention_age, ages);
         assert_eq!(settings.store.retention_bytes, [(Table::MetricSamples, 1000), (Table::Exemplars, 100)]);
@@ -322,6 +367,7 @@ mod tests {
             ("logs_bytes_max = -5", "line 1"),
             ("memtable_bytes_max = '99999999999TiB'", "not a size"),
             ("log_format = 'xml'", "line 1"),
+            ("metric_names = 'Pretty'", "NoTranslation"),
             ("listen = ", "line 1"),
             ("[retention]\nlogs = '1d'", "line 1"),
             ("data = 'a'\ndata = 'b'", "line 2"),
@@ -351,7 +397,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 20);
+        assert_eq!(keys, 23);
     }
 
     #[test]

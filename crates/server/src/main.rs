@@ -10,6 +10,7 @@ mod diagnose;
 mod flag;
 mod house;
 mod local_store;
+mod prometheus;
 mod recording;
 mod serve;
 mod sql;

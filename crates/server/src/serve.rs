@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::house::House;
+use crate::prometheus;
 use crate::telemetry::{self, OwnTransport};
 use crate::vitals::HouseVitals;
 
@@ -57,14 +58,22 @@ pub async fn run_until(
     let flag_store = Arc::new(FlagStore::open(settings.flags.clone(), flag_audit, clock.clone())?);
 
     let stop = CancellationToken::new();
+    let scraper = prometheus::scraping(&settings, house.store.clone(), clock.clone(), &stop).await?;
+    let answering = prometheus::answering(&house.store, &settings, &*clock, scraper.clone());
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
-    let vitals = HouseVitals { store: house.store.clone(), connections: connections.clone(), kit: kit.clone() };
+    let vitals = HouseVitals {
+        store: house.store.clone(),
+        connections: connections.clone(),
+        kit: kit.clone(),
+        scraper: scraper.clone(),
+    };
     let limits = DeskLimits {
         in_flight_bytes_max: settings.in_flight_bytes_max,
         pages: settings.pages.clone(),
         ..DeskLimits::default()
     };
-    let desk = Desk::new(house.store.clone(), house.engine.clone(), Arc::new(vitals), clock, &limits, flag_store);
+    let (appender, vitals) = (house.store.clone(), Arc::new(vitals));
+    let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, Some(answering));
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
     for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
@@ -80,6 +89,9 @@ pub async fn run_until(
     stopped.await?;
     tracing::info!("stopping");
     stop.cancel();
+    if let Some(scraper) = scraper {
+        scraper.stop().await;
+    }
     if !connections.drained().await {
         tracing::warn!("some requests were cut off");
     }
@@ -88,13 +100,16 @@ pub async fn run_until(
 }
 
 /// Paths below which POST asks and changes nothing.
-const QUESTIONS: [&str; 3] = ["/api/v1/sql", "/api/v1/diagnose/", "/ofrep/"];
+const QUESTIONS: [&str; 4] = ["/api/v1/sql", "/api/v1/diagnose/", "/ofrep/", "/prometheus/api/v1/"];
+/// Paths among them where POST brings something all the same.
+const NO_QUESTIONS: [&str; 1] = ["/prometheus/api/v1/write"];
 
 /// What would be changed here is a copy that is gone at the end: better said than done.
 async fn only_questions(request: Request, next: Next) -> Response {
     let path = request.uri().path();
+    let below = |paths: &[&str]| paths.iter().any(|known| path.starts_with(known));
     let asks = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-        || (request.method() == Method::POST && QUESTIONS.iter().any(|question| path.starts_with(question)));
+        || (request.method() == Method::POST && below(&QUESTIONS) && !below(&NO_QUESTIONS));
     if asks {
         next.run(request).await
     } else {

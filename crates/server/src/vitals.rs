@@ -5,7 +5,10 @@ use std::sync::Arc;
 use causeway_api::serve::Connections;
 use causeway_api::{Metric, Reading, Vitals};
 use causeway_kit::Kit;
+use causeway_scrape::Scraper;
 use causeway_store::{LedgerRow, Store};
+
+use crate::prometheus::scrape_metrics;
 
 /// Ticks a second in /proc/self/stat: a constant of Linux' interface to programs (USER_HZ), not of the kernel's own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -18,6 +21,8 @@ pub struct HouseVitals {
     pub connections: Connections,
     /// Its own telemetry.
     pub kit: Kit,
+    /// What scrapes, where something is scraped.
+    pub scraper: Option<Arc<Scraper>>,
 }
 
 impl Vitals for HouseVitals {
@@ -42,6 +47,7 @@ impl Vitals for HouseVitals {
         }
         metrics.extend(self.connections.metrics());
         metrics.push(crate::telemetry::dropped(&self.kit));
+        metrics.extend(self.scraper.iter().flat_map(|scraper| scrape_metrics(scraper)));
         metrics.extend(process_metrics());
         metrics
     }

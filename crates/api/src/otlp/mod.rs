@@ -47,8 +47,10 @@ struct Call {
 /// What the sender is told of a request that was kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
-    rejected: u64,
-    message: String,
+    /// Records that were not kept.
+    pub rejected: u64,
+    /// Why.
+    pub message: String,
 }
 
 impl Intake {
@@ -68,8 +70,13 @@ impl Intake {
         self.limits.body_idle_max
     }
 
+    /// Bytes of one body after decompression.
+    pub fn body_bytes_max(&self) -> usize {
+        self.limits.body_bytes_max
+    }
+
     /// Receives a body within the limits.
-    async fn collect(&self, body: axum::body::Body, extra_bytes: usize) -> Result<(Bytes, Charge)> {
+    pub(crate) async fn collect(&self, body: axum::body::Body, extra_bytes: usize) -> Result<(Bytes, Charge)> {
         let mut charge = self.budget.charge();
         let bytes_max = self.limits.body_bytes_max.saturating_add(extra_bytes);
         let body = crate::body::collect(body, bytes_max, self.limits.body_idle_max, &mut charge).await?;
@@ -88,8 +95,51 @@ impl Intake {
     async fn keep(&self, call: Call, body: Bytes, charge: Charge) -> Result<Kept> {
         let received_unix_nano = self.clock.now_unix_nano();
         let Call { signal, encoding, compression, sender } = call;
-        let decoded = self.decode(signal, encoding, compression, body, charge, received_unix_nano).await?;
-        if decoded.received == 0 {
+        // Only of a plain body it is known beforehand how long it is.
+        let announced = if compression == Compression::Identity { body.len() } else { usize::MAX };
+        let bytes_max = self.limits.body_bytes_max;
+        let decode = move |mut charge| {
+            let body = inflate(compression, body, bytes_max, &mut charge)?;
+            causeway_ingest::otlp::decode(signal, encoding, &body, received_unix_nano)
+        };
+        let decoded = self.decode_by(announced, charge, decode).await?;
+        self.store(signal, sender, received_unix_nano, decoded).await
+    }
+
+    /// Decodes a body of so many bytes where that may take its time.
+    ///
+    /// # Errors
+    /// Those of decoding.
+    pub(crate) async fn decode_by<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        charge: Charge,
+        decode: impl FnOnce(Charge) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if bytes <= INLINE_BYTES_MAX {
+            return decode(charge);
+        }
+        let decoders = self.decoders.clone();
+        let turn = decoders.acquire_owned().await.map_err(|_| Error::unavailable("shutting down"))?;
+        let work = move || {
+            let _turn = turn;
+            decode(charge)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("decoding this request failed"))?
+    }
+
+    /// Keeps what a request of any protocol was decoded to, with its entry in the ledger.
+    ///
+    /// # Errors
+    /// As [`Appender`] says.
+    pub(crate) async fn store(
+        &self,
+        signal: Signal,
+        sender: String,
+        received_unix_nano: i64,
+        decoded: Decoded,
+    ) -> Result<Kept> {
+        if decoded.received == 0 && decoded.batches.is_empty() {
             return Ok(Kept { rejected: 0, message: decoded.message.unwrap_or_default() });
         }
         let rejected = decoded.dropped.iter().map(|(_, count)| count).sum::<u64>().min(decoded.received);
@@ -100,32 +150,11 @@ impl Intake {
             stored: decoded.received - rejected,
             dropped: decoded.dropped.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         };
-        let delivery = Delivery { sender, received_unix_nano, batches: decoded.batches, ledger: vec![entry] };
+        // Metadata alone is no record.
+        let ledger = if entry.received > 0 { vec![entry] } else { Vec::new() };
+        let delivery = Delivery { sender, received_unix_nano, batches: decoded.batches, ledger };
         self.appender.append(delivery).await?;
         Ok(Kept { rejected, message })
-    }
-
-    async fn decode(
-        &self,
-        signal: Signal,
-        encoding: Encoding,
-        compression: Compression,
-        body: Bytes,
-        mut charge: Charge,
-        received_unix_nano: i64,
-    ) -> Result<Decoded> {
-        if compression == Compression::Identity && body.len() <= INLINE_BYTES_MAX {
-            return causeway_ingest::otlp::decode(signal, encoding, &body, received_unix_nano);
-        }
-        let decoders = self.decoders.clone();
-        let turn = decoders.acquire_owned().await.map_err(|_| Error::unavailable("shutting down"))?;
-        let bytes_max = self.limits.body_bytes_max;
-        let work = move || {
-            let _turn = turn;
-            let body = inflate(compression, body, bytes_max, &mut charge)?;
-            causeway_ingest::otlp::decode(signal, encoding, &body, received_unix_nano)
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("decoding this request failed"))?
     }
 
     /// Bytes in flight and refusals.

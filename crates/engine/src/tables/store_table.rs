@@ -52,7 +52,10 @@ impl StoreTable {
             Some(ScanColumn::Fixed(0)) => Role::Time,
             Some(ScanColumn::Fixed(_)) if name == "service_name" => Role::Service,
             Some(ScanColumn::Fixed(_)) if self.table.token_columns().contains(&name) => Role::Tokens,
-            Some(column @ ScanColumn::Fixed(_)) if self.table.value_columns().contains(&name) => {
+            // What stands in filters, or what rows are sorted by, so that it is found without one.
+            Some(column @ ScanColumn::Fixed(_))
+                if self.table.value_columns().contains(&name) || self.table.sort_columns().first() == Some(&name) =>
+            {
                 Role::Value(column.clone())
             }
             Some(column)

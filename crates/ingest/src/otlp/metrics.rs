@@ -73,6 +73,8 @@ pub(super) struct Metrics<'a> {
     order: Vec<usize>,
     series: Series,
     series_pointers: Pointers,
+    /// Room for the quantiles of a point.
+    bounds: Vec<f64>,
     samples: Samples,
     exemplars: Exemplars,
     exemplar_pointers: Pointers,
@@ -103,6 +105,7 @@ impl<'a> Metrics<'a> {
             order: Vec::new(),
             series: Series::new(),
             series_pointers: Pointers::default(),
+            bounds: Vec::new(),
             samples: Samples::new(),
             exemplars: Exemplars::new(),
             exemplar_pointers: Pointers::default(),
@@ -163,7 +166,16 @@ impl<'a> Metrics<'a> {
         self.attributes.canonical_into(&self.sources.keys, &mut self.order, &mut self.identity);
         let id = series_id(metric.name.as_bytes(), xxh3_128(&self.identity));
         let metadata = if self.metadata.text() == "{}" { "" } else { self.metadata.text() };
-        if let Some(sets) = self.series.note(id, self.point.time, &metric.row(metadata))? {
+        self.bounds.clear();
+        self.bounds.extend(self.point.quantiles.iter().map(|(quantile, _)| *quantile));
+        let bounds = match metric.metric_type {
+            MetricType::Histogram => Some(self.point.histogram.explicit_bounds.as_slice()),
+            MetricType::Summary => Some(self.bounds.as_slice()),
+            _ => None,
+        };
+        // A point without a value need not say its buckets.
+        let bounds = bounds.filter(|bounds| !bounds.is_empty() || self.point.flags & 1 == 0);
+        if let Some(sets) = self.series.note(id, self.point.time, &metric.row(metadata, bounds))? {
             self.attributes.append_to(sets);
             self.series_pointers.push(&self.sources);
         }
@@ -357,7 +369,7 @@ fn read_buckets(message: &[u8], offset: &mut Option<i32>, counts: &mut Vec<u64>)
 }
 
 impl<'a> Metric<'a> {
-    fn row<'b>(&self, metadata: &'b str) -> SeriesRow<'b>
+    fn row<'b>(&self, metadata: &'b str, bounds: Option<&'b [f64]>) -> SeriesRow<'b>
     where
         'a: 'b,
     {
@@ -369,6 +381,7 @@ impl<'a> Metric<'a> {
             temporality: self.temporality,
             is_monotonic: self.is_monotonic,
             metadata,
+            bounds,
         }
     }
 
@@ -447,7 +460,7 @@ impl<'a> Sink<'a> for Metrics<'a> {
     fn finish(self) -> Result<Decoded> {
         let sources = self.sources.finish();
         let mut batches = Vec::new();
-        let (columns, sets) = self.series.finish();
+        let (columns, sets) = self.series.finish()?;
         sources.add_batch(Table::MetricSeries, columns, sets, self.series_pointers, &mut batches)?;
         self.samples.finish(&mut batches)?;
         let (columns, sets) = self.exemplars.finish();

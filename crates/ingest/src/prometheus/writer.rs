@@ -157,6 +157,7 @@ impl<'k> SeriesWriter<'k> {
             temporality: None,
             is_monotonic: None,
             metadata: "",
+            bounds: None,
         };
         for (slot, (name, value)) in series.labels.iter().enumerate() {
             self.number_key(slot, name)?;
@@ -272,7 +273,7 @@ impl<'k> SeriesWriter<'k> {
     /// `Internal` where Arrow refuses.
     pub fn finish(self) -> Result<(Decoded, Written)> {
         let mut batches = Vec::new();
-        let (series, exemplars) = (self.series.finish(), self.exemplars.finish());
+        let (series, exemplars) = (self.series.finish()?, self.exemplars.finish());
         let mut add =
             |table: Table, (columns, sets): (Vec<arrow::array::ArrayRef>, AttributeSetsBuilder)| -> Result<()> {
                 let attributes = sets.finish();

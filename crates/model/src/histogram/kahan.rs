@@ -11,6 +11,7 @@ pub struct KahanSum {
 
 impl KahanSum {
     /// Adds a number. Once the sum is infinite nothing is left to compensate.
+    #[inline]
     pub fn add(&mut self, number: f64) {
         let sum = self.sum + number;
         if sum.is_infinite() {
@@ -24,17 +25,20 @@ impl KahanSum {
     }
 
     /// Adds another sum with its compensation.
+    #[inline]
     pub fn merge(&mut self, other: Self) {
         self.add(other.sum);
         self.add(other.compensation);
     }
 
     /// The sum with its compensation.
+    #[inline]
     pub fn total(self) -> f64 {
         self.sum + self.compensation
     }
 
     /// Both parts changed by one function, as by a factor.
+    #[inline]
     #[must_use]
     pub fn map(self, change: impl Fn(f64) -> f64) -> Self {
         Self { sum: change(self.sum), compensation: change(self.compensation) }

@@ -104,9 +104,11 @@ impl Column {
         floats + histograms.sum::<usize>()
     }
 
-    /// Bytes of memory; histograms are shared, and counted where they are made.
+    /// Bytes of memory; of histograms those that nobody else holds.
     pub fn memory_bytes(&self) -> usize {
-        self.floats.capacity() * size_of::<f64>() + self.histograms.capacity() * size_of::<usize>()
+        let own = self.histograms.iter().flatten().filter(|histogram| Arc::strong_count(histogram) == 1);
+        let histograms: usize = own.map(|histogram| histogram.memory_bytes()).sum();
+        self.floats.capacity() * size_of::<f64>() + self.histograms.capacity() * size_of::<usize>() + histograms
     }
 }
 

@@ -24,13 +24,19 @@ impl std::fmt::Debug for Meter {
     }
 }
 
-/// A part of the limits that someone holds; it is free again when this goes.
+/// A part of the limits that someone holds; it is free again when this goes. Small amounts are gathered before they are counted, so
+/// that threads don't wait for each other.
 #[derive(Debug)]
 pub(super) struct Charge {
     meter: Arc<Meter>,
     samples: usize,
     bytes: usize,
+    gathered_samples: usize,
+    gathered_bytes: usize,
 }
+
+/// What is gathered is at most this part of a limit.
+const GATHERED_PART: usize = 256;
 
 impl Meter {
     pub fn new(options: &Options) -> Self {
@@ -52,7 +58,7 @@ impl Meter {
 
     /// An empty part of the limits, which can grow.
     pub fn charge(self: &Arc<Self>) -> Charge {
-        Charge { meter: self.clone(), samples: 0, bytes: 0 }
+        Charge { meter: self.clone(), samples: 0, bytes: 0, gathered_samples: 0, gathered_bytes: 0 }
     }
 
     /// The most samples, and the most bytes, held at one time.
@@ -65,6 +71,14 @@ impl Charge {
     /// Takes more.
     pub fn add(&mut self, samples: usize, bytes: usize) -> Result<()> {
         let meter = &self.meter;
+        self.gathered_samples = self.gathered_samples.saturating_add(samples);
+        self.gathered_bytes = self.gathered_bytes.saturating_add(bytes);
+        if self.gathered_samples < meter.samples_max / GATHERED_PART
+            && self.gathered_bytes < meter.bytes_max / GATHERED_PART
+        {
+            return Ok(());
+        }
+        let (samples, bytes) = (std::mem::take(&mut self.gathered_samples), std::mem::take(&mut self.gathered_bytes));
         self.samples = self.samples.saturating_add(samples);
         self.bytes = self.bytes.saturating_add(bytes);
         let samples = meter.samples.fetch_add(samples, Ordering::Relaxed).saturating_add(samples);

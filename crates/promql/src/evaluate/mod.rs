@@ -8,6 +8,7 @@ mod column;
 mod duration;
 mod expression;
 mod functions;
+mod groups;
 mod meter;
 mod number;
 mod range_functions;

@@ -13,7 +13,7 @@ use super::meter::Charge;
 use crate::Samples;
 
 /// Series that a thread takes at a time: enough that taking costs nothing, few enough that threads end together.
-const SERIES_PER_TURN: usize = 64;
+const SERIES_PER_TURN: usize = 256;
 
 /// An instant vector at all steps of which each series can be made alone, in any thread.
 pub(super) trait Stream: Sync {
@@ -38,9 +38,18 @@ pub(super) struct Worker {
     pub windows: Vec<(usize, usize)>,
     /// The same of histograms.
     pub histogram_windows: Vec<(usize, usize)>,
-    pub scratch: Vec<f64>,
+    pub scratch: Scratch,
+    /// Columns that are of no use for now.
+    pub spare: Vec<Column>,
     pub notes: Notes,
     pub samples_read: usize,
+}
+
+/// Room for numbers that are of no use after the series that they belong to.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub floats: Vec<f64>,
+    pub keys: Vec<i64>,
 }
 
 impl Evaluator<'_> {
@@ -109,7 +118,9 @@ impl Evaluator<'_> {
             for series in first..stream.len().min(first + SERIES_PER_TURN) {
                 column.reset(count);
                 stream.read(series, worker, &mut column)?;
-                fold(series, &mut column, worker)?;
+                if !column.is_empty() {
+                    fold(series, &mut column, worker)?;
+                }
             }
         }
     }
@@ -117,14 +128,11 @@ impl Evaluator<'_> {
     /// Keeps the columns of all series that have any value, in the stream's order.
     pub fn collect(&self, stream: &dyn Stream, count: usize) -> Result<Vector> {
         let (parts, charges) = self.fold(stream, count, Vec::new, |kept, series, column, _, charge| {
-            if !column.is_empty() {
-                charge.add_column(column)?;
-                let column =
-                    Column { floats: column.floats.clone(), histograms: std::mem::take(&mut column.histograms) };
-                let (labels, drop_name) = (stream.labels(series), stream.drop_name(series));
-                charge.add(0, labels.memory_bytes())?;
-                kept.push((series, Series { labels, drop_name, column }));
-            }
+            charge.add_column(column)?;
+            let column = Column { floats: column.floats.clone(), histograms: std::mem::take(&mut column.histograms) };
+            let (labels, drop_name) = (stream.labels(series), stream.drop_name(series));
+            charge.add(0, labels.memory_bytes())?;
+            kept.push((series, Series { labels, drop_name, column }));
             Ok(())
         })?;
         let mut kept: Vec<(usize, Series)> = parts.into_iter().flatten().collect();

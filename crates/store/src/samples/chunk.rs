@@ -245,7 +245,7 @@ impl Chunk {
         }
     }
 
-    /// Appends times, values and start times of a chunk that holds nothing else, and says whether it is such a one; if not, nothing is
+    /// Appends times and start times, both in milliseconds since 1970, and values of a chunk that holds nothing else, and says whether it is such a one; if not, nothing is
     /// appended. `starts` is as long as `times` was where it is not empty.
     ///
     /// # Errors
@@ -255,7 +255,6 @@ impl Chunk {
         times: &mut Vec<i64>,
         values: &mut Vec<f64>,
         starts: &mut Vec<i64>,
-        room: &mut Vec<i64>,
     ) -> Result<bool> {
         let mut probe = Parts::read(bytes)?;
         let value = if probe.value_is_int { VALUE_INT } else { VALUE };
@@ -276,17 +275,13 @@ impl Chunk {
         while let Some((position, column)) = parts.next()? {
             let mut column = column.get(1..).unwrap_or_default();
             match position {
-                TIME => integers::decode(&mut column, parts.rows, times)?,
+                TIME => integers::decode_as(&mut column, parts.rows, times, milliseconds)?,
                 START_TIME => {
                     starts.resize(before, 0);
-                    integers::decode(&mut column, parts.rows, starts)?;
+                    integers::decode_as(&mut column, parts.rows, starts, milliseconds)?;
                 }
-                VALUE_INT => {
-                    room.clear();
-                    integers::decode(&mut column, parts.rows, room)?;
-                    values.extend(room.iter().map(|int| *int as f64));
-                }
-                _ => floats::decode(&mut column, parts.rows, room, values)?,
+                VALUE_INT => integers::decode_as(&mut column, parts.rows, values, |int| int as f64)?,
+                _ => floats::decode(&mut column, parts.rows, values)?,
             }
         }
         if !has_start && !starts.is_empty() {
@@ -365,6 +360,11 @@ impl Chunk {
             None => Ok(Arc::new(UInt32Array::from(vec![0; self.rows]))),
         }
     }
+}
+
+/// Nanoseconds as the milliseconds that they lie in.
+pub(crate) fn milliseconds(time: i64) -> i64 {
+    time.div_euclid(1_000_000)
 }
 
 /// The columns of a chunk's bytes.
@@ -685,7 +685,7 @@ fn decode_lists(shape: Shape, flags: u8, count: usize, bytes: &mut &[u8]) -> Res
 fn decode_items(items: &mut Data, bytes: &mut &[u8], count: usize) -> Result<()> {
     match items {
         Data::Integers(values) => integers::decode(bytes, count, values),
-        Data::Floats(values) => floats::decode(bytes, count, &mut Vec::new(), values),
+        Data::Floats(values) => floats::decode(bytes, count, values),
         Data::Lists(..) => Err(damaged()),
     }
 }
@@ -697,8 +697,7 @@ fn decode_integers(bytes: &mut &[u8], count: usize) -> Result<Vec<i64>> {
 }
 
 fn decode_floats(bytes: &mut &[u8], count: usize) -> Result<Vec<f64>> {
-    let (mut room, mut values) =
-        (Vec::with_capacity(count.min(CHUNK_ROWS_MAX)), Vec::with_capacity(count.min(CHUNK_ROWS_MAX)));
-    floats::decode(bytes, count, &mut room, &mut values)?;
+    let mut values = Vec::with_capacity(count.min(CHUNK_ROWS_MAX));
+    floats::decode(bytes, count, &mut values)?;
     Ok(values)
 }

@@ -42,11 +42,11 @@ pub(crate) fn encode(values: &[f64], out: &mut Vec<u8>) {
     }
 }
 
-/// Takes so many values from the front of `bytes` and appends them; `room` is used on the way.
+/// Takes so many values from the front of `bytes` and appends them.
 ///
 /// # Errors
 /// `Corrupt` when they don't stand there.
-pub(crate) fn decode(bytes: &mut &[u8], count: usize, room: &mut Vec<i64>, out: &mut Vec<f64>) -> Result<()> {
+pub(crate) fn decode(bytes: &mut &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
     if count == 0 {
         return Ok(());
     }
@@ -58,14 +58,12 @@ pub(crate) fn decode(bytes: &mut &[u8], count: usize, room: &mut Vec<i64>, out: 
         Ok(apart) if apart <= count => apart_bytes(bytes, apart)?,
         _ => return Err(damaged()),
     };
-    room.clear();
-    integers::decode(bytes, count, room)?;
     match head & !APART {
-        BITS => out.extend(room.iter().map(|bits| from_ordered_bits(*bits))),
-        0 => out.extend(room.iter().map(|integer| *integer as f64)),
+        BITS => integers::decode_as(bytes, count, out, from_ordered_bits)?,
+        0 => integers::decode_as(bytes, count, out, |integer| integer as f64)?,
         digits => {
-            let power = POWERS.get(usize::from(digits)).ok_or_else(damaged)?;
-            out.extend(room.iter().map(|integer| *integer as f64 / power));
+            let power = *POWERS.get(usize::from(digits)).ok_or_else(damaged)?;
+            integers::decode_as(bytes, count, out, |integer| integer as f64 / power)?;
         }
     }
     let mut rest = stands_apart;
@@ -154,8 +152,8 @@ mod tests {
     fn there_and_back(values: &[f64]) -> usize {
         let mut bytes = Vec::new();
         encode(values, &mut bytes);
-        let (mut rest, mut room, mut back) = (bytes.as_slice(), Vec::new(), Vec::new());
-        decode(&mut rest, values.len(), &mut room, &mut back).unwrap();
+        let (mut rest, mut back) = (bytes.as_slice(), Vec::new());
+        decode(&mut rest, values.len(), &mut back).unwrap();
         let bits = |values: &[f64]| -> Vec<u64> { values.iter().map(|value| value.to_bits()).collect() };
         assert_eq!(bits(&back), bits(values));
         assert!(rest.is_empty());

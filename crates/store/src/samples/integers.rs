@@ -10,8 +10,6 @@ const BLOCK_VALUES: usize = 128;
 /// The order of differences has two bits of the first byte, the next says whether there is a divisor.
 const ORDER_MAX: usize = 2;
 const HAS_DIVISOR: u8 = 4;
-/// Widths up to here are read by one load of eight bytes whatever bit they start at.
-const ONE_LOAD_BITS: u32 = 56;
 
 /// Appends the values. Their number is the reader's to know.
 pub(crate) fn encode(values: &[i64], out: &mut Vec<u8>) {
@@ -35,6 +33,11 @@ pub(crate) fn encode(values: &[i64], out: &mut Vec<u8>) {
 /// # Errors
 /// `Corrupt` when they don't stand there.
 pub(crate) fn decode(bytes: &mut &[u8], count: usize, out: &mut Vec<i64>) -> Result<()> {
+    decode_as(bytes, count, out, |value| value)
+}
+
+/// The same of values that are wanted in another form.
+pub(crate) fn decode_as<T>(bytes: &mut &[u8], count: usize, out: &mut Vec<T>, form: impl Fn(i64) -> T) -> Result<()> {
     if count == 0 {
         return Ok(());
     }
@@ -44,28 +47,29 @@ pub(crate) fn decode(bytes: &mut &[u8], count: usize, out: &mut Vec<i64>) -> Res
         return Err(damaged());
     }
     let first = unzigzag(take_varint(bytes)?);
-    let divisor = if head & HAS_DIVISOR != 0 { take_varint(bytes)? } else { 1 };
-    let start = out.len();
-    out.push(0);
+    let divisor = if head & HAS_DIVISOR != 0 { take_varint(bytes)? as i64 } else { 1 };
+    out.push(form(first));
+    let mut residuals = [0i64; BLOCK_VALUES];
+    let (mut sum, mut rise) = (0i64, 0i64);
     let mut left = count - 1;
     while left > 0 {
-        let block = left.min(BLOCK_VALUES);
-        decode_block(bytes, block, out)?;
-        left -= block;
-    }
-    let values = out.get_mut(start..).unwrap_or_default();
-    for _ in 0..order {
-        let mut sum = 0i64;
-        for value in values.iter_mut() {
-            sum = sum.wrapping_add(*value);
-            *value = sum;
+        let size = left.min(BLOCK_VALUES);
+        let residuals = residuals.get_mut(..size).unwrap_or_default();
+        decode_block(bytes, residuals)?;
+        let undivided = |value: i64| first.wrapping_add(value.wrapping_mul(divisor));
+        match order {
+            0 => out.extend(residuals.iter().map(|value| form(undivided(*value)))),
+            1 => out.extend(residuals.iter().map(|value| {
+                sum = sum.wrapping_add(*value);
+                form(undivided(sum))
+            })),
+            _ => out.extend(residuals.iter().map(|value| {
+                rise = rise.wrapping_add(*value);
+                sum = sum.wrapping_add(rise);
+                form(undivided(sum))
+            })),
         }
-    }
-    if divisor == 1 {
-        values.iter_mut().for_each(|value| *value = value.wrapping_add(first));
-    } else {
-        let divisor = divisor as i64;
-        values.iter_mut().for_each(|value| *value = value.wrapping_mul(divisor).wrapping_add(first));
+        left -= size;
     }
     Ok(())
 }
@@ -195,21 +199,20 @@ fn encode_block(block: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-fn decode_block(bytes: &mut &[u8], count: usize, out: &mut Vec<i64>) -> Result<()> {
+fn decode_block(bytes: &mut &[u8], out: &mut [i64]) -> Result<()> {
     let base = unzigzag(take_varint(bytes)?);
     let head = take(bytes, 2)?;
     let (width, exceptions) = (u32::from(head[0]), usize::from(head[1]));
-    if width > 64 || exceptions > count {
+    if width > 64 || exceptions > out.len() {
         return Err(damaged());
     }
-    let start = out.len();
-    let packed = take(bytes, (count * width as usize).div_ceil(8))?;
-    unpack(packed, width, count, base, out);
+    let packed = take(bytes, (out.len() * width as usize).div_ceil(8))?;
+    unpack(packed, width, base, out);
     if exceptions > 0 {
         let positions = take(bytes, exceptions)?;
         for position in positions {
             let rest = take_varint(bytes)?;
-            let value = out.get_mut(start + usize::from(*position)).ok_or_else(damaged)?;
+            let value = out.get_mut(usize::from(*position)).ok_or_else(damaged)?;
             let added = rest.checked_shl(width).unwrap_or(0);
             *value = value.wrapping_add(added as i64);
         }
@@ -217,31 +220,51 @@ fn decode_block(bytes: &mut &[u8], count: usize, out: &mut Vec<i64>) -> Result<(
     Ok(())
 }
 
-/// Appends `count` values of `width` bits.
-fn unpack(packed: &[u8], width: u32, count: usize, base: i64, out: &mut Vec<i64>) {
+/// Eight values take as many bytes as each has bits: with the width known when this is compiled, every place and shift is too.
+fn unpack_eights<const WIDTH: usize>(packed: &[u8], base: i64, out: &mut [i64]) -> usize {
+    let mask = (1u64 << WIDTH) - 1;
+    let mut done = 0;
+    for (eight, bytes) in out.chunks_exact_mut(8).zip(packed.windows(WIDTH + 8).step_by(WIDTH)) {
+        for (number, place) in eight.iter_mut().enumerate() {
+            let at = number * WIDTH / 8;
+            let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes);
+            *place = base.wrapping_add(((word >> (number * WIDTH % 8)) & mask) as i64);
+        }
+        done += 8;
+    }
+    done
+}
+
+/// Unpacks what [`unpack_eights`] can: widths that occur often, and not the end, behind which there is nothing to load.
+fn unpack_most(packed: &[u8], width: u32, base: i64, out: &mut [i64]) -> usize {
+    macro_rules! by_width {
+        ($($number:literal)*) => {
+            match width {
+                $($number => unpack_eights::<$number>(packed, base, out),)*
+                _ => 0,
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40
+        41 42 43 44 45 46 47 48)
+}
+
+/// Fills `out` with values of `width` bits.
+fn unpack(packed: &[u8], width: u32, base: i64, out: &mut [i64]) {
     if width == 0 {
-        out.resize(out.len() + count, base);
+        out.fill(base);
         return;
     }
     let mask = if width == 64 { u64::MAX } else { (1u64 << width) - 1 };
-    // A load of eight bytes must stay inside: the last values are read from a copy with room behind it.
-    let safe = if width > ONE_LOAD_BITS { 0 } else { (packed.len().saturating_sub(8) * 8 / width as usize).min(count) };
-    let mut bit = 0usize;
-    out.extend((0..safe).map(|_| {
-        let at = bit / 8;
-        let word = packed.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map_or(0, u64::from_le_bytes);
-        let value = (word >> (bit % 8)) & mask;
-        bit += width as usize;
-        base.wrapping_add(value as i64)
-    }));
-    for number in safe..count {
-        let bit = number * width as usize;
+    let done = unpack_most(packed, width, base, out);
+    let mut bit = done * width as usize;
+    for place in out.iter_mut().skip(done) {
         let mut sixteen = [0u8; 16];
-        let tail = packed.get(bit / 8..).unwrap_or_default();
-        let tail = &tail[..tail.len().min(16)];
-        sixteen[..tail.len()].copy_from_slice(tail);
-        let value = (u128::from_le_bytes(sixteen) >> (bit % 8)) as u64 & mask;
-        out.push(base.wrapping_add(value as i64));
+        let rest = packed.get(bit / 8..).unwrap_or_default();
+        let rest = &rest[..rest.len().min(16)];
+        sixteen[..rest.len()].copy_from_slice(rest);
+        *place = base.wrapping_add(((u128::from_le_bytes(sixteen) >> (bit % 8)) as u64 & mask) as i64);
+        bit += width as usize;
     }
 }
 

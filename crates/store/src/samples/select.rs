@@ -11,7 +11,7 @@ use arrow::datatypes::{Float64Type, TimestampNanosecondType, UInt32Type};
 use causeway_model::{Batch, Error, Result, Table, TimeRange};
 use parking_lot::Mutex;
 
-use super::chunk::{Chunk, FLAGS, SERIES_ID, START_TIME, TIME, VALUE};
+use super::chunk::{Chunk, FLAGS, SERIES_ID, START_TIME, TIME, VALUE, milliseconds};
 use crate::TableSnapshot;
 use crate::part::ChunkFile;
 use crate::scan::{Filter, Pruning, Scan, ScanColumn};
@@ -23,18 +23,17 @@ const STALE: u64 = 0x7ff0_0000_0000_0002;
 /// The bit of OTLP's flags that says the same.
 const NO_RECORDED_VALUE: u32 = 1;
 
-/// Samples of one series, in order of time; of those at one time the last that came.
+/// Samples of one series, in order of time; of those within one millisecond the last that came.
 #[derive(Debug, Default)]
 pub struct SeriesSamples {
-    /// Times of the floating point values, in nanoseconds since 1970.
+    /// Times of the floating point values, in milliseconds since 1970, as Prometheus has them.
     pub times: Vec<i64>,
     /// The values; a staleness marker where there is no recorded value.
     pub values: Vec<f64>,
-    /// When accumulation began, 0 where unknown; empty where none is known.
+    /// When accumulation began, in milliseconds, 0 where unknown; empty where none is known.
     pub starts: Vec<i64>,
     /// Samples that are more than a value: histograms and summaries, as they lie, in no order.
     pub others: Vec<Chunk>,
-    room: Vec<i64>,
 }
 
 impl SeriesSamples {
@@ -46,7 +45,9 @@ impl SeriesSamples {
         self.others.clear();
     }
 
+    /// Adds a value; both times are in nanoseconds.
     fn push(&mut self, time: i64, start: i64, value: f64) {
+        let (time, start) = (milliseconds(time), milliseconds(start));
         if start != 0 || !self.starts.is_empty() {
             self.starts.resize(self.times.len(), 0);
             self.starts.push(start);
@@ -57,8 +58,8 @@ impl SeriesSamples {
 
     /// Adds the samples of a chunk.
     fn add_chunk(&mut self, bytes: &[u8]) -> Result<()> {
-        let Self { times, values, starts, room, .. } = self;
-        if Chunk::decode_values(bytes, times, values, starts, room)? {
+        let Self { times, values, starts, .. } = self;
+        if Chunk::decode_values(bytes, times, values, starts)? {
             return Ok(());
         }
         let chunk = Chunk::decode(bytes, |_| true)?;

@@ -241,10 +241,11 @@ fn series_are_found_wherever_their_samples_lie() {
         for (number, id) in ids.iter().enumerate() {
             set.read(number, &mut samples).unwrap();
             let inside = |at: &i64| (time.start..=time.end).contains(at);
+            let nanoseconds = |milliseconds: &i64| milliseconds * 1_000_000;
             let found: Vec<(i64, f64)> = samples
                 .times
                 .iter()
-                .copied()
+                .map(nanoseconds)
                 .zip(samples.values.iter().copied())
                 .filter(|(at, _)| inside(at))
                 .collect();

@@ -1,12 +1,14 @@
-//! Which rows of `metric_series` are stored already? One for each series and UTC day is enough.
+//! Which rows of `metric_series` and `metric_metadata` are stored already? One for each series, UTC day and bounds of buckets is enough,
+//! and one for each thing said of a metric and day.
 //!
 //! Kept in memory only: after a restart, or beyond the limit, a row is stored again. Readers take series DISTINCT, so that
 //! costs bytes and never correctness.
 
-use arrow::array::{AsArray, BooleanArray};
-use arrow::datatypes::TimestampNanosecondType;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
+use arrow::datatypes::{Float64Type, TimestampNanosecondType};
 use causeway_model::{Batch, Result, Table};
 use hashbrown::HashSet;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Series and days that are remembered. 1,000,000: about 40 MB at worst.
 pub const SERIES_MAX: usize = 1_000_000;
@@ -15,7 +17,7 @@ const DAY_NS: i64 = 86_400_000_000_000;
 /// The series that are stored.
 #[derive(Debug, Default)]
 pub struct KnownSeries {
-    seen: HashSet<([u8; 16], i64)>,
+    seen: HashSet<(u128, i64)>,
     /// Days before this one were forgotten to make room.
     forgotten_before: Option<i64>,
     /// Rows left out because they were stored already.
@@ -23,21 +25,26 @@ pub struct KnownSeries {
 }
 
 impl KnownSeries {
-    /// The rows of a batch of `metric_series` that are not stored yet; they count as stored from now on.
+    /// The rows of a batch of either table that are not stored yet; they count as stored from now on.
     ///
     /// # Errors
     /// `Internal` when the batch can't be cut down.
     pub fn new_rows(&mut self, batch: &Batch) -> Result<Batch> {
-        let columns = Table::MetricSeries.columns();
+        let columns = batch.table().columns();
         let of = |name: &str| {
             let at = columns.iter().position(|column| column.name == name)?;
             batch.records().columns().get(at)
         };
         let times = of("time").and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
-        let ids = of("series_id").and_then(|column| column.as_fixed_size_binary_opt());
-        let (Some(times), Some(ids)) = (times, ids) else { return Ok(batch.clone()) };
-        let keep: BooleanArray = (0..batch.rows())
-            .map(|row| Some(self.is_new(ids.value(row), times.value(row).div_euclid(DAY_NS))))
+        let identities = match batch.table() {
+            Table::MetricSeries => series_identities(of("series_id"), of("bounds")),
+            _ => metadata_identities(batch),
+        };
+        let (Some(times), Some(identities)) = (times, identities) else { return Ok(batch.clone()) };
+        let keep: BooleanArray = identities
+            .into_iter()
+            .zip(times.values())
+            .map(|(identity, time)| Some(self.is_new(identity, time.div_euclid(DAY_NS))))
             .collect();
         if keep.true_count() == keep.len() {
             return Ok(batch.clone());
@@ -51,8 +58,7 @@ impl KnownSeries {
         self.seen.clear();
     }
 
-    fn is_new(&mut self, id: &[u8], day: i64) -> bool {
-        let Ok(id) = <[u8; 16]>::try_from(id) else { return true };
+    fn is_new(&mut self, id: u128, day: i64) -> bool {
         if self.seen.contains(&(id, day)) {
             return false;
         }
@@ -65,6 +71,40 @@ impl KnownSeries {
         }
         true
     }
+}
+
+/// What tells rows of `metric_series` apart: the series, and its bounds where it has some.
+fn series_identities(ids: Option<&ArrayRef>, bounds: Option<&ArrayRef>) -> Option<Vec<u128>> {
+    let ids = ids?.as_fixed_size_binary_opt()?;
+    let bounds = bounds?.as_list_opt::<i32>()?;
+    let identity = |row: usize| {
+        let id = u128::from_be_bytes(ids.value(row).try_into().ok()?);
+        if bounds.is_null(row) {
+            return Some(id);
+        }
+        let mut hasher = Xxh3::new();
+        for bound in bounds.value(row).as_primitive_opt::<Float64Type>()?.values() {
+            hasher.update(&bound.to_bits().to_le_bytes());
+        }
+        Some(id ^ hasher.digest128())
+    };
+    (0..ids.len()).map(identity).collect()
+}
+
+/// What tells rows of `metric_metadata` apart: all that they say.
+fn metadata_identities(batch: &Batch) -> Option<Vec<u128>> {
+    let texts = batch.records().columns().iter().skip(1).map(|column| column.as_string_opt::<i32>());
+    let texts: Vec<&StringArray> = texts.collect::<Option<_>>()?;
+    let identity = |row: usize| {
+        let mut hasher = Xxh3::new();
+        for text in &texts {
+            let text = if text.is_null(row) { "" } else { text.value(row) };
+            hasher.update(&text.len().to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        hasher.digest128()
+    };
+    Some((0..batch.rows()).map(identity).collect())
 }
 
 #[cfg(test)]
@@ -90,14 +130,14 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_a_new_day_makes_room() {
         let mut known = KnownSeries::default();
-        let id = |number: usize| (number as u128).to_le_bytes();
+        let id = |number: usize| number as u128;
         for number in 0..SERIES_MAX + 10 {
-            assert!(known.is_new(&id(number), 1));
+            assert!(known.is_new(id(number), 1));
         }
         assert_eq!(known.seen.len(), SERIES_MAX);
-        assert!(known.is_new(&id(SERIES_MAX + 5), 1), "beyond the limit it is stored again");
-        assert!(known.is_new(&id(0), 2));
+        assert!(known.is_new(id(SERIES_MAX + 5), 1), "beyond the limit it is stored again");
+        assert!(known.is_new(id(0), 2));
         assert_eq!(known.seen.len(), 1);
-        assert!(!known.is_new(&id(0), 2));
+        assert!(!known.is_new(id(0), 2));
     }
 }

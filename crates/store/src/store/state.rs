@@ -102,7 +102,7 @@ impl State {
     }
 
     fn without_known_series(&mut self, batch: Batch) -> Batch {
-        if batch.table() != Table::MetricSeries {
+        if !matches!(batch.table(), Table::MetricSeries | Table::MetricMetadata) {
             return batch;
         }
         match self.series.new_rows(&batch) {
@@ -141,7 +141,7 @@ impl State {
         for slots in self.tables.values_mut() {
             for slot in slots.extract_if(.., |slot| commit.remove.contains(&slot.meta.id)) {
                 self.trash.push(Trash { table: slot.meta.table, id: slot.meta.id, part: slot.part, since: Some(now) });
-                if slot.meta.table == Table::MetricSeries && commit.add.is_empty() {
+                if matches!(slot.meta.table, Table::MetricSeries | Table::MetricMetadata) && commit.add.is_empty() {
                     self.series.clear();
                 }
             }

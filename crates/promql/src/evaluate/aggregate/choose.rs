@@ -11,7 +11,7 @@ use super::super::Number;
 use super::super::annotations::Note;
 use super::super::column::{Column, Series, Vector, is_absent};
 use super::super::expression::{Evaluator, unwrapped};
-use super::groups::{Grouping, Groups};
+use super::super::groups::{Grouping, Groups};
 use super::{Input, extent};
 use crate::ast::AggregateOperator;
 

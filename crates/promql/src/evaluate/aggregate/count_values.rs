@@ -6,8 +6,8 @@ use hashbrown::HashMap;
 use super::super::Number;
 use super::super::column::{Merger, Vector};
 use super::super::expression::{Evaluator, unwrapped};
+use super::super::groups::Grouping;
 use super::Input;
-use super::groups::Grouping;
 use crate::ast::ExprKind;
 
 impl Evaluator<'_> {
@@ -37,7 +37,7 @@ impl Evaluator<'_> {
                 };
                 let labels = labels_of.entry(value).or_insert_with_key(|value| {
                     let with_value = series.labels.with(name, value);
-                    causeway_model::Labels::new(grouping.pairs(&with_value))
+                    grouping.labels(&with_value)
                 });
                 let before = merger.series.len();
                 let counted = merger.series(labels, false, input.count);

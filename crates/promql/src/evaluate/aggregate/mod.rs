@@ -3,7 +3,6 @@
 mod choose;
 mod count_values;
 mod folds;
-mod groups;
 mod histograms;
 
 use causeway_model::Result;
@@ -11,11 +10,11 @@ use causeway_model::Result;
 use super::annotations::{Note, Notes};
 use super::column::{Series, Vector};
 use super::expression::{Evaluator, unwrapped};
+use super::groups::{Grouping, Groups};
 use super::steps::Steps;
 use super::stream::Stream;
 use crate::ast::{Aggregate, AggregateOperator, Span};
 use folds::{Average, Count, Extreme, Fold, Quantile, Sum, Variance};
-use groups::{Grouping, Groups};
 
 impl Evaluator<'_> {
     /// An aggregation at all steps.

@@ -1,53 +1,26 @@
 //! Which series of two vectors belong together, and what labels does their result have?
 
-use causeway_model::{Error, Labels, METRIC_NAME, Result};
-use hashbrown::{HashMap, HashSet};
+use causeway_model::{Error, Labels, Result};
+use hashbrown::HashMap;
 
 use super::super::Number;
 use super::super::column::{Column, Merger, Series, Vector};
 use super::super::expression::Evaluator;
+use super::super::groups::{Grouping, Groups};
 use super::super::result::is_metadata;
 use super::elements::{self, Outcome, element};
 use crate::ast::{Binary, Cardinality, Matching, Span};
-
-/// Numbers the different values of the labels by which series find each other.
-pub(super) struct Signatures<'a> {
-    matching: &'a Matching,
-    numbers: HashMap<Labels, usize>,
-}
-
-impl<'a> Signatures<'a> {
-    pub fn new(matching: &'a Matching) -> Self {
-        Self { matching, numbers: HashMap::new() }
-    }
-
-    pub fn of(&mut self, labels: &Labels) -> usize {
-        let next = self.numbers.len();
-        *self.numbers.entry(matched(self.matching, labels)).or_insert(next)
-    }
-
-    pub fn len(&self) -> usize {
-        self.numbers.len()
-    }
-}
-
-/// The labels by which a series finds others.
-fn matched(matching: &Matching, labels: &Labels) -> Labels {
-    labels.filter(|name| {
-        let named = matching.labels.iter().any(|label| label == name);
-        if matching.on { named } else { !named && name != METRIC_NAME }
-    })
-}
 
 /// One operation on vectors.
 struct Join<'a> {
     operation: &'a Binary,
     matching: &'a Matching,
+    grouping: Grouping,
     span: Span,
     count: usize,
     many: Vec<Series>,
     one: Vec<Series>,
-    /// Signatures of the series of both sides.
+    /// For each series of both sides the number of those that it may match.
     of_many: Vec<usize>,
     of_one: Vec<usize>,
     kinds: usize,
@@ -69,13 +42,16 @@ pub(super) fn combine(
     let (many, one) = if swapped { (right, left) } else { (left, right) };
     // Prometheus gives the left fill to the many side also where that is on the right (`group_right`).
     let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
-    let mut signatures = Signatures::new(&matching);
-    let of_many = many.series.iter().map(|series| signatures.of(&series.labels)).collect();
-    let of_one = one.series.iter().map(|series| signatures.of(&series.labels)).collect();
-    let kinds = signatures.len();
+    let grouping = Grouping::of(&matching);
+    let mut groups = Groups::<()>::default();
+    let mut number = |series: &Series| groups.number_of(&grouping, &series.labels, || ());
+    let of_many = many.series.iter().map(&mut number).collect();
+    let of_one = one.series.iter().map(&mut number).collect();
+    let kinds = groups.groups.len();
     let (many, one, _held) = (many.series, one.series, (many.charges, one.charges));
     let matching = &matching;
-    let join = Join { operation, matching, span, count, many, one, of_many, of_one, kinds, fill_many, fill_one };
+    let join =
+        Join { operation, matching, grouping, span, count, many, one, of_many, of_one, kinds, fill_many, fill_one };
     let merger = join.run(evaluator)?;
     let mut charge = evaluator.meter.charge();
     for series in &merger.series {
@@ -121,7 +97,7 @@ impl Join<'_> {
 
     fn duplicates(&self, first: &Labels, second: &Labels) -> Error {
         let side = if self.matching.cardinality == Cardinality::OneToMany { "left" } else { "right" };
-        let group = written(&matched(self.matching, first));
+        let group = written(&self.grouping.labels(first));
         let (first, second) = if first <= second { (first, second) } else { (second, first) };
         Error::invalid(format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}];\
@@ -131,107 +107,56 @@ impl Join<'_> {
         ))
     }
 
-    /// All series of one signature.
+    /// All series that may match each other.
     fn group(&self, evaluator: &Evaluator, many: &[usize], one: &[usize], merger: &mut Merger) -> Result<()> {
-        let mut matched_steps = vec![false; self.count];
-        // What a step of the many side has given already, where that must be unique.
-        let mut given: HashSet<(usize, Labels)> = HashSet::new();
-        let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
-        let nothing = Column::absent(self.count);
-        for at in many {
-            let left = &self.many[*at];
-            let mut filled = self.fill_one.map(|_| vec![true; self.count]);
-            for right in one.iter().map(|at| &self.one[*at]) {
-                let mut partner = |step: usize| {
-                    let number = right.column.get(step);
-                    if let (Some(filled), true) = (&mut filled, number.is_some()) {
-                        filled[step] = false;
-                    }
-                    number
-                };
-                let steps = self.pair(
-                    evaluator,
-                    (&left.labels, left.drop_name),
-                    &right.labels,
-                    &left.column,
-                    &mut partner,
-                    merger,
-                )?;
-                self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
+        let mut matched = Matched { steps: vec![false; self.count], by_labels: HashMap::new() };
+        let one: Vec<&Series> = one.iter().map(|at| &self.one[*at]).collect();
+        let alone: Vec<bool> = (0..self.count).map(|step| !one.iter().any(|one| one.column.has(step))).collect();
+        for many in many.iter().map(|at| &self.many[*at]) {
+            let left = Operand::of(many);
+            for right in &one {
+                self.pair(evaluator, &left, &Operand::of(right), &mut matched, merger)?;
             }
-            if let (Some(fill), Some(filled)) = (self.fill_one, filled) {
-                let labels = matched(self.matching, &left.labels);
-                let mut partner = |step: usize| filled[step].then_some(Number::Float(fill));
-                let steps =
-                    self.pair(evaluator, (&left.labels, left.drop_name), &labels, &left.column, &mut partner, merger)?;
-                self.check_matches(&steps, one_to_one, &mut matched_steps, many.len() > 1, &mut given)?;
+            if let Some(fill) = self.fill_one {
+                let labels = self.grouping.labels(&many.labels);
+                let right = Operand { labels: &labels, drop_name: false, values: Values::Fill(fill, &alone) };
+                self.pair(evaluator, &left, &right, &mut matched, merger)?;
             }
         }
-        let Some(fill) = self.fill_many else { return Ok(()) };
-        for right in one.iter().map(|at| &self.one[*at]) {
-            let labels = matched(self.matching, &right.labels);
-            let mut left = nothing.clone();
-            for (step, matched) in matched_steps.iter().enumerate() {
-                if !matched && right.column.has(step) {
-                    left.set(step, Some(Number::Float(fill)));
-                }
-            }
-            self.pair(evaluator, (&labels, false), &right.labels, &left, &mut |step| right.column.get(step), merger)?;
-        }
-        Ok(())
-    }
-
-    /// Notes at which steps a pair matched; one to one, no signature may match twice at a step.
-    fn check_matches(
-        &self,
-        (labels, steps): &(Labels, Vec<usize>),
-        one_to_one: bool,
-        matched_steps: &mut [bool],
-        several: bool,
-        given: &mut HashSet<(usize, Labels)>,
-    ) -> Result<()> {
-        for step in steps {
-            let again = std::mem::replace(&mut matched_steps[*step], true);
-            if again && one_to_one {
-                let text =
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
-                return Err(Error::invalid(text));
-            }
-            if several && !one_to_one && !given.insert((*step, labels.clone())) {
-                return Err(Error::invalid("multiple matches for labels: grouping labels must ensure unique matches"));
+        if let Some(fill) = self.fill_many {
+            let alone: Vec<bool> = matched.steps.iter().map(|matched| !matched).collect();
+            for one in &one {
+                let labels = self.grouping.labels(&one.labels);
+                let left = Operand { labels: &labels, drop_name: false, values: Values::Fill(fill, &alone) };
+                self.pair(evaluator, &left, &Operand::of(one), &mut matched, merger)?;
             }
         }
         Ok(())
     }
 
-    /// One series with another; the labels of the result, and the steps at which both had a value that fits.
+    /// One series with another.
     fn pair(
         &self,
         evaluator: &Evaluator,
-        (left_labels, drop_name): (&Labels, bool),
-        right_labels: &Labels,
-        left: &Column,
-        right: &mut dyn FnMut(usize) -> Option<Number>,
+        left: &Operand,
+        right: &Operand,
+        matched: &mut Matched,
         merger: &mut Merger,
-    ) -> Result<(Labels, Vec<usize>)> {
-        let operator = self.operation.operator;
+    ) -> Result<()> {
         let returns_bool = self.operation.returns_bool;
-        let labels = self.result_labels(left_labels, right_labels);
+        let labels = result_labels(self.operation, self.matching, left.labels, right.labels);
         let swapped = self.matching.cardinality == Cardinality::OneToMany;
-        let mut steps = Vec::new();
-        let mut results = Vec::new();
+        let (mut steps, mut results) = (Vec::new(), Vec::new());
         for step in 0..self.count {
-            // The partner is asked at each step, as it takes note of where it was there.
-            let (partner, number) = (right(step), left.get(step));
-            let (Some(partner), Some(number)) = (partner, number) else { continue };
+            let (Some(number), Some(partner)) = (left.values.get(step), right.values.get(step)) else { continue };
             let (first, second) = if swapped { (&partner, &number) } else { (&number, &partner) };
-            let said = match element(operator, first, second) {
+            let said = match element(self.operation.operator, first, second) {
                 Ok(Outcome { keep, value, notes }) => {
                     steps.push(step);
-                    match (returns_bool, keep) {
-                        (true, _) => results.push((step, Number::Float(f64::from(u8::from(keep))))),
-                        (false, true) => results.push((step, value)),
-                        (false, false) => {}
+                    if returns_bool {
+                        results.push((step, Number::Float(f64::from(u8::from(keep)))));
+                    } else if keep {
+                        results.push((step, value));
                     }
                     notes
                 }
@@ -241,26 +166,86 @@ impl Join<'_> {
                 evaluator.note(|notes| said.iter().for_each(|(note, detail)| notes.add(*note, self.span, detail)));
             }
         }
+        matched.add(&steps, &labels, self.matching.cardinality == Cardinality::OneToOne)?;
         if !results.is_empty() {
-            let series = merger.series(&labels, returns_bool || drop_name, self.count);
+            let series = merger.series(&labels, returns_bool || left.drop_name, self.count);
             for (step, number) in results {
                 series.column.put(step, number)?;
             }
         }
-        Ok((labels, steps))
+        Ok(())
     }
+}
 
-    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let arithmetic = elements::is_arithmetic(self.operation.operator);
-        let matching = self.matching;
-        let named = |name: &str| matching.labels.iter().any(|label| label == name);
-        let one_to_one = matching.cardinality == Cardinality::OneToOne;
-        let goes = |name: &str| arithmetic && is_metadata(name) || one_to_one && named(name) != matching.on;
-        let kept = many.iter().filter(|(name, _)| !goes(name));
-        // A label of the one side replaces that of the many side, also where it is absent there.
-        let included = matching.include.iter().map(|name| (name.as_str(), one.get(name).unwrap_or_default()));
-        Labels::new(kept.chain(included))
+/// A series of one side, or what fills its place.
+struct Operand<'a> {
+    labels: &'a Labels,
+    drop_name: bool,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Column(&'a Column),
+    /// A value at the steps at which there is nothing else.
+    Fill(f64, &'a [bool]),
+}
+
+impl<'a> Operand<'a> {
+    fn of(series: &'a Series) -> Self {
+        Self { labels: &series.labels, drop_name: series.drop_name, values: Values::Column(&series.column) }
     }
+}
+
+impl Values<'_> {
+    fn get(&self, step: usize) -> Option<Number> {
+        match self {
+            Self::Column(column) => column.get(step),
+            Self::Fill(fill, steps) => steps.get(step).filter(|fills| **fills).map(|_| Number::Float(*fill)),
+        }
+    }
+}
+
+/// At which steps series that may match each other have found a partner.
+struct Matched {
+    steps: Vec<bool>,
+    /// The same for each result, where several series of one side may have the same partner.
+    by_labels: HashMap<Labels, Vec<bool>>,
+}
+
+impl Matched {
+    /// Takes note of matches, of which no two may be at the same step: one to one none at all, otherwise none with the same result.
+    fn add(&mut self, steps: &[usize], labels: &Labels, one_to_one: bool) -> Result<()> {
+        let count = self.steps.len();
+        let mut given = match one_to_one {
+            true => None,
+            false => Some(self.by_labels.entry(labels.clone()).or_insert_with(|| vec![false; count])),
+        };
+        for step in steps {
+            let matched = std::mem::replace(&mut self.steps[*step], true);
+            let wrong = match &mut given {
+                None => matched.then_some("many-to-one matching must be explicit (group_left/group_right)"),
+                Some(given) => {
+                    std::mem::replace(&mut given[*step], true).then_some("grouping labels must ensure unique matches")
+                }
+            };
+            if let Some(wrong) = wrong {
+                return Err(Error::invalid(format!("multiple matches for labels: {wrong}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The labels of the result of a series of the many side with one of the one side.
+pub(super) fn result_labels(operation: &Binary, matching: &Matching, many: &Labels, one: &Labels) -> Labels {
+    let arithmetic = elements::is_arithmetic(operation.operator);
+    let named = |name: &str| matching.labels.iter().any(|label| label == name);
+    let one_to_one = matching.cardinality == Cardinality::OneToOne;
+    let goes = |name: &str| arithmetic && is_metadata(name) || one_to_one && named(name) != matching.on;
+    let kept = many.iter().filter(|(name, _)| !goes(name));
+    // A label of the one side replaces that of the many side, also where it is absent there.
+    let included = matching.include.iter().map(|name| (name.as_str(), one.get(name).unwrap_or_default()));
+    Labels::new(kept.chain(included))
 }
 
 /// Labels as Prometheus writes them in messages.

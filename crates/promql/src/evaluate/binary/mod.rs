@@ -2,6 +2,7 @@
 
 mod elements;
 mod matching;
+mod pairs;
 mod sets;
 
 use causeway_model::Result;
@@ -44,15 +45,22 @@ pub(super) fn stream<'a>(
             let scalar = evaluator.scalar(&operation.right, steps)?;
             Ok(with_scalar(operation, span, input, scalar, false))
         }
-        _ => {
+        _ if operation.operator.is_set() => {
             let left = evaluator.vector(&operation.left, steps)?;
             let right = evaluator.vector(&operation.right, steps)?;
-            let vector = if operation.operator.is_set() {
-                sets::combine(operation, left, right, steps.count)?
-            } else {
-                matching::combine(evaluator, operation, span, left, right, steps.count)?
-            };
-            Ok(Streamed::Kept(vector))
+            sets::combine(operation, left, right, steps.count).map(Streamed::Kept)
+        }
+        _ => {
+            let left = evaluator.stream(&operation.left, steps)?.boxed();
+            let right = evaluator.stream(&operation.right, steps)?.boxed();
+            match pairs::Pairs::new(operation, span, left, right)? {
+                Ok(pairs) => Ok(Streamed::passing(pairs)),
+                Err((left, right)) => {
+                    let left = evaluator.collect(&*left, steps.count)?;
+                    let right = evaluator.collect(&*right, steps.count)?;
+                    matching::combine(evaluator, operation, span, left, right, steps.count).map(Streamed::Kept)
+                }
+            }
         }
     }
 }
@@ -69,7 +77,7 @@ fn with_scalar<'a>(
     let returns_bool = operation.returns_bool;
     let change = move |_: usize, column: &mut Column, worker: &mut Worker| {
         if column.histograms.is_empty() && !returns_bool && elements::is_arithmetic(operator) {
-            return arithmetic_floats(operator, column, &scalar, swapped);
+            return arithmetic_floats(operator, &mut column.floats, &scalar, swapped);
         }
         for (step, scalar) in scalar.iter().enumerate() {
             let Some(number) = column.get(step) else { continue };
@@ -101,8 +109,8 @@ fn with_scalar<'a>(
 }
 
 /// The usual case: a factor, a share.
-fn arithmetic_floats(operator: BinaryOperator, column: &mut Column, scalars: &[f64], swapped: bool) {
-    for (float, scalar) in column.floats.iter_mut().zip(scalars) {
+fn arithmetic_floats(operator: BinaryOperator, floats: &mut [f64], scalars: &[f64], swapped: bool) {
+    for (float, scalar) in floats.iter_mut().zip(scalars) {
         if !is_absent(*float) {
             let (left, right) = if swapped { (*scalar, *float) } else { (*float, *scalar) };
             *float = elements::arithmetic(operator, left, right).unwrap_or(f64::NAN);

@@ -2,8 +2,8 @@
 
 use causeway_model::Result;
 
-use super::super::column::{Merger, Vector};
-use super::matching::Signatures;
+use super::super::column::{Merger, Series, Vector};
+use super::super::groups::{Grouping, Groups};
 use crate::ast::{Binary, BinaryOperator};
 
 /// Whether any series of each signature has a value at each step.
@@ -31,10 +31,12 @@ impl Presence {
 /// `and`, `or`, `unless` at all steps.
 pub(super) fn combine(operation: &Binary, mut left: Vector, mut right: Vector, count: usize) -> Result<Vector> {
     let matching = operation.matching.clone().unwrap_or_default();
-    let mut signatures = Signatures::new(&matching);
-    let of_left: Vec<usize> = left.series.iter().map(|series| signatures.of(&series.labels)).collect();
-    let of_right: Vec<usize> = right.series.iter().map(|series| signatures.of(&series.labels)).collect();
-    let kinds = signatures.len();
+    let grouping = Grouping::of(&matching);
+    let mut groups = Groups::<()>::default();
+    let mut number = |series: &Series| groups.number_of(&grouping, &series.labels, || ());
+    let of_left: Vec<usize> = left.series.iter().map(&mut number).collect();
+    let of_right: Vec<usize> = right.series.iter().map(&mut number).collect();
+    let kinds = groups.groups.len();
     let mut charges = std::mem::take(&mut left.charges);
     charges.append(&mut right.charges);
     let series = match operation.operator {

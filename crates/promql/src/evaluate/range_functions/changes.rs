@@ -2,6 +2,7 @@
 
 use super::super::Number;
 use super::super::annotations::Notes;
+use super::super::stream::Scratch;
 use super::rate::started_anew;
 use super::{Call, Sliding, View};
 
@@ -68,16 +69,21 @@ fn count(
     before.map(|_| Number::Float(f64::from(total)))
 }
 
-pub(super) fn changes_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Vec<f64>) {
+pub(super) fn changes_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Scratch) {
     count_floats(sliding, out, scratch, |from, to| to != from && !(to.is_nan() && from.is_nan()));
 }
 
-pub(super) fn resets_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Vec<f64>) {
+pub(super) fn resets_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Scratch) {
     count_floats(sliding, out, scratch, |from, to| to < from);
 }
 
 /// How many there are up to each sample is counted once; each window takes a difference of two such counts.
-fn count_floats(sliding: &Sliding, out: &mut [f64], counts: &mut Vec<f64>, counted: impl Fn(f64, f64) -> bool) {
+fn count_floats(
+    sliding: &Sliding,
+    out: &mut [f64],
+    Scratch { floats: counts, .. }: &mut Scratch,
+    counted: impl Fn(f64, f64) -> bool,
+) {
     counts.clear();
     let mut total = 0.0;
     for (at, value) in sliding.values.iter().enumerate() {

@@ -20,7 +20,7 @@ use super::column::{Column, is_absent};
 use super::expression::{Evaluator, argument, place, unwrapped};
 use super::selector::{advance, drop_stale};
 use super::steps::{Reference, Steps};
-use super::stream::{Stream, Worker};
+use super::stream::{Scratch, Stream, Worker};
 use super::{Number, duration};
 use crate::ast::{Expr, ExprKind, Extension, Function, Span, ValueType};
 use crate::source::{Samples, SeriesSet};
@@ -53,8 +53,8 @@ pub(super) struct Sliding<'a> {
     pub values: &'a [f64],
     /// For each step the first sample in its window and the one behind the last; both never fall.
     pub windows: &'a [(usize, usize)],
-    pub steps: Steps,
-    pub reference: Reference,
+    /// The last moment of each window.
+    pub ends_ms: &'a [i64],
     pub range_ms: i64,
 }
 
@@ -79,7 +79,7 @@ impl Call<'_> {
 }
 
 type OneWindow = fn(&View, &Call, &mut Notes) -> Option<Number>;
-type AllWindows = fn(&Sliding, &Call, &mut [f64], &mut Vec<f64>);
+type AllWindows = fn(&Sliding, &Call, &mut [f64], &mut Scratch);
 
 struct Implementation {
     window: OneWindow,
@@ -145,6 +145,10 @@ struct RangeCall<'a> {
     ranged: Ranged,
     parameters: Vec<Vec<f64>>,
     steps: Steps,
+    /// Each step's window is later than this.
+    starts_ms: Vec<i64>,
+    /// And not later than this.
+    ends_ms: Vec<i64>,
 }
 
 /// The stream of a call of a function that takes a range.
@@ -170,7 +174,18 @@ pub(super) fn stream<'a>(
     if !ranged.set.is_empty() {
         check_parameters(evaluator, function, &parameters, place(arguments, 0))?;
     }
-    Ok(Box::new(RangeCall { evaluator, function, implementation, ranged, parameters, steps: *steps }))
+    let ends_ms: Vec<i64> = (0..steps.count).map(|step| ranged.reference.of(steps.time_ms(step))).collect();
+    let starts_ms = ends_ms.iter().map(|end_ms| end_ms.saturating_sub(ranged.range_ms)).collect();
+    Ok(Box::new(RangeCall {
+        evaluator,
+        function,
+        implementation,
+        ranged,
+        parameters,
+        steps: *steps,
+        starts_ms,
+        ends_ms,
+    }))
 }
 
 fn check_extension(function: Function, extension: Option<Extension>) -> Result<()> {
@@ -254,7 +269,7 @@ impl Stream for RangeCall<'_> {
         self.ranged.set.read(series, &mut worker.samples)?;
         let samples = worker.samples.times.len() + worker.samples.histogram_times.len();
         worker.samples_read += samples;
-        self.evaluator.meter.charge().add(samples, 0)?;
+        self.evaluator.meter.charge().add(samples, samples.saturating_mul(size_of::<(i64, f64)>()))?;
         drop_stale(&mut worker.samples);
         let labels = self.ranged.set.labels(series);
         let call = Call {
@@ -288,8 +303,7 @@ impl RangeCall<'_> {
                 times: &samples.times,
                 values: &samples.values,
                 windows,
-                steps: self.steps,
-                reference: self.ranged.reference,
+                ends_ms: &self.ends_ms,
                 range_ms: self.ranged.range_ms,
             };
             floats(&sliding, call, &mut column.floats, scratch);
@@ -328,12 +342,11 @@ impl RangeCall<'_> {
     fn find_windows(&self, times: &[i64], windows: &mut Vec<(usize, usize)>) {
         windows.clear();
         let (mut first, mut behind) = (0, 0);
-        for step in 0..self.steps.count {
-            let end_ms = self.ranged.reference.of(self.steps.time_ms(step));
-            behind = advance(times, behind, end_ms);
-            first = advance(times, first, end_ms.saturating_sub(self.ranged.range_ms));
-            windows.push((first.min(behind), behind));
-        }
+        windows.extend(self.starts_ms.iter().zip(&self.ends_ms).map(|(start_ms, end_ms)| {
+            behind = advance(times, behind, *end_ms);
+            first = advance(times, first, *start_ms);
+            (first, behind)
+        }));
     }
 
     fn view<'s>(

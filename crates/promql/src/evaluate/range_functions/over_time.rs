@@ -6,6 +6,7 @@ use causeway_model::{Histogram, HistogramSum, KahanSum, MixedSchemas, Reconciled
 
 use super::super::Number;
 use super::super::annotations::{Note, Notes};
+use super::super::stream::Scratch;
 use super::{Call, Sliding, View};
 use crate::HistogramMean;
 
@@ -85,14 +86,14 @@ fn direct_average(values: &[f64]) -> f64 {
     sum.sum / count + sum.compensation / count
 }
 
-pub(super) fn sum_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Vec<f64>) {
+pub(super) fn sum_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
     slide(sliding, out, kahan, joined, |sum, window| {
         let total = sum.total();
         if total.is_finite() { total } else { direct_sum(window) }
     });
 }
 
-pub(super) fn average_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Vec<f64>) {
+pub(super) fn average_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
     slide(sliding, out, kahan, joined, |sum, window| {
         let count = window.len() as f64;
         let average = sum.sum / count + sum.compensation / count;
@@ -108,15 +109,15 @@ fn smaller(left: f64, right: f64) -> f64 {
     if right < left || left.is_nan() { right } else { left }
 }
 
-pub(super) fn max_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Vec<f64>) {
+pub(super) fn max_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
     slide(sliding, out, |value| value, larger, |all, _| all);
 }
 
-pub(super) fn min_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Vec<f64>) {
+pub(super) fn min_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
     slide(sliding, out, |value| value, smaller, |all, _| all);
 }
 
-pub(super) fn count_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Vec<f64>) {
+pub(super) fn count_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
     for (place, (first, behind)) in out.iter_mut().zip(sliding.windows) {
         if behind > first {
             *place = (behind - first) as f64;

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::super::Number;
 use super::super::annotations::{Note, Notes};
+use super::super::stream::Scratch;
 use super::{Call, Sliding, View};
 
 /// The order of values: NaN stands below all others.
@@ -12,8 +13,8 @@ fn order(left: &f64, right: &f64) -> Ordering {
 }
 
 /// The quantile of values that are in order, interpolated; infinite where it is beyond 0 or 1.
-fn quantile_of_sorted(quantile: f64, sorted: &[f64]) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+fn quantile_of_sorted(quantile: f64, count: usize, sorted: impl Fn(usize) -> Option<f64>) -> f64 {
+    let Some(last) = count.checked_sub(1) else { return f64::NAN };
     if quantile.is_nan() {
         return f64::NAN;
     }
@@ -27,14 +28,14 @@ fn quantile_of_sorted(quantile: f64, sorted: &[f64]) -> f64 {
     let lower = (rank.floor() as usize).min(last);
     let upper = (lower + 1).min(last);
     let weight = rank - rank.floor();
-    let value = |at: usize| sorted.get(at).copied().unwrap_or(f64::NAN);
+    let value = |at: usize| sorted(at).unwrap_or(f64::NAN);
     value(lower) * (1.0 - weight) + value(upper) * weight
 }
 
 /// The quantile of values in any order, which are put in order.
 pub(in super::super) fn quantile(quantile: f64, values: &mut [f64]) -> f64 {
     values.sort_unstable_by(order);
-    quantile_of_sorted(quantile, values)
+    quantile_of_sorted(quantile, values.len(), |at| values.get(at).copied())
 }
 
 fn note_histograms(view: &View, call: &Call, notes: &mut Notes) {
@@ -65,30 +66,60 @@ pub(super) fn median_absolute_deviation(view: &View, call: &Call, notes: &mut No
     Some(Number::Float(quantile(0.5, &mut values)))
 }
 
-/// Keeps the window in order while it moves: what comes in is put in its place, what goes out is taken from it.
-pub(super) fn quantile_floats(sliding: &Sliding, call: &Call, out: &mut [f64], sorted: &mut Vec<f64>) {
+/// A whole number in the order of floats, NaN lowest: cheaper to compare.
+fn key(value: f64) -> i64 {
+    let bits = value.to_bits() as i64;
+    if value.is_nan() { i64::MIN } else { bits ^ ((bits >> 63) & i64::MAX) }
+}
+
+/// The float of a key.
+fn of_key(key: i64) -> f64 {
+    f64::from_bits((key ^ ((key >> 63) & i64::MAX)) as u64)
+}
+
+/// Keeps the window in order while it moves: what comes in takes the place of what goes out, and what lies between moves up.
+pub(super) fn quantile_floats(sliding: &Sliding, call: &Call, out: &mut [f64], scratch: &mut Scratch) {
+    let (sorted, values) = (&mut scratch.keys, sliding.values);
     sorted.clear();
     let (mut from, mut to) = (0, 0);
     for (step, (place, (first, behind))) in out.iter_mut().zip(sliding.windows).enumerate() {
         if *first >= to || behind - first > 2 * (to - from) {
             sorted.clear();
-            sorted.extend_from_slice(sliding.values.get(*first..*behind).unwrap_or_default());
-            sorted.sort_unstable_by(order);
+            sorted.extend(values.get(*first..*behind).unwrap_or_default().iter().map(|value| key(*value)));
+            sorted.sort_unstable();
         } else {
-            for value in sliding.values.get(from..*first).unwrap_or_default() {
-                let at = sorted.partition_point(|other| order(other, value).is_lt());
-                if at < sorted.len() {
-                    sorted.remove(at);
+            let mut leaving = values.get(from..*first).unwrap_or_default().iter();
+            let mut coming = values.get(to..*behind).unwrap_or_default().iter();
+            loop {
+                match (leaving.next(), coming.next()) {
+                    (Some(old), Some(new)) => replace(sorted, key(*old), key(*new)),
+                    (Some(old), None) => drop(sorted.remove(below(sorted, key(*old)).min(sorted.len() - 1))),
+                    (None, Some(new)) => sorted.insert(below(sorted, key(*new)), key(*new)),
+                    (None, None) => break,
                 }
-            }
-            for value in sliding.values.get(to..*behind).unwrap_or_default() {
-                let at = sorted.partition_point(|other| order(other, value).is_lt());
-                sorted.insert(at, *value);
             }
         }
         (from, to) = (*first, *behind);
         if behind > first {
-            *place = quantile_of_sorted(call.parameter(0, step), sorted);
+            *place =
+                quantile_of_sorted(call.parameter(0, step), sorted.len(), |at| sorted.get(at).map(|key| of_key(*key)));
         }
+    }
+}
+
+/// How many are lower.
+fn below(sorted: &[i64], key: i64) -> usize {
+    sorted.partition_point(|other| *other < key)
+}
+
+/// Puts one in the place of another, in order.
+fn replace(sorted: &mut [i64], old: i64, new: i64) {
+    let (out, into) = (below(sorted, old), below(sorted, new));
+    if into > out {
+        sorted.copy_within(out + 1..into, out);
+        sorted[into - 1] = new;
+    } else {
+        sorted.copy_within(into..out, into + 1);
+        sorted[into] = new;
     }
 }

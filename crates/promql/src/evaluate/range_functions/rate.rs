@@ -7,7 +7,7 @@ use causeway_model::{Histogram, ResetHint};
 
 use super::super::Number;
 use super::super::annotations::{Note, Notes};
-use super::super::column::ABSENT;
+use super::super::stream::Scratch;
 use super::{Call, Sliding, View};
 
 /// Beyond this many average distances of samples, an edge is not reached by the series.
@@ -25,11 +25,11 @@ pub(super) fn delta(view: &View, call: &Call, notes: &mut Notes) -> Option<Numbe
     extrapolated(view, call, notes, false, false)
 }
 
-pub(super) fn rate_floats(sliding: &Sliding, call: &Call, out: &mut [f64], scratch: &mut Vec<f64>) {
+pub(super) fn rate_floats(sliding: &Sliding, call: &Call, out: &mut [f64], scratch: &mut Scratch) {
     counter_floats(sliding, out, scratch, call.range_ms as f64 / 1000.0);
 }
 
-pub(super) fn increase_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Vec<f64>) {
+pub(super) fn increase_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Scratch) {
     counter_floats(sliding, out, scratch, 1.0);
 }
 
@@ -48,11 +48,10 @@ struct Difference {
 
 impl Difference {
     /// What the length of the samples is to be stretched to.
-    #[inline]
+    #[inline(always)]
     fn stretched(&self) -> f64 {
         let threshold = self.sampled * REACH;
-        let half = || if self.distances > 0.0 { self.sampled / self.distances / 2.0 } else { 0.0 };
-        let mut to_start = if self.to_start * self.distances >= threshold { half() } else { self.to_start };
+        let mut to_start = if self.to_start * self.distances >= threshold { self.half() } else { self.to_start };
         if let Some(first) = self.first
             && self.value > 0.0
             && first >= 0.0
@@ -60,69 +59,73 @@ impl Difference {
         {
             to_start = self.sampled * (first / self.value);
         }
-        let to_end = if self.to_end * self.distances >= threshold { half() } else { self.to_end };
+        let to_end = if self.to_end * self.distances >= threshold { self.half() } else { self.to_end };
         self.sampled + to_start + to_end
+    }
+
+    /// Half of the average distance of samples: how far the series goes on beyond them. It is rarely needed, and divides.
+    #[cold]
+    fn half(&self) -> f64 {
+        if self.distances > 0.0 { self.sampled / self.distances / 2.0 } else { 0.0 }
     }
 }
 
 /// The floats of a counter, over all windows: resets are found once, and few windows have one.
-fn counter_floats(sliding: &Sliding, out: &mut [f64], _: &mut Vec<f64>, seconds: f64) {
-    let Sliding { times, values, .. } = sliding;
-    let reset_after = |from: usize| {
-        let pairs = values.get(from..).unwrap_or_default().windows(2);
-        pairs.into_iter().position(|pair| matches!(pair, [before, after] if after < before)).map(|at| from + at)
-    };
-    // The sample before the next reset that is not yet behind all windows.
-    let mut next_reset = reset_after(0);
-    for (step, (place, (first, behind))) in out.iter_mut().zip(sliding.windows).enumerate() {
-        let (Some(window), Some(window_times)) = (values.get(*first..*behind), times.get(*first..*behind)) else {
-            continue;
-        };
-        let ([from, .., to], [from_ms, .., to_ms]) = (window, window_times) else { continue };
-        let mut value = to - from;
-        while next_reset.is_some_and(|at| at < *first) {
-            next_reset = reset_after(*first);
+fn counter_floats(sliding: &Sliding, out: &mut [f64], scratch: &mut Scratch, seconds: f64) {
+    let values = sliding.values;
+    // The samples before a reset. Those from `passed` on are in the window or behind it.
+    let (mut resets, mut passed) = (Vec::new(), 0);
+    for (at, (before, after)) in values.iter().zip(values.iter().skip(1)).enumerate() {
+        if after < before {
+            resets.push(at);
         }
-        if next_reset.is_some_and(|at| at + 1 < *behind) {
-            for pair in window.windows(2) {
-                if let [before, after] = pair
-                    && after < before
-                {
-                    value += before;
-                }
-            }
-        }
-        let end_ms = sliding.reference.of(sliding.steps.time_ms(step));
-        let difference = Difference {
-            value,
-            first: Some(*from),
-            sampled: (to_ms - from_ms) as f64,
-            distances: (window.len() - 1) as f64,
-            to_start: (from_ms - end_ms.saturating_sub(sliding.range_ms)) as f64,
-            to_end: (end_ms - to_ms) as f64,
-        };
-        *place = difference.value * difference.stretched() / (difference.sampled * seconds);
     }
+    differences(sliding, out, scratch, seconds, true, |first, last, value| {
+        while resets.get(passed).is_some_and(|before| *before < first) {
+            passed += 1;
+        }
+        let within = resets.get(passed..).unwrap_or_default().iter().take_while(|before| **before < last);
+        within.filter_map(|before| values.get(*before)).fold(value, |value, lost| value + lost)
+    });
 }
 
-pub(super) fn delta_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Vec<f64>) {
-    for (step, (place, (first, behind))) in out.iter_mut().zip(sliding.windows).enumerate() {
-        let (Some([from, .., to]), Some([from_ms, .., to_ms])) =
-            (sliding.values.get(*first..*behind), sliding.times.get(*first..*behind))
-        else {
-            *place = ABSENT;
+pub(super) fn delta_floats(sliding: &Sliding, _: &Call, out: &mut [f64], scratch: &mut Scratch) {
+    differences(sliding, out, scratch, 1.0, false, |_, _, value| value);
+}
+
+/// The extrapolated differences between the first and the last sample of all windows; `corrected` adds to one what resets took from a
+/// counter between two samples.
+fn differences(
+    sliding: &Sliding,
+    out: &mut [f64],
+    scratch: &mut Scratch,
+    seconds: f64,
+    counter: bool,
+    mut corrected: impl FnMut(usize, usize, f64) -> f64,
+) {
+    // Distances from the first window's end are small, and as floats they are converted once.
+    let origin_ms = sliding.ends_ms.first().copied().unwrap_or(0);
+    let times = &mut scratch.floats;
+    times.clear();
+    times.extend(sliding.times.iter().map(|time_ms| time_ms.wrapping_sub(origin_ms) as f64));
+    let range = sliding.range_ms as f64;
+    for ((place, (first, behind)), end_ms) in out.iter_mut().zip(sliding.windows).zip(sliding.ends_ms) {
+        if behind - first < 2 {
             continue;
-        };
-        let end_ms = sliding.reference.of(sliding.steps.time_ms(step));
+        }
+        let last = behind - 1;
+        let (Some(from), Some(to)) = (sliding.values.get(*first), sliding.values.get(last)) else { continue };
+        let (Some(from_time), Some(to_time)) = (times.get(*first), times.get(last)) else { continue };
+        let end = end_ms.wrapping_sub(origin_ms) as f64;
         let difference = Difference {
-            value: to - from,
-            first: None,
-            sampled: (to_ms - from_ms) as f64,
-            distances: (behind - first - 1) as f64,
-            to_start: (from_ms - end_ms.saturating_sub(sliding.range_ms)) as f64,
-            to_end: (end_ms - to_ms) as f64,
+            value: corrected(*first, last, to - from),
+            first: if counter { Some(*from) } else { None },
+            sampled: to_time - from_time,
+            distances: (last - first) as f64,
+            to_start: from_time - (end - range),
+            to_end: end - to_time,
         };
-        *place = difference.value * difference.stretched() / difference.sampled;
+        *place = difference.value * (difference.stretched() / (difference.sampled * seconds));
     }
 }
 

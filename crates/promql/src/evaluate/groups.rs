@@ -1,8 +1,11 @@
-//! To which group does a series belong? To that of all with the same values of some labels; the group's labels are made once.
+//! Which series have the same values of some labels? They are a group of an aggregation, or find each other in an operation on two
+//! vectors; the group's labels are made once.
 
-use causeway_model::{Labels, METRIC_NAME, Result};
+use causeway_model::{Error, Labels, METRIC_NAME, Result};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::ast::Matching;
 
 /// The labels by which series are grouped.
 pub(super) struct Grouping {
@@ -15,7 +18,17 @@ impl Grouping {
         Self { names: names.to_vec(), without }
     }
 
-    /// The pairs that the group of a series has.
+    /// By the labels by which the series of two vectors find each other.
+    pub fn of(matching: &Matching) -> Self {
+        Self::new(&matching.labels, !matching.on)
+    }
+
+    /// The labels that the group of a series has.
+    pub fn labels(&self, labels: &Labels) -> Labels {
+        Labels::new(self.pairs(labels))
+    }
+
+    /// The pairs of those labels.
     pub fn pairs<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = (&'a str, &'a str)> {
         labels.iter().filter(|(name, _)| {
             let named = self.names.iter().any(|wanted| wanted == name);
@@ -59,11 +72,14 @@ impl<F> Default for Groups<F> {
 impl<F> Groups<F> {
     /// The group of a series. Its labels are only made where it is the first of its group.
     pub fn of(&mut self, grouping: &Grouping, labels: &Labels, fold: impl FnOnce() -> F) -> Result<&mut Group<F>> {
+        let number = self.number_of(grouping, labels, fold);
+        self.groups.get_mut(number).ok_or_else(|| Error::internal("a group is missing"))
+    }
+
+    /// The place among the groups of that of a series.
+    pub fn number_of(&mut self, grouping: &Grouping, labels: &Labels, fold: impl FnOnce() -> F) -> usize {
         if grouping.takes_all_together() {
-            if self.groups.is_empty() {
-                self.insert(Labels::empty(), 0, fold());
-            }
-            return self.at(0);
+            return if self.groups.is_empty() { self.insert(Labels::empty(), 0, fold()) } else { 0 };
         }
         let hash = grouping.pairs(labels).fold(0, |hash, (name, value)| {
             xxh3_64_with_seed(value.as_bytes(), xxh3_64_with_seed(name.as_bytes(), hash))
@@ -72,11 +88,10 @@ impl<F> Groups<F> {
             let group = self.groups.get(*at);
             group.is_some_and(|group| group.hash == hash && grouping.pairs(labels).eq(group.labels.iter()))
         };
-        let at = match self.index.find(hash, same) {
+        match self.index.find(hash, same) {
             Some(at) => *at,
-            None => self.insert(Labels::new(grouping.pairs(labels)), hash, fold()),
-        };
-        self.at(at)
+            None => self.insert(grouping.labels(labels), hash, fold()),
+        }
     }
 
     fn insert(&mut self, labels: Labels, hash: u64, fold: F) -> usize {
@@ -85,10 +100,6 @@ impl<F> Groups<F> {
         let groups = &self.groups;
         self.index.insert_unique(hash, at, |at| groups.get(*at).map_or(0, |group| group.hash));
         at
-    }
-
-    fn at(&mut self, at: usize) -> Result<&mut Group<F>> {
-        self.groups.get_mut(at).ok_or_else(|| causeway_model::Error::internal("a group is missing"))
     }
 
     /// Takes over the groups of another thread.

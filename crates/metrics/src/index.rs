@@ -1,0 +1,484 @@
+//! Which series stand in some rows of `metric_series`, under their Prometheus names? Built once for a part or a batch of memory, as these
+//! never change, and asked by matchers.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, ListArray, RecordBatch, StringArray,
+    TimestampNanosecondArray,
+};
+use arrow::datatypes::{Float64Type, TimestampNanosecondType};
+use causeway_model::{Error, Family, Labels, METRIC_NAME, Result, Table};
+use causeway_promql::{MatchOperator, Matcher};
+use causeway_store::ScanColumn;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+
+use crate::naming::{NamedAs, Naming};
+
+/// Labels by whose values an index can be asked without looking at all series. 32: those that people filter by.
+const VALUE_INDEXES_MAX: usize = 32;
+/// `metric_series.type` of what came by Prometheus' own protocols.
+const VERBATIM: &str = "prometheus";
+
+/// What a stored series is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Floats or native histograms, one series.
+    Whole,
+    /// A histogram of explicit bounds: `_bucket`, `_sum` and `_count`.
+    Classic,
+    /// Quantiles, `_sum` and `_count`.
+    Summary,
+}
+
+/// Which of the series that a stored one stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Component {
+    Whole,
+    /// The bucket up to the bound of these bits.
+    Bucket(u64),
+    Sum,
+    Count,
+    /// The quantile of these bits.
+    Quantile(u64),
+}
+
+/// Which components share a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Whole,
+    Buckets,
+    Sum,
+    Count,
+    Quantiles,
+}
+
+/// One row of `metric_series`.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: [u8; 16],
+    /// Time of its first sample on that day.
+    pub(crate) time: i64,
+    /// All labels but `le` and `quantile`; the name is that of the family.
+    pub(crate) labels: Labels,
+    pub(crate) shape: Shape,
+    /// Whether its samples tell what was added since the one before.
+    pub(crate) delta: bool,
+    /// Bounds of the buckets, or the quantiles.
+    pub(crate) bounds: Arc<[f64]>,
+}
+
+/// What is told of a metric.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct FamilyFacts {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: &'static str,
+    pub(crate) unit: Arc<str>,
+    pub(crate) help: Arc<str>,
+}
+
+/// A series that was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Match<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) component: Component,
+}
+
+impl Match<'_> {
+    /// The labels of the component.
+    pub(crate) fn labels(&self) -> Labels {
+        let family = || self.entry.labels.metric_name().unwrap_or_default();
+        match self.component {
+            Component::Whole => self.entry.labels.clone(),
+            Component::Sum => self.entry.labels.with(METRIC_NAME, &format!("{}_sum", family())),
+            Component::Count => self.entry.labels.with(METRIC_NAME, &format!("{}_count", family())),
+            Component::Bucket(bound) => self
+                .entry
+                .labels
+                .with(METRIC_NAME, &format!("{}_bucket", family()))
+                .with("le", &bound_text(f64::from_bits(bound))),
+            Component::Quantile(quantile) => self.entry.labels.with("quantile", &bound_text(f64::from_bits(quantile))),
+        }
+    }
+}
+
+/// A bound as a label's value: shortest digits, without an exponent.
+fn bound_text(bound: f64) -> String {
+    if bound == f64::INFINITY { "+Inf".to_owned() } else { format!("{bound}") }
+}
+
+/// For each value of a label the entries that have it, ascending.
+type ByValue = HashMap<String, Vec<u32>>;
+
+/// The series of some rows.
+#[derive(Debug)]
+pub(crate) struct SeriesIndex {
+    entries: Vec<Entry>,
+    families: Vec<FamilyFacts>,
+    /// For each name of a series the entries that have a component of it, ascending.
+    by_name: HashMap<String, Vec<(u32, Group)>>,
+    by_value: Mutex<Vec<(String, Arc<ByValue>)>>,
+    bytes: usize,
+}
+
+/// The columns that an index is built from, in the order that [`Builder::add`] takes them.
+pub(crate) fn columns() -> Vec<ScanColumn> {
+    let fixed = |name: &str| Table::MetricSeries.columns().iter().position(|column| column.name == name);
+    let names = [
+        "time",
+        "series_id",
+        "name",
+        "type",
+        "unit",
+        "description",
+        "temporality",
+        "is_monotonic",
+        "scope_name",
+        "scope_version",
+        "bounds",
+    ];
+    let mut columns: Vec<ScanColumn> = names.iter().filter_map(|name| fixed(name)).map(ScanColumn::Fixed).collect();
+    columns.extend([Family::Record, Family::Resource, Family::Scope].map(ScanColumn::Attributes));
+    columns
+}
+
+/// The columns, typed.
+struct Rows<'a> {
+    time: &'a TimestampNanosecondArray,
+    id: &'a FixedSizeBinaryArray,
+    name: &'a StringArray,
+    kind: &'a StringArray,
+    unit: &'a StringArray,
+    description: &'a StringArray,
+    temporality: &'a StringArray,
+    monotonic: &'a BooleanArray,
+    scope_name: &'a StringArray,
+    scope_version: &'a StringArray,
+    bounds: &'a ListArray,
+    attributes: [&'a ArrayRef; 3],
+}
+
+impl<'a> Rows<'a> {
+    fn of(batch: &'a RecordBatch) -> Option<Self> {
+        let text = |at: usize| batch.columns().get(at)?.as_string_opt::<i32>();
+        Some(Self {
+            time: batch.columns().first()?.as_primitive_opt::<TimestampNanosecondType>()?,
+            id: batch.columns().get(1)?.as_fixed_size_binary_opt()?,
+            name: text(2)?,
+            kind: text(3)?,
+            unit: text(4)?,
+            description: text(5)?,
+            temporality: text(6)?,
+            monotonic: batch.columns().get(7)?.as_boolean_opt()?,
+            scope_name: text(8)?,
+            scope_version: text(9)?,
+            bounds: batch.columns().get(10)?.as_list_opt()?,
+            attributes: [batch.columns().get(11)?, batch.columns().get(12)?, batch.columns().get(13)?],
+        })
+    }
+}
+
+/// The pairs of a map of texts.
+pub(crate) fn pairs(map: &ArrayRef, row: usize) -> Option<impl Iterator<Item = (&str, &str)>> {
+    let map = map.as_map_opt()?;
+    let (keys, values) = (map.keys().as_string_opt::<i32>()?, map.values().as_string_opt::<i32>()?);
+    let range = *map.value_offsets().get(row)? as usize..*map.value_offsets().get(row + 1)? as usize;
+    Some(range.map(move |at| (keys.value(at), if values.is_null(at) { "" } else { values.value(at) })))
+}
+
+fn optional(texts: &StringArray, row: usize) -> &str {
+    if texts.is_null(row) { "" } else { texts.value(row) }
+}
+
+/// Builds an index.
+pub(crate) struct Builder<'a> {
+    naming: &'a Naming,
+    entries: Vec<Entry>,
+    families: HashSet<FamilyFacts>,
+    label_names: HashMap<String, Arc<str>>,
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(naming: &'a Naming) -> Self {
+        Self { naming, entries: Vec::new(), families: HashSet::new(), label_names: HashMap::new() }
+    }
+
+    /// Adds rows that have [`columns`].
+    ///
+    /// # Errors
+    /// `Internal` when they don't.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = Rows::of(batch).ok_or_else(|| Error::internal("not the columns of series"))?;
+        for row in 0..batch.num_rows() {
+            self.add_row(&rows, row).ok_or_else(|| Error::internal("not the columns of series"))?;
+        }
+        Ok(())
+    }
+
+    fn add_row(&mut self, rows: &Rows<'_>, row: usize) -> Option<()> {
+        let id = <[u8; 16]>::try_from(rows.id.value(row)).ok()?;
+        let (time, kind) = (rows.time.value(row), rows.kind.value(row));
+        if kind == VERBATIM {
+            let name = rows.name.value(row);
+            let labels = Labels::new(pairs(rows.attributes[0], row)?.chain([(METRIC_NAME, name)]));
+            self.family(name, "unknown", "", "");
+            let bounds = Arc::from([]);
+            self.entries.push(Entry { id, time, labels, shape: Shape::Whole, delta: false, bounds });
+            return Some(());
+        }
+        let monotonic = rows.monotonic.is_valid(row) && rows.monotonic.value(row);
+        let (shape, named_as, told) = match kind {
+            "sum" if monotonic => (Shape::Whole, NamedAs::Counter, "counter"),
+            "histogram" => (Shape::Classic, NamedAs::Other, "histogram"),
+            "exponential_histogram" => (Shape::Whole, NamedAs::Other, "histogram"),
+            "summary" => (Shape::Summary, NamedAs::Other, "summary"),
+            _ => (Shape::Whole, NamedAs::Gauge, "gauge"),
+        };
+        let unit = optional(rows.unit, row);
+        let name = self.naming.metric(rows.name.value(row), unit, named_as);
+        let labels = self.labels(&name, rows, row)?;
+        self.family(&name, told, unit, optional(rows.description, row));
+        let delta = optional(rows.temporality, row) == "delta";
+        let bounds = self.bounds(rows.bounds, row);
+        self.entries.push(Entry { id, time, labels, shape, delta, bounds });
+        Some(())
+    }
+
+    /// The bounds of a row. Most series share theirs with the one before.
+    fn bounds(&self, lists: &ListArray, row: usize) -> Arc<[f64]> {
+        if lists.is_null(row) {
+            return Arc::from([]);
+        }
+        let list = lists.value(row);
+        let bounds = list.as_primitive_opt::<Float64Type>().map(|list| &list.values()[..]).unwrap_or_default();
+        match self.entries.last() {
+            Some(last) if *last.bounds == *bounds => last.bounds.clone(),
+            _ => Arc::from(bounds),
+        }
+    }
+
+    /// The labels of a series of OTLP: its attributes, `job` and `instance`, and those that the naming asks for.
+    fn labels(&mut self, name: &str, rows: &Rows<'_>, row: usize) -> Option<Labels> {
+        let mut labels: Vec<(Arc<str>, String)> = Vec::new();
+        let (mut service, mut namespace, mut instance) = ("", "", "");
+        for (key, value) in pairs(rows.attributes[1], row)? {
+            match key {
+                "service.name" => service = value,
+                "service.namespace" => namespace = value,
+                "service.instance.id" => instance = value,
+                _ => {}
+            }
+            if self.naming.resource_labels.iter().any(|wanted| wanted == key) {
+                self.push_label(&mut labels, key, value);
+            }
+        }
+        if self.naming.scope_labels {
+            for (key, value) in pairs(rows.attributes[2], row)? {
+                self.push_label(&mut labels, &format!("otel_scope_{key}"), value);
+            }
+            labels.push((Arc::from("otel_scope_name"), optional(rows.scope_name, row).to_owned()));
+            labels.push((Arc::from("otel_scope_version"), optional(rows.scope_version, row).to_owned()));
+        }
+        for (key, value) in pairs(rows.attributes[0], row)? {
+            self.push_label(&mut labels, key, value);
+        }
+        let job = if namespace.is_empty() { service.to_owned() } else { format!("{namespace}/{service}") };
+        let own = [("job", job.as_str()), ("instance", instance), (METRIC_NAME, name)];
+        let labels = labels.iter().map(|(name, value)| (&**name, value.as_str()));
+        Some(Labels::new(labels.chain(own.into_iter().filter(|(_, value)| !value.is_empty()))))
+    }
+
+    /// Adds a label; the values of keys that become one name are joined, in the order of the keys.
+    fn push_label(&mut self, labels: &mut Vec<(Arc<str>, String)>, key: &str, value: &str) {
+        let name = match self.label_names.get(key) {
+            Some(name) => name.clone(),
+            None => {
+                let name: Arc<str> = Arc::from(self.naming.label(key));
+                self.label_names.insert(key.to_owned(), name.clone());
+                name
+            }
+        };
+        match labels.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => {
+                known.push(';');
+                known.push_str(value);
+            }
+            None => labels.push((name, value.to_owned())),
+        }
+    }
+
+    fn family(&mut self, name: &str, kind: &'static str, unit: &str, help: &str) {
+        let facts = FamilyFacts { name: name.into(), kind, unit: unit.into(), help: help.into() };
+        self.families.insert(facts);
+    }
+
+    pub(crate) fn finish(self) -> SeriesIndex {
+        let mut by_name: HashMap<String, Vec<(u32, Group)>> = HashMap::new();
+        let mut bytes = 0;
+        for (number, entry) in (0u32..).zip(&self.entries) {
+            bytes += size_of::<Entry>() + entry.labels.memory_bytes() + 8;
+            let family = entry.labels.metric_name().unwrap_or_default();
+            let mut add = |suffix: &str, group: Group| {
+                by_name.entry_ref(&*format!("{family}{suffix}")).or_default().push((number, group));
+            };
+            match entry.shape {
+                Shape::Whole => by_name.entry_ref(family).or_default().push((number, Group::Whole)),
+                Shape::Classic => {
+                    add("_bucket", Group::Buckets);
+                    add("_sum", Group::Sum);
+                    add("_count", Group::Count);
+                }
+                Shape::Summary => {
+                    add("", Group::Quantiles);
+                    add("_sum", Group::Sum);
+                    add("_count", Group::Count);
+                }
+            }
+        }
+        SeriesIndex {
+            entries: self.entries,
+            families: self.families.into_iter().collect(),
+            by_name,
+            by_value: Mutex::default(),
+            bytes,
+        }
+    }
+}
+
+impl SeriesIndex {
+    /// Memory that it holds, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What is told of its metrics.
+    pub(crate) fn families(&self) -> &[FamilyFacts] {
+        &self.families
+    }
+
+    /// Visits the series that fulfil all matchers, until `visit` fails.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub(crate) fn find<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        visit: &mut dyn FnMut(Match<'a>) -> Result<()>,
+    ) -> Result<()> {
+        let (of_name, others): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|matcher| matcher.name() == METRIC_NAME);
+        let exact =
+            of_name.iter().find(|matcher| matcher.operator() == MatchOperator::Equal && !matcher.value().is_empty());
+        let others = Conditions::new(&others);
+        let narrow = self.narrowest(&others);
+        let mut in_name = |name: &str, candidates: &'a [(u32, Group)]| -> Result<()> {
+            if !of_name.iter().all(|matcher| matcher.matches(name)) {
+                return Ok(());
+            }
+            match &narrow {
+                Some(entries) if entries.len() * 8 < candidates.len() => {
+                    for number in entries {
+                        let from = candidates.partition_point(|(candidate, _)| candidate < number);
+                        let of_entry = candidates.iter().skip(from).take_while(|(candidate, _)| candidate == number);
+                        of_entry.into_iter().try_for_each(|candidate| self.visit(candidate, &others, visit))?;
+                    }
+                    Ok(())
+                }
+                _ => candidates.iter().try_for_each(|candidate| self.visit(candidate, &others, visit)),
+            }
+        };
+        match exact {
+            Some(matcher) => match self.by_name.get_key_value(matcher.value()) {
+                Some((name, candidates)) => in_name(name, candidates),
+                None => Ok(()),
+            },
+            None => self.by_name.iter().try_for_each(|(name, candidates)| in_name(name, candidates)),
+        }
+    }
+
+    fn visit<'a>(
+        &'a self,
+        (number, group): &(u32, Group),
+        others: &Conditions<'_>,
+        visit: &mut dyn FnMut(Match<'a>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(entry) = self.entries.get(*number as usize) else { return Ok(()) };
+        let holds = |matcher: &&Matcher| matcher.matches(entry.labels.get(matcher.name()).unwrap_or_default());
+        if !others.plain.iter().all(holds) {
+            return Ok(());
+        }
+        // A series has `le` or `quantile` only as a component, or as a label of its own.
+        let own = |matcher: &&Matcher, component: Option<(&str, f64)>| match component {
+            Some((name, bound)) if name == matcher.name() => matcher.matches(&bound_text(bound)),
+            _ => holds(matcher),
+        };
+        let mut add = |component: Component, extra: Option<(&str, f64)>| {
+            if others.of_components.iter().all(|matcher| own(matcher, extra)) {
+                visit(Match { entry, component })
+            } else {
+                Ok(())
+            }
+        };
+        match group {
+            Group::Whole => add(Component::Whole, None),
+            Group::Sum => add(Component::Sum, None),
+            Group::Count => add(Component::Count, None),
+            Group::Buckets => {
+                let bounds = entry.bounds.iter().copied().chain([f64::INFINITY]);
+                bounds.into_iter().try_for_each(|bound| add(Component::Bucket(bound.to_bits()), Some(("le", bound))))
+            }
+            Group::Quantiles => entry
+                .bounds
+                .iter()
+                .try_for_each(|quantile| add(Component::Quantile(quantile.to_bits()), Some(("quantile", *quantile)))),
+        }
+    }
+
+    /// The entries that an equality leaves, the fewest of any.
+    fn narrowest(&self, others: &Conditions<'_>) -> Option<Vec<u32>> {
+        let equal = |matcher: &&&Matcher| matcher.operator() == MatchOperator::Equal && !matcher.value().is_empty();
+        let of_value = others.plain.iter().filter(equal).map(|matcher| {
+            let values = self.by_value(matcher.name());
+            values.get(matcher.value()).cloned().unwrap_or_default()
+        });
+        of_value.min_by_key(Vec::len)
+    }
+
+    fn by_value(&self, name: &str) -> Arc<ByValue> {
+        let find = |kept: &[(String, Arc<ByValue>)]| {
+            kept.iter().find(|(known, _)| known == name).map(|(_, values)| values.clone())
+        };
+        if let Some(values) = find(&self.by_value.lock()) {
+            return values;
+        }
+        let mut values = ByValue::new();
+        for (number, entry) in (0u32..).zip(&self.entries) {
+            if let Some(value) = entry.labels.get(name) {
+                values.entry_ref(value).or_default().push(number);
+            }
+        }
+        let values = Arc::new(values);
+        let mut kept = self.by_value.lock();
+        if kept.len() >= VALUE_INDEXES_MAX {
+            kept.remove(0);
+        }
+        kept.push((name.into(), values.clone()));
+        values
+    }
+}
+
+/// Conditions other than on the name.
+struct Conditions<'a> {
+    plain: Vec<&'a Matcher>,
+    /// On `le` and `quantile`.
+    of_components: Vec<&'a Matcher>,
+}
+
+impl<'a> Conditions<'a> {
+    fn new(matchers: &[&'a Matcher]) -> Self {
+        let (of_components, plain) =
+            matchers.iter().copied().partition(|matcher| ["le", "quantile"].contains(&matcher.name()));
+        Self { plain, of_components }
+    }
+}

@@ -1,0 +1,311 @@
+//! How does the store answer an evaluation? A snapshot, the series that match by the indexes of its parts, then their samples.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use causeway_model::{Error, ErrorKind, Labels, Result, Table, TimeRange};
+use causeway_promql::{
+    Cardinality, Catalog, Limited, Matcher, Metadata, Selection, SeriesExemplars, SeriesQuery, SeriesSet, Source,
+};
+use causeway_store::samples::SampleSet;
+use causeway_store::{Store, TableSnapshot};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::cache::Indexes;
+use crate::convert::day_start;
+use crate::index::{Match, SeriesIndex};
+use crate::metadata;
+use crate::naming::Naming;
+use crate::select::{Member, Selected, SelectedSeries};
+
+/// Names and limits.
+#[derive(Debug, Clone)]
+pub struct MetricsOptions {
+    /// How OTLP's metrics are named.
+    pub naming: Naming,
+    /// Series that one selector may match. 1,000,000: as many as may be active on one machine.
+    pub series_max: usize,
+    /// Bytes of indexes that are kept in memory. 1 GiB: two million series, those of two days.
+    pub index_bytes_max: usize,
+}
+
+impl Default for MetricsOptions {
+    fn default() -> Self {
+        Self { naming: Naming::default(), series_max: 1_000_000, index_bytes_max: 1 << 30 }
+    }
+}
+
+/// The metrics of a store, as Prometheus would see them.
+#[derive(Debug)]
+pub struct Metrics {
+    store: Arc<Store>,
+    options: MetricsOptions,
+    indexes: Indexes,
+}
+
+/// Nanoseconds of all milliseconds after one and up to another.
+fn nanoseconds(after_ms: i64, until_ms: i64) -> TimeRange {
+    let start = after_ms.saturating_add(1).saturating_mul(1_000_000);
+    TimeRange { start, end: until_ms.saturating_mul(1_000_000).saturating_add(999_999) }
+}
+
+/// The same from the begin of its first day on: a series stands once for each day.
+fn whole_days(time: TimeRange) -> TimeRange {
+    TimeRange { start: day_start(time.start), end: time.end }
+}
+
+impl Metrics {
+    /// The metrics of this store.
+    pub fn new(store: Arc<Store>, options: MetricsOptions) -> Self {
+        let indexes = Indexes::new(options.naming.clone(), options.index_bytes_max);
+        Self { store, options, indexes }
+    }
+
+    /// How many indexes were built so far, and the bytes of those in memory.
+    pub fn index_figures(&self) -> (u64, usize) {
+        self.indexes.figures()
+    }
+
+    fn table(&self, table: Table) -> Result<TableSnapshot> {
+        let snapshot = self.store.snapshot(&[table]);
+        snapshot.tables.into_iter().next().ok_or_else(|| Error::internal("a snapshot without its table"))
+    }
+
+    fn too_many(&self) -> Error {
+        let max = self.options.series_max;
+        Error::new(ErrorKind::LimitExceeded, format!("the selector matches more than {max} series: make it narrower"))
+    }
+
+    /// Visits the series that match in any index.
+    fn find(
+        indexes: &[Arc<SeriesIndex>],
+        days: TimeRange,
+        matchers: &[Matcher],
+        visit: &mut dyn FnMut(Match<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let of_days = |found: &Match<'_>| (days.start..=days.end).contains(&found.entry.time);
+        indexes.iter().try_for_each(|index| {
+            index.find(matchers, &mut |found| if of_days(&found) { visit(found) } else { Ok(()) })
+        })
+    }
+
+    /// Visits the label sets of the series that a query means, each once.
+    fn label_sets(&self, query: &SeriesQuery, visit: &mut dyn FnMut(&Labels)) -> Result<()> {
+        let days = whole_days(nanoseconds(query.start_ms.saturating_sub(1), query.end_ms));
+        let indexes = self.indexes.of(&self.table(Table::MetricSeries)?, days)?;
+        let all = [Vec::new()];
+        let selectors = if query.selectors.is_empty() { &all[..] } else { &query.selectors };
+        let mut seen: HashMap<Labels, ()> = HashMap::new();
+        for matchers in selectors {
+            Self::find(&indexes, days, matchers, &mut |found| {
+                let labels = found.labels();
+                if !seen.contains_key(&labels) {
+                    if seen.len() >= self.options.series_max {
+                        return Err(self.too_many());
+                    }
+                    visit(&labels);
+                    seen.insert(labels, ());
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Source for Metrics {
+    fn select(&self, selection: &Selection) -> Result<Arc<dyn SeriesSet>> {
+        let time = nanoseconds(selection.after_ms, selection.until_ms);
+        let snapshot = self.store.snapshot(&[Table::MetricSeries, Table::MetricSamples]);
+        let [of_series, of_samples] = snapshot.tables.as_slice() else {
+            return Err(Error::internal("a snapshot without its tables"));
+        };
+        let days = whole_days(time);
+        let indexes = self.indexes.of(of_series, days)?;
+        let mut series: Vec<Selected> = Vec::new();
+        let mut known: HashMap<Labels, usize> = HashMap::new();
+        Self::find(&indexes, days, &selection.matchers, &mut |found| {
+            let entry = found.entry;
+            let member =
+                Member { id: entry.id, number: 0, component: found.component, shape: entry.shape, delta: entry.delta };
+            match known.entry(found.labels()) {
+                hashbrown::hash_map::Entry::Occupied(known) => {
+                    if let Some(selected) = series.get_mut(*known.get())
+                        && selected.first != member
+                        && !selected.more.contains(&member)
+                    {
+                        selected.more.push(member);
+                    }
+                }
+                hashbrown::hash_map::Entry::Vacant(place) => {
+                    if series.len() >= self.options.series_max {
+                        return Err(self.too_many());
+                    }
+                    series.push(Selected { labels: place.key().clone(), first: member, more: Vec::new() });
+                    place.insert(series.len() - 1);
+                }
+            }
+            Ok(())
+        })?;
+        // Neighbours on disk are read one after the other.
+        series.sort_unstable_by_key(|selected| (selected.first.id, selected.first.component));
+        let ids = number_ids(&mut series);
+        let delta = |selected: &Selected| selected.first.delta || selected.more.iter().any(|member| member.delta);
+        let time = if series.iter().any(delta) { days } else { time };
+        let samples = SampleSet::select(of_samples, &ids, time)?;
+        let (classics, buffers) = (Mutex::new(VecDeque::new()), Mutex::new(Vec::new()));
+        Ok(Arc::new(SelectedSeries { series, samples, classics, buffers }))
+    }
+}
+
+/// Gives each distinct id a number, in their order; answers the ids. The series are sorted by their first ids.
+fn number_ids(series: &mut [Selected]) -> Vec<[u8; 16]> {
+    let mut ids: Vec<[u8; 16]> = series.iter().map(|selected| selected.first.id).collect();
+    let others: Vec<[u8; 16]> = series.iter().flat_map(|selected| &selected.more).map(|member| member.id).collect();
+    if !others.is_empty() {
+        ids.extend(others);
+        ids.sort_unstable();
+    }
+    ids.dedup();
+    let mut first = 0;
+    for selected in series {
+        while ids.get(first).is_some_and(|id| *id < selected.first.id) {
+            first += 1;
+        }
+        selected.first.number = u32::try_from(first).unwrap_or(u32::MAX);
+        for member in &mut selected.more {
+            member.number = u32::try_from(ids.partition_point(|id| *id < member.id)).unwrap_or(u32::MAX);
+        }
+    }
+    ids
+}
+
+/// At most so many of the sorted items; 0 stands for all.
+fn limited<T>(items: impl IntoIterator<Item = T>, limit: usize) -> Limited<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    let truncated = limit > 0 && items.len() > limit;
+    if truncated {
+        items.truncate(limit);
+    }
+    Limited { items, truncated }
+}
+
+/// The longest of some counts.
+fn longest(counts: HashMap<String, u64>, top: usize) -> Vec<(String, u64)> {
+    let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
+    counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    counts.truncate(top);
+    counts
+}
+
+impl Catalog for Metrics {
+    fn series(&self, query: &SeriesQuery) -> Result<Limited<Labels>> {
+        let mut found = BTreeSet::new();
+        self.label_sets(query, &mut |labels| {
+            found.insert(labels.clone());
+        })?;
+        Ok(limited(found, query.limit))
+    }
+
+    fn label_names(&self, query: &SeriesQuery) -> Result<Limited<String>> {
+        let mut found = BTreeSet::new();
+        self.label_sets(query, &mut |labels| {
+            for (name, _) in labels.iter() {
+                if !found.contains(name) {
+                    found.insert(name.to_owned());
+                }
+            }
+        })?;
+        Ok(limited(found, query.limit))
+    }
+
+    fn label_values(&self, name: &str, query: &SeriesQuery) -> Result<Limited<String>> {
+        let mut found = BTreeSet::new();
+        self.label_sets(query, &mut |labels| {
+            if let Some(value) = labels.get(name)
+                && !found.contains(value)
+            {
+                found.insert(value.to_owned());
+            }
+        })?;
+        Ok(limited(found, query.limit))
+    }
+
+    fn metadata(&self, metric: Option<&str>) -> Result<Vec<Metadata>> {
+        let indexes = self.indexes.of(&self.table(Table::MetricSeries)?, TimeRange::ALL)?;
+        let facts = indexes.iter().flat_map(|index| index.families());
+        let wanted = |name: &str| metric.is_none_or(|metric| name == metric);
+        let mut told: BTreeSet<Metadata> = facts
+            .filter(|facts| wanted(&facts.name) && facts.kind != "unknown")
+            .map(|facts| Metadata {
+                metric: facts.name.to_string(),
+                kind: facts.kind.to_owned(),
+                unit: facts.unit.to_string(),
+                help: facts.help.to_string(),
+            })
+            .collect();
+        metadata::add_told(&self.table(Table::MetricMetadata)?, &wanted, &mut told)?;
+        Ok(told.into_iter().collect())
+    }
+
+    fn exemplars(&self, query: &SeriesQuery) -> Result<Vec<SeriesExemplars>> {
+        crate::exemplars::of(self, query)
+    }
+
+    fn cardinality(&self, top: usize) -> Result<Cardinality> {
+        let samples = self.table(Table::MetricSamples)?;
+        let last = samples.parts.iter().map(|part| part.meta().time).reduce(|a, b| a.union(&b));
+        let until = last.map_or(i64::MAX / 2_000_000, |time| time.end.div_euclid(1_000_000));
+        let day = day_start(until.saturating_mul(1_000_000)).div_euclid(1_000_000);
+        let query = SeriesQuery { selectors: Vec::new(), start_ms: day, end_ms: i64::MAX / 2_000_000, limit: 0 };
+        let (mut by_metric, mut by_pair) = (HashMap::new(), HashMap::new());
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut series = 0;
+        self.label_sets(&query, &mut |labels| {
+            series += 1;
+            *by_metric.entry_ref(labels.metric_name().unwrap_or_default()).or_insert(0) += 1;
+            for (name, value) in labels.iter() {
+                *by_pair.entry(format!("{name}={value}")).or_insert(0) += 1;
+                values.entry(name.to_owned()).or_default().insert(value.to_owned());
+            }
+        })?;
+        let of_values = |count: &dyn Fn(&BTreeSet<String>) -> u64| {
+            longest(values.iter().map(|(name, values)| (name.clone(), count(values))).collect(), top)
+        };
+        Ok(Cardinality {
+            series,
+            label_pairs: by_pair.len() as u64,
+            series_by_metric: longest(by_metric, top),
+            values_by_label: of_values(&|values| values.len() as u64),
+            bytes_by_label: of_values(&|values| values.iter().map(|value| value.len() as u64).sum()),
+            series_by_pair: longest(by_pair, top),
+            time_ms: last.map(|time| (time.start.div_euclid(1_000_000), time.end.div_euclid(1_000_000))),
+        })
+    }
+}
+
+impl Metrics {
+    /// What `exemplars` need: the stored series that a query means, with the labels of their families.
+    pub(crate) fn stored(&self, query: &SeriesQuery) -> Result<Vec<([u8; 16], Labels)>> {
+        let days = whole_days(nanoseconds(query.start_ms.saturating_sub(1), query.end_ms));
+        let indexes = self.indexes.of(&self.table(Table::MetricSeries)?, days)?;
+        let mut found: BTreeMap<[u8; 16], Labels> = BTreeMap::new();
+        for matchers in &query.selectors {
+            Self::find(&indexes, days, matchers, &mut |series| {
+                if found.len() >= self.options.series_max {
+                    return Err(self.too_many());
+                }
+                // Of a histogram's series the first that was asked for stands for all.
+                found.entry(series.entry.id).or_insert_with(|| series.labels());
+                Ok(())
+            })?;
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// An atomic view of one table.
+    pub(crate) fn snapshot_of(&self, table: Table) -> Result<TableSnapshot> {
+        self.table(table)
+    }
+}
