@@ -90,7 +90,6 @@ fn about(table: Table) -> &'static str {
             "One row a metric, sender's words about it and day, of Prometheus' protocols; a restart may repeat one."
         }
         Table::Changes => "One row a change of state that was seen.",
-        Table::MetricMetadata => "One row a metric, day and what Prometheus' senders say of it.",
     }
 }
 
