@@ -13,7 +13,7 @@ use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Float64Type, UInt64Type};
 use causeway_model::{Batch, ColumnLevel, Result, Rng, Table, TimeRange};
 
-use super::chunk::{CHUNK_ROWS_MAX, Chunk, SERIES_ID};
+use super::chunk::{Chunk, SERIES_ID};
 use super::{SampleSet, SeriesSamples, by_series};
 use crate::TableSnapshot;
 use crate::disk::{Disk, LocalDisk};
@@ -148,8 +148,12 @@ fn samples_of_all_types_come_back() {
         }
         let at = rng.below(bytes.len() as u64) as usize;
         bytes[at] ^= 1 << rng.below(8);
-        let _ = Chunk::decode(&bytes, |_| true)
-            .map(|chunk| (0..20).filter(|at| *at != SERIES_ID).map(|at| chunk.to_array(at).is_ok()).count());
+        // Damaged bytes give an error or other samples, at once or when they become arrays.
+        if let Ok(chunk) = Chunk::decode(&bytes, |_| true) {
+            for position in (0..20).filter(|position| *position != SERIES_ID) {
+                let _ = chunk.to_array(position);
+            }
+        }
     }
 }
 
@@ -172,7 +176,6 @@ fn chunks_of_one_series_become_one() {
         chunk.encode(0..chunk.rows(), &mut bytes);
         assert_eq!(Chunk::decode(&bytes, |_| false).unwrap().times(), chunk.times());
     }
-    assert!(CHUNK_ROWS_MAX < 1 << 16);
 }
 
 /// Deliveries of a few series, some late, some twice, with what each series then has.
