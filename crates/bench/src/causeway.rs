@@ -1,4 +1,4 @@
-//! How is Causeway started, loaded and asked? Over its public doors: OTLP/HTTP in, SQL over HTTP out.
+//! How is Causeway started, loaded and asked? Over its public doors: OTLP/HTTP and remote write in, SQL and PromQL over HTTP out.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -12,17 +12,20 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::http;
-use crate::load::{self, Load};
+use crate::load::{self, Door, Load};
 use crate::process::Process;
 use crate::program::{Program, Running, Timed};
+use crate::promql::Api;
 use crate::query::{Answer, Known, Query};
 use crate::workload::Signal;
 use crate::workload::files::Dataset;
 use crate::workload::logs::{ABSENT, NEEDLE, PATTERN, PHRASE, SUBSTRING};
-use crate::workload::metrics::Kind;
 
 /// Its memory is flushed once it is 60 s old.
 const SETTLE: Duration = Duration::from_secs(75);
+
+const PROMETHEUS_PATH: &str = "/prometheus/api/v1";
+const REMOTE_WRITE_PATH: &str = "/prometheus/api/v1/write";
 
 /// The program at a path.
 pub struct Causeway {
@@ -109,11 +112,20 @@ impl Running for RunningCauseway {
     }
 
     fn load(&mut self, dataset: &Dataset, signal: Signal, connections: usize) -> Result<Load> {
-        load::send(&dataset.path(signal), self.addresses.otlp_http, signal.otlp_path(), connections)
+        let Addresses { listen, otlp_http } = self.addresses;
+        let door = match signal {
+            Signal::Metrics => Door { host: listen, path: REMOTE_WRITE_PATH, signal },
+            _ => Door { host: otlp_http, path: signal.otlp_path(), signal },
+        };
+        load::send(dataset, door, connections)
     }
 
     fn ask(&mut self, query: Query, known: &Known) -> Result<Option<Timed>> {
-        let body = serde_json::json!({ "query": sql(query, known) }).to_string();
+        let Some(sql) = sql(query, known) else {
+            let api = Api { host: self.addresses.listen, path: PROMETHEUS_PATH, parameter: "" };
+            return api.ask(query, known);
+        };
+        let body = serde_json::json!({ "query": sql }).to_string();
         let start = clock::now();
         let answer = self.post("/api/v1/sql", &body)?;
         let time = start.elapsed();
@@ -126,11 +138,11 @@ impl Running for RunningCauseway {
     }
 }
 
-fn sql(query: Query, known: &Known) -> String {
-    let Known { trace_id, missing_trace_id, service, route, duration_min_ns, missing_user, worker, .. } = known;
+fn sql(query: Query, known: &Known) -> Option<String> {
+    let Known { trace_id, missing_trace_id, service, route, duration_min_ns, missing_user, .. } = known;
     let line = "time, service_name, severity_number, body, trace_id";
     let span = "time, duration_ns, trace_id, span_id, parent_span_id, name, service_name, status_code";
-    match query {
+    Some(match query {
         Query::RareWord => format!("SELECT {line} FROM logs WHERE has_token(body, '{NEEDLE}')"),
         Query::AbsentWord => format!("SELECT {line} FROM logs WHERE has_token(body, '{ABSENT}')"),
         Query::PhraseCount => format!("SELECT count(*) AS n FROM logs WHERE body LIKE '%{PHRASE}%'"),
@@ -162,17 +174,8 @@ fn sql(query: Query, known: &Known) -> String {
         Query::P99ByService => {
             "SELECT service_name, approx_percentile_cont(duration_ns, 0.99) AS p99 FROM spans GROUP BY 1".to_owned()
         }
-        Query::OneSeries => format!(
-            "SELECT count(*) AS n FROM metric_samples WHERE series_id IN (SELECT series_id FROM metric_series \
-             WHERE name = '{}' AND attr('worker') = '{worker}')",
-            Kind::Requests.name()
-        ),
-        Query::AverageByService => format!(
-            "SELECT s.service_name, avg(m.value) AS average FROM metric_samples m JOIN metric_series s \
-             ON m.series_id = s.series_id WHERE s.name = '{}' GROUP BY 1",
-            Kind::Memory.name()
-        ),
-    }
+        _ => return None,
+    })
 }
 
 /// `{"columns": [{"name"}], "rows": [[…]]}`.
@@ -190,7 +193,7 @@ fn read_answer(body: &[u8]) -> Result<Answer> {
         .map_err(|error| Error::invalid(format!("the answer is not understood: {error}")))?;
     let counted = table.columns.iter().position(|column| column.name == "n");
     let total = counted.map(|at| table.rows.iter().filter_map(|row| row.get(at)?.as_u64()).sum());
-    Ok(Answer { rows: table.rows.len() as u64, total })
+    Ok(Answer { total, ..Answer::rows(table.rows.len() as u64) })
 }
 
 #[cfg(test)]
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn counts_are_summed_and_rows_counted() {
         let body = br#"{"columns":[{"name":"a","type":"Utf8"},{"name":"n","type":"Int64"}],"rows":[["x",3],["y",4]],"stats":{}}"#;
-        assert_eq!(read_answer(body).unwrap(), Answer { rows: 2, total: Some(7) });
+        assert_eq!(read_answer(body).unwrap(), Answer { rows: 2, total: Some(7), values: None });
         let body = br#"{"columns":[{"name":"a","type":"Utf8"}],"rows":[]}"#;
         assert_eq!(read_answer(body).unwrap(), Answer::rows(0));
         assert!(read_answer(b"{}").is_err());

@@ -58,7 +58,7 @@ impl Program for Chdb {
     }
 
     fn takes(&self, signal: Signal) -> bool {
-        signal != Signal::Metrics
+        matches!(signal, Signal::Logs | Signal::Spans)
     }
 
     fn settle(&self) -> Duration {
@@ -116,7 +116,7 @@ impl Running for RunningChdb {
     fn ask(&mut self, query: Query, known: &Known) -> Result<Option<Timed>> {
         let Some(sql) = sql(query, known) else { return Ok(None) };
         let (reply, time) = self.exchange(&Request::Query { sql: &sql })?;
-        Ok(Some(Timed { time, answer: Answer { rows: reply.rows, total: reply.total } }))
+        Ok(Some(Timed { time, answer: Answer { total: reply.total, ..Answer::rows(reply.rows) } }))
     }
 
     fn into_process(self: Box<Self>) -> Process {
@@ -156,6 +156,6 @@ fn sql(query: Query, known: &Known) -> Option<String> {
         Query::P99ByService => {
             "SELECT service_name, quantileTDigest(0.99)(duration_ns) FROM spans GROUP BY 1".to_owned()
         }
-        Query::OneSeries | Query::AverageByService => return None,
+        _ => return None,
     })
 }

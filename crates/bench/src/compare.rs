@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::causeway::{Causeway, RunningCauseway};
 use crate::clock;
 use crate::http::Connection;
-use crate::load;
+use crate::load::{self, Door};
 use crate::measure::{Settings, median, milliseconds};
 use crate::program::{Program, Running};
 use crate::report::{Better, Cell, Row, Section};
@@ -66,14 +66,15 @@ fn measure_into(section: &mut Section, program: &Causeway, seed: u64, spans: u64
 /// Makes and sends all requests; made while loading, as they would fill a disk.
 fn send(running: &RunningCauseway, seed: u64, spans: u64, connections: usize) -> Result<()> {
     let (next, bodies) = (AtomicU64::new(0), spans.div_ceil(SPANS_A_BODY));
+    let door = Door { host: running.otlp_http(), path: Signal::Spans.otlp_path(), signal: Signal::Spans };
     let worker = || {
-        let mut connection = Connection::open(running.otlp_http())?;
+        let mut connection = Connection::open(door.host)?;
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= bodies {
                 return Ok(());
             }
-            load::send_one(&mut connection, Signal::Spans.otlp_path(), &body(seed, number, spans))?;
+            load::send_one(&mut connection, door, &body(seed, number, spans))?;
         }
     };
     std::thread::scope(|scope| {

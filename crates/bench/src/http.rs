@@ -51,10 +51,10 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream), host })
     }
 
-    /// Sends a request and waits for the answer.
-    pub fn request(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Response> {
+    /// Sends a request and waits for the answer. The headers are lines, the last without its end.
+    pub fn request(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<Response> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\nContent-Length: {}\r\n\r\n",
             self.host,
             body.len()
         );
@@ -119,7 +119,7 @@ impl Connection {
 
 /// One request on a connection of its own.
 pub fn once(host: SocketAddr, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Response> {
-    Connection::open(host)?.request(method, path, content_type, body)
+    Connection::open(host)?.request(method, path, &format!("Content-Type: {content_type}"), body)
 }
 
 /// Text as it may stand in a URL or a form.

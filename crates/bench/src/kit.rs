@@ -74,7 +74,7 @@ fn line(output: &mut impl BufRead) -> Result<String> {
 fn send(address: SocketAddr) -> Result<()> {
     let mut connection = Connection::open(address)?;
     for _ in 0..REQUESTS {
-        connection.request("GET", "/orders/17", "", b"")?.success()?;
+        connection.request("GET", "/orders/17", "Accept: */*", b"")?.success()?;
     }
     Ok(())
 }

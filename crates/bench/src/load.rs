@@ -1,7 +1,6 @@
 //! How fast does a program take the workload in? Bodies from the file, over a few kept connections, each sent until acked.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,7 +8,8 @@ use causeway_model::{Error, Result};
 
 use crate::clock;
 use crate::http::Connection;
-use crate::workload::files::BodyReader;
+use crate::workload::Signal;
+use crate::workload::files::{BodyReader, Dataset};
 
 /// A body that is refused so often is given up, and the run with it.
 const TRIES_MAX: u32 = 100;
@@ -33,12 +33,20 @@ impl Load {
     }
 }
 
-/// Sends all bodies of a file to this path; returns when all are acked.
-pub fn send(bodies: &Path, host: SocketAddr, path: &str, connections: usize) -> Result<Load> {
-    let reader = Mutex::new(BodyReader::open(bodies)?);
+/// Where a program takes a signal.
+#[derive(Debug, Clone, Copy)]
+pub struct Door<'a> {
+    pub host: SocketAddr,
+    pub path: &'a str,
+    pub signal: Signal,
+}
+
+/// Sends all of a signal through this door; returns when all is acked.
+pub fn send(dataset: &Dataset, door: Door<'_>, connections: usize) -> Result<Load> {
+    let reader = Mutex::new(BodyReader::open(&dataset.path(door.signal))?);
     let start = clock::now();
     let done: Vec<Result<Load>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..connections.max(1)).map(|_| scope.spawn(|| worker(&reader, host, path))).collect();
+        let workers: Vec<_> = (0..connections.max(1)).map(|_| scope.spawn(|| worker(&reader, door))).collect();
         workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|_| Err(Error::internal("a sender panicked"))))
@@ -51,23 +59,23 @@ pub fn send(bodies: &Path, host: SocketAddr, path: &str, connections: usize) -> 
     Ok(load)
 }
 
-fn worker(reader: &Mutex<BodyReader>, host: SocketAddr, path: &str) -> Result<Load> {
-    let mut connection = Connection::open(host)?;
+fn worker(reader: &Mutex<BodyReader>, door: Door<'_>) -> Result<Load> {
+    let mut connection = Connection::open(door.host)?;
     let mut load = Load::default();
     let mut body = Vec::new();
     loop {
         body.clear();
         let next = reader.lock().map_err(|_| Error::internal("a sender panicked"))?.next(&mut body)?;
         let Some((_, records)) = next else { return Ok(load) };
-        load.retries += u64::from(send_one(&mut connection, path, &body)?);
+        load.retries += u64::from(send_one(&mut connection, door, &body)?);
         load.records += u64::from(records);
     }
 }
 
 /// Sends one body until it is acked; returns how often it was put off.
-pub fn send_one(connection: &mut Connection, path: &str, body: &[u8]) -> Result<u32> {
+pub fn send_one(connection: &mut Connection, door: Door<'_>, body: &[u8]) -> Result<u32> {
     for tries in 0..TRIES_MAX {
-        let response = connection.request("POST", path, "application/x-protobuf", body)?;
+        let response = connection.request("POST", door.path, door.signal.headers(), body)?;
         if !matches!(response.status, 429 | 503) {
             response.success()?;
             return Ok(tries);

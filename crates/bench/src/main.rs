@@ -15,6 +15,7 @@ mod measure;
 mod process;
 mod program;
 mod prometheus;
+mod promql;
 mod query;
 mod report;
 mod victoria;
@@ -61,6 +62,7 @@ struct Arguments {
     /// Traces of the workload; each has ten lines and about eight spans. Overrides --quick.
     #[arg(long)]
     traces: Option<u64>,
+    /// What is measured; `otlp-metrics` is the loading of the metrics' samples by OTLP instead of remote write.
     #[arg(long, value_delimiter = ',', default_value = "logs,spans,metrics")]
     signals: Vec<Signal>,
     /// Connections that send at once.
@@ -98,6 +100,12 @@ impl Arguments {
         Settings { scratch, connections: self.connections, warm_runs: self.warm_runs }
     }
 
+    /// The signals that are made: those that are measured, and the logs of a start.
+    fn prepared(&self) -> Vec<Signal> {
+        let of_start = self.start_records.map(|_| Signal::Logs);
+        self.signals.iter().copied().chain(of_start).collect()
+    }
+
     fn plan(&self) -> Plan {
         let (traces, series, samples_per_series) =
             if self.quick { (20_000, 10_000, 24) } else { (200_000, 20_000, 240) };
@@ -126,7 +134,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         return write(arguments, Report { programs: vec!["Causeway".to_owned()], preamble: vec![machine()], sections });
     }
     eprintln!("preparing the workload in {}", arguments.cache.display());
-    let dataset = Dataset::prepare(&arguments.cache, &arguments.plan())?;
+    let dataset = Dataset::prepare(&arguments.cache, &arguments.plan(), &arguments.prepared())?;
     if arguments.prepare_only {
         return Ok(());
     }
@@ -237,7 +245,7 @@ fn machine() -> String {
 fn workload_line(arguments: &Arguments) -> String {
     let plan = arguments.plan();
     format!(
-        "workload: seed {}, {} traces, {} series of {} samples; OTLP/HTTP uncompressed over {} connections; warm: median of {}",
+        "workload: seed {}, {} traces, {} series of {} samples; logs and spans by OTLP/HTTP uncompressed, metrics by remote write 1.0, over {} connections; warm: median of {}",
         plan.seed, plan.traces, plan.series, plan.samples_per_series, arguments.connections, arguments.warm_runs
     )
 }

@@ -11,10 +11,10 @@ use crate::clock;
 use crate::load::Load;
 use crate::process::{self, Usage};
 use crate::program::{Program, Running};
-use crate::query::{Answer, Query};
+use crate::query::{Answer, Compared, Query};
 use crate::report::{Better, Cell, Row, Section};
 use crate::workload::Signal;
-use crate::workload::files::Dataset;
+use crate::workload::files::{Bodies, Dataset};
 
 /// A program just started is left alone so long before its memory counts as idle.
 const IDLE_AFTER_START: Duration = Duration::from_secs(3);
@@ -47,7 +47,8 @@ struct Loaded {
 /// Measures all programs on one signal. A program that takes no such signal has empty cells; one that fails has the reason
 /// in a note, and the others go on.
 pub fn signal(programs: &[Box<dyn Program>], dataset: &Dataset, signal: Signal, settings: &Settings) -> Section {
-    let mut section = Section::new(signal, dataset.bodies(signal));
+    let bodies = dataset.bodies(signal);
+    let mut section = Section::new(signal, &bodies);
     let mut ready = Vec::new();
     let mut loads = Vec::new();
     for program in programs {
@@ -67,15 +68,20 @@ pub fn signal(programs: &[Box<dyn Program>], dataset: &Dataset, signal: Signal, 
         ready.push(candidate);
         loads.push(loaded);
     }
-    section.rows.extend(load_rows(&loads, dataset.bodies(signal).records));
+    section.rows.extend(load_rows(&loads, &bodies, signal));
     for (program, loaded) in programs.iter().zip(&loads) {
         if let Some(loaded) = loaded.as_ref().filter(|loaded| loaded.load.retries > 0) {
             section.notes.push(format!("{} put {} requests off", program.name(), loaded.load.retries));
         }
     }
     let queries: Vec<Query> = Query::ALL.into_iter().filter(|query| query.signal() == signal).collect();
-    cold(&ready, dataset, &queries, &mut section);
-    warm(&ready, dataset, &queries, settings, &mut section);
+    if !queries.is_empty() {
+        cold(&ready, dataset, &queries, &mut section);
+        warm(&ready, dataset, &queries, settings, &mut section);
+    }
+    if signal == Signal::Metrics {
+        merged(&ready, bodies.records, &mut section);
+    }
     section
 }
 
@@ -102,15 +108,15 @@ fn load_one(candidate: &Candidate, dataset: &Dataset, signal: Signal, settings: 
     Ok(Loaded { load, usage, idle_rss_bytes, disk_bytes: process::disk_bytes(&candidate.data)? })
 }
 
-fn load_rows(loads: &[Option<Loaded>], records: u64) -> Vec<Row> {
+fn load_rows(loads: &[Option<Loaded>], bodies: &Bodies, signal: Signal) -> Vec<Row> {
     const MIB: f64 = 1_048_576.0;
-    let records = records.max(1) as f64;
+    let records = bodies.records.max(1) as f64;
     let row = |label: &str, better, value: &dyn Fn(&Loaded) -> f64| {
         let cells = loads.iter().map(|loaded| Cell::of(loaded.as_ref().map(value))).collect();
         Row { label: label.to_owned(), better, cells }
     };
     vec![
-        row("records/s", Better::Higher, &|one| records / one.load.time.as_secs_f64().max(1e-9)),
+        row(&format!("{}/s", signal.unit()), Better::Higher, &|one| records / one.load.time.as_secs_f64().max(1e-9)),
         row("CPU-s per million", Better::Lower, &|one| one.usage.cpu_s / records * 1e6),
         row("bytes each on disk", Better::Lower, &|one| one.disk_bytes as f64 / records),
         row("peak RSS loading, MiB", Better::Lower, &|one| one.usage.peak_rss_bytes as f64 / MIB),
@@ -148,6 +154,30 @@ fn cold_one(candidate: &Candidate, dataset: &Dataset, query: Query) -> Result<(D
     process.stop()?;
     // What goes wrong with a question is reported by its warm runs.
     Ok((ready_after, asked.ok().flatten().map(|timed| timed.time)))
+}
+
+/// Bytes once more where a program can be told to merge: as it would lie there after a quiet day.
+fn merged(candidates: &[Option<Candidate>], records: u64, section: &mut Section) {
+    let mut row = Row::empty("bytes each on disk, merged", Better::Lower);
+    for candidate in candidates {
+        let outcome = candidate.as_ref().map(merge_one);
+        if let (Some(candidate), Some(Err(error))) = (candidate, &outcome) {
+            section.notes.push(format!("{} could not be merged: {error}", candidate.program.name()));
+        }
+        let disk_bytes = outcome.and_then(Result::ok).flatten();
+        row.cells.push(Cell::of(disk_bytes.map(|bytes| bytes as f64 / records.max(1) as f64)));
+    }
+    section.rows.push(row);
+}
+
+fn merge_one(candidate: &Candidate) -> Result<Option<u64>> {
+    let mut running = candidate.program.start(&candidate.data)?;
+    let merges = running.merge()?;
+    if merges {
+        running.process().wait_idle(candidate.program.settle())?;
+    }
+    running.into_process().stop()?;
+    if merges { process::disk_bytes(&candidate.data).map(Some) } else { Ok(None) }
 }
 
 /// How long the programs take to start with at least so many logs on disk.
@@ -242,18 +272,33 @@ fn warm_one(
             }
         }
     }
-    // Where the generator does not know, the programs are compared with the first that answered.
-    let expected = dataset.manifest.truth.get(&query).copied().or_else(|| answers.iter().flatten().next().copied());
-    let cells = times.into_iter().zip(&answers).enumerate().map(|(index, (times, answer))| {
-        let wrong = answer.is_some() && *answer != expected;
-        if let (true, Some(answer), Some(expected)) = (wrong, answer, expected) {
-            let name = candidates[index].as_ref().map_or("", |candidate| candidate.program.name());
-            section.notes.push(format!("{name}, {}: {answer}, expected {expected}", query.label()));
-        }
+    let expected = dataset.manifest.truth.get(&query).copied().or_else(|| reference(candidates, &answers, query));
+    let cells = times.into_iter().zip(&answers).zip(candidates).map(|((times, answer), candidate)| {
+        let wrong = candidate.as_ref().zip(*answer).zip(expected).is_some_and(|((candidate, answer), expected)| {
+            let compared = candidate.program.compared(query);
+            let wrong = !answer.agrees(&expected, compared);
+            let told = format!("{}, {}: {answer}", candidate.program.name(), query.label());
+            if wrong {
+                section.notes.push(format!("{told}, expected {expected}"));
+            } else if compared == Compared::Rows {
+                section.notes.push(format!("{told}, beside {expected}; only rows are compared"));
+            }
+            wrong
+        });
         Cell { value: median(times), wrong }
     });
     let cells = cells.collect();
     section.rows.push(Row { label: format!("{}, warm ms", query.label()), better: Better::Lower, cells });
+}
+
+/// What the programs are compared with where the generator does not know: the answer of the one that defines it, else of
+/// the first that answered.
+fn reference(candidates: &[Option<Candidate>], answers: &[Option<Answer>], query: Query) -> Option<Answer> {
+    let defining = candidates
+        .iter()
+        .position(|candidate| candidate.as_ref().is_some_and(|candidate| candidate.program.defines(query.signal())));
+    let defined = defining.and_then(|at| answers.get(at).copied().flatten());
+    defined.or_else(|| answers.iter().flatten().next().copied())
 }
 
 /// A time in milliseconds.

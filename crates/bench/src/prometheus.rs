@@ -1,22 +1,21 @@
-//! How is Prometheus started, loaded and asked? By remote write: Debian's 2.42 takes no OTLP yet.
+//! How is Prometheus started, loaded and asked? By remote write: Debian's 2.42 takes no OTLP yet, and its own API.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use causeway_model::{Error, Result};
-use serde_json::Value;
+use causeway_model::Result;
 
 use crate::clock;
 use crate::http;
-use crate::load::{self, Load};
+use crate::load::{self, Door, Load};
 use crate::process::{self, Process};
 use crate::program::{Program, Running, Timed};
-use crate::query::{Answer, Known, Query};
+use crate::promql::Api;
+use crate::query::{Known, Query};
 use crate::workload::Signal;
 use crate::workload::files::Dataset;
-use crate::workload::metrics::Kind;
 
 /// It has no flush timer: the log is written at once, and blocks only once two hours are past.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -44,6 +43,11 @@ impl Program for Prometheus {
     }
 
     fn takes(&self, signal: Signal) -> bool {
+        signal == Signal::Metrics
+    }
+
+    /// PromQL is what it answers.
+    fn defines(&self, signal: Signal) -> bool {
         signal == Signal::Metrics
     }
 
@@ -75,62 +79,15 @@ impl Running for RunningPrometheus {
         &self.process
     }
 
-    fn load(&mut self, dataset: &Dataset, _signal: Signal, connections: usize) -> Result<Load> {
-        load::send(&dataset.remote_write()?, self.host, "/api/v1/write", connections)
+    fn load(&mut self, dataset: &Dataset, signal: Signal, connections: usize) -> Result<Load> {
+        load::send(dataset, Door { host: self.host, path: "/api/v1/write", signal }, connections)
     }
 
     fn ask(&mut self, query: Query, known: &Known) -> Result<Option<Timed>> {
-        let Some(words) = promql(query, known) else { return Ok(None) };
-        let form = format!("query={}&time={}", http::url_encode(&words), known.end_ns / 1_000_000_000);
-        let kind = "application/x-www-form-urlencoded";
-        let start = clock::now();
-        let response = http::once(self.host, "POST", "/api/v1/query", kind, form.as_bytes())?;
-        let time = start.elapsed();
-        Ok(Some(Timed { time, answer: read_vector(&response.success()?, query == Query::OneSeries)? }))
+        Api { host: self.host, path: "/api/v1", parameter: "" }.ask(query, known)
     }
 
     fn into_process(self: Box<Self>) -> Process {
         self.process
-    }
-}
-
-fn promql(query: Query, known: &Known) -> Option<String> {
-    // `end_ns` leaves an hour to spare after the telemetry, hence three hours back.
-    Some(match query {
-        Query::OneSeries => {
-            format!("count_over_time({}{{worker=\"{}\"}}[3h])", Kind::Requests.prometheus_name(), known.worker)
-        }
-        Query::AverageByService => {
-            format!("avg by (job) (avg_over_time({}[3h]))", Kind::Memory.prometheus_name())
-        }
-        _ => return None,
-    })
-}
-
-/// An instant vector of the Prometheus API; `counted` sums its values.
-pub fn read_vector(body: &[u8], counted: bool) -> Result<Answer> {
-    let body: Value = serde_json::from_slice(body).map_err(not_understood)?;
-    let result = body.pointer("/data/result").and_then(Value::as_array);
-    let result = result.ok_or_else(|| Error::invalid("the answer has no result"))?;
-    let values = result.iter().filter_map(|one| one.pointer("/value/1")?.as_str()?.parse::<f64>().ok());
-    Ok(Answer { rows: result.len() as u64, total: counted.then(|| values.sum::<f64>() as u64) })
-}
-
-/// What came is no JSON of the expected kind.
-pub fn not_understood(error: serde_json::Error) -> Error {
-    Error::invalid(format!("the answer is not understood: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn vectors_are_counted() {
-        let body = br#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"24"]}]}}"#;
-        assert_eq!(read_vector(body, true).unwrap(), Answer::count(24));
-        assert_eq!(read_vector(body, false).unwrap(), Answer::rows(1));
-        assert!(read_vector(b"{}", true).is_err());
     }
 }

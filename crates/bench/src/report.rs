@@ -56,10 +56,12 @@ impl Section {
     pub fn new(signal: Signal, bodies: &Bodies) -> Self {
         let each = bodies.bytes as f64 / bodies.records.max(1) as f64;
         let title = format!(
-            "{}: {} records in {} requests, {each:.0} bytes each as OTLP",
+            "{}: {} {} in {} requests, {each:.0} bytes each as {}",
             signal.name(),
             bodies.records,
-            bodies.bodies
+            signal.unit(),
+            bodies.bodies,
+            signal.encoding()
         );
         Self { title, rows: Vec::new(), notes: Vec::new() }
     }

@@ -5,20 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use causeway_model::Result;
+use causeway_model::{Error, Result};
 use serde_json::Value;
 
 use crate::clock;
 use crate::http;
-use crate::load::{self, Load};
+use crate::load::{self, Door, Load};
 use crate::process::{self, Process};
 use crate::program::{Program, Running, Timed};
-use crate::prometheus::{not_understood, read_vector};
-use crate::query::{Answer, Known, Query};
+use crate::promql::Api;
+use crate::query::{Answer, Compared, Known, Query};
 use crate::workload::Signal;
 use crate::workload::files::Dataset;
 use crate::workload::logs::{ABSENT, NEEDLE, PATTERN, PHRASE, SUBSTRING};
-use crate::workload::metrics::Kind;
 
 /// No question of ours asks for more lines.
 const LINES_MAX: u64 = 1_000;
@@ -62,7 +61,15 @@ impl Program for Victoria {
     fn takes(&self, signal: Signal) -> bool {
         match self.family {
             Family::Logs => signal == Signal::Logs,
-            Family::Metrics => signal == Signal::Metrics,
+            Family::Metrics => matches!(signal, Signal::Metrics | Signal::OtlpMetrics),
+        }
+    }
+
+    /// Its rates look at the last sample before the window and are not extrapolated to the window's ends.
+    fn compared(&self, query: Query) -> Compared {
+        match query {
+            Query::RateByJob | Query::HistogramQuantile | Query::TopRates | Query::Ratio => Compared::Rows,
+            _ => Compared::Whole,
         }
     }
 
@@ -96,39 +103,35 @@ impl Running for RunningVictoria {
     }
 
     fn load(&mut self, dataset: &Dataset, signal: Signal, connections: usize) -> Result<Load> {
-        let path = match self.family {
-            Family::Logs => "/insert/opentelemetry/v1/logs",
-            Family::Metrics => "/opentelemetry/v1/metrics",
+        let path = match signal {
+            Signal::Metrics => "/api/v1/write",
+            Signal::OtlpMetrics => "/opentelemetry/v1/metrics",
+            Signal::Logs | Signal::Spans => "/insert/opentelemetry/v1/logs",
         };
-        load::send(&dataset.path(signal), self.host, path, connections)
+        load::send(dataset, Door { host: self.host, path, signal }, connections)
     }
 
     fn ask(&mut self, query: Query, known: &Known) -> Result<Option<Timed>> {
-        let words = match self.family {
-            Family::Logs => logsql(query, known),
-            Family::Metrics => metricsql(query, known),
-        };
-        let Some(words) = words else { return Ok(None) };
-        let (path, form) = match self.family {
-            Family::Logs => {
-                let limit = if query == Query::LastLines { 50 } else { LINES_MAX };
-                ("/select/logsql/query", format!("query={}&limit={limit}", http::url_encode(&words)))
-            }
-            Family::Metrics => {
-                let time_s = known.end_ns / 1_000_000_000;
-                // Its cache of results would answer the repeated question without looking at a sample.
-                ("/api/v1/query", format!("query={}&time={time_s}&nocache=1", http::url_encode(&words)))
-            }
-        };
+        if self.family == Family::Metrics {
+            // Its cache of results would answer the repeated question without looking at a sample.
+            return Api { host: self.host, path: "/api/v1", parameter: "&nocache=1" }.ask(query, known);
+        }
+        let Some(words) = logsql(query, known) else { return Ok(None) };
+        let limit = if query == Query::LastLines { 50 } else { LINES_MAX };
+        let form = format!("query={}&limit={limit}", http::url_encode(&words));
+        let kind = "application/x-www-form-urlencoded";
         let start = clock::now();
-        let response = http::once(self.host, "POST", path, "application/x-www-form-urlencoded", form.as_bytes())?;
+        let response = http::once(self.host, "POST", "/select/logsql/query", kind, form.as_bytes())?;
         let time = start.elapsed();
-        let body = response.success()?;
-        let answer = match self.family {
-            Family::Logs => read_lines(&body)?,
-            Family::Metrics => read_vector(&body, query == Query::OneSeries)?,
-        };
-        Ok(Some(Timed { time, answer }))
+        Ok(Some(Timed { time, answer: read_lines(&response.success()?)? }))
+    }
+
+    fn merge(&mut self) -> Result<bool> {
+        if self.family == Family::Logs {
+            return Ok(false);
+        }
+        http::once(self.host, "GET", "/internal/force_merge", "text/plain", b"")?.success()?;
+        Ok(true)
     }
 
     fn into_process(self: Box<Self>) -> Process {
@@ -155,24 +158,12 @@ fn logsql(query: Query, known: &Known) -> Option<String> {
     })
 }
 
-fn metricsql(query: Query, known: &Known) -> Option<String> {
-    // `end_ns` leaves an hour to spare after the telemetry, hence three hours back.
-    Some(match query {
-        Query::OneSeries => {
-            format!("count_over_time({{__name__=\"{}\",worker=\"{}\"}}[3h])", Kind::Requests.name(), known.worker)
-        }
-        Query::AverageByService => {
-            format!("avg by (\"service.name\") (avg_over_time({{__name__=\"{}\"}}[3h]))", Kind::Memory.name())
-        }
-        _ => return None,
-    })
-}
-
 /// One JSON object a line; numbers come as text.
 fn read_lines(body: &[u8]) -> Result<Answer> {
     let mut answer = Answer::rows(0);
     for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let row: Value = serde_json::from_slice(line).map_err(not_understood)?;
+        let row: Value = serde_json::from_slice(line)
+            .map_err(|error| Error::invalid(format!("the answer is not understood: {error}")))?;
         answer.rows += 1;
         if let Some(number) = row.get("n").and_then(Value::as_str).and_then(|number| number.parse::<u64>().ok()) {
             answer.total = Some(answer.total.unwrap_or_default() + number);
@@ -190,7 +181,7 @@ mod tests {
     fn lines_are_counted_and_their_numbers_summed() {
         assert_eq!(read_lines(b"").unwrap(), Answer::rows(0));
         let body = b"{\"a\":\"x\",\"n\":\"3\"}\n{\"a\":\"y\",\"n\":\"4\"}\n";
-        assert_eq!(read_lines(body).unwrap(), Answer { rows: 2, total: Some(7) });
+        assert_eq!(read_lines(body).unwrap(), Answer { rows: 2, total: Some(7), values: None });
         assert!(read_lines(b"oops\n").is_err());
     }
 }

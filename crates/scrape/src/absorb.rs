@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::cache::{Admission, Known, Lookup, SeriesCache, Stamp, day_of};
+use crate::classic::{ClassicHistograms, Gathered};
 use crate::config::JobConfig;
 use crate::fetch::Answer;
 use crate::histogram::fit;
@@ -104,6 +105,7 @@ pub(crate) fn absorb(
         (entry_counts.duplicates, entry_counts.out_of_order, entry_counts.out_of_bounds) = (0, 0, 0);
     }
     let (decoded, _) = writer.finish()?;
+    noted.series.retain(|(id, day)| !known.contains(*id, *day));
     cache.known = known;
     let entry = ledger_entry(decoded.received, decoded.dropped, &entry_counts, lost);
     Ok(Absorbed { batches: decoded.batches, entry, counts, error: result.err(), noted })
@@ -189,6 +191,8 @@ struct Taken<'t, 'k> {
     limited: u64,
     /// What is wrong with the whole, though reading goes on so that the counts are right.
     exceeded: Option<&'static str>,
+    /// Reads classic histograms, where they are converted.
+    classic: Option<ClassicHistograms>,
 }
 
 const SAMPLE_LIMIT: &str = "sample limit exceeded";
@@ -197,7 +201,8 @@ const BUCKET_LIMIT: &str = "histogram bucket limit exceeded";
 impl<'t, 'k> Taken<'t, 'k> {
     fn new(occasion: &'t Occasion<'t>, cache: &'t mut SeriesCache, writer: SeriesWriter<'k>) -> Self {
         let (counts, noted) = (Counts::default(), Noted::default());
-        Self { occasion, cache, writer, counts, noted, limited: 0, exceeded: None }
+        let classic = occasion.job.convert_classic_histograms_to_nhcb.then(ClassicHistograms::default);
+        Self { occasion, cache, writer, counts, noted, limited: 0, exceeded: None, classic }
     }
 
     fn read(&mut self, answer: &Answer) -> Result<()> {
@@ -212,24 +217,41 @@ impl<'t, 'k> Taken<'t, 'k> {
             ..Options::default()
         };
         parse(format, &answer.body, &options, &mut |entry| self.entry(entry))?;
+        let last = self.classic.as_mut().and_then(ClassicHistograms::end);
+        self.converted(last)?;
         self.exceeded.map_or(Ok(()), |limit| Err(Error::invalid(limit)))
     }
 
     fn entry(&mut self, entry: Entry<'_, '_>) -> Result<()> {
         match entry {
             Entry::Family(family) => {
+                let complete = self.classic.as_mut().and_then(|classic| classic.begin(family));
+                self.converted(complete)?;
                 let metadata = family.metadata();
                 self.noted.metadata.push((metadata_id(&metadata), day_of(self.occasion.time_ms)));
                 self.writer.describe(&metadata, self.occasion.time_ms.saturating_mul(1_000_000))
             }
             Entry::Series(scraped) => {
+                let job = self.occasion.job;
                 let is_native = matches!(scraped.value, SampleValue::Histogram(_));
-                if is_native && !self.occasion.job.scrape_native_histograms {
+                if is_native && !job.scrape_native_histograms {
                     return Ok(());
+                }
+                if let Some(classic) = &mut self.classic {
+                    let (complete, is_part) = classic.take(&scraped);
+                    self.converted(complete)?;
+                    if is_part && !job.always_scrape_classic_histograms {
+                        return Ok(());
+                    }
                 }
                 self.series(&scraped)
             }
         }
+    }
+
+    /// Takes in a classic histogram that became a native one.
+    fn converted(&mut self, complete: Option<Gathered>) -> Result<()> {
+        complete.and_then(|gathered| gathered.tell(|scraped| self.series(scraped))).unwrap_or(Ok(()))
     }
 
     fn series(&mut self, scraped: &Scraped<'_, '_>) -> Result<()> {
@@ -332,9 +354,13 @@ fn exposed_key(labels: ExposedLabels<'_, '_>) -> u128 {
     hasher.digest128()
 }
 
+/// What tells an exemplar from another. One that has no time is the same in each scrape.
 fn exemplar_key(exemplar: &Exemplar<'_>) -> u64 {
-    let key = exposed_key(&exemplar.labels) as u64;
-    key ^ exemplar.value.to_bits()
+    let mut hasher = Xxh3::new();
+    hasher.update(&exposed_key(&exemplar.labels).to_le_bytes());
+    hasher.update(&exemplar.value.to_bits().to_le_bytes());
+    hasher.update(&exemplar.time_ms.unwrap_or(i64::MIN).to_le_bytes());
+    hasher.digest()
 }
 
 /// What tells a value from another: the bits of a number, all numbers of a histogram.

@@ -158,7 +158,7 @@ impl SeriesCache {
     /// Whether an exemplar is not older than the last one, nor the same.
     pub(crate) fn admit_exemplar(&mut self, id: u128, stamp: Stamp) -> bool {
         let Some(series) = self.series.get_mut(&id) else { return false };
-        let is_new = series.exemplar.is_none_or(|last| stamp.time_ms >= last.time_ms && stamp != last);
+        let is_new = series.exemplar.is_none_or(|last| stamp.time_ms >= last.time_ms && stamp.value != last.value);
         if is_new {
             series.exemplar = Some(stamp);
         }
@@ -237,14 +237,81 @@ impl Known {
     }
 
     pub(crate) fn add(&mut self, noted: Vec<(u128, i64)>) {
-        if self.days.len().saturating_add(noted.len()) > KNOWN_MAX
+        self.add_within(noted, KNOWN_MAX);
+    }
+
+    fn add_within(&mut self, noted: Vec<(u128, i64)>, known_max: usize) {
+        if self.days.len().saturating_add(noted.len()) > known_max
             && let Some(newest) = noted.iter().map(|(_, day)| *day).max()
         {
             self.days.retain(|_, day| *day >= newest);
-            if self.days.len() > SERIES_MAX {
+            if self.days.len().saturating_add(noted.len()) > known_max {
                 self.days.clear();
             }
         }
         self.days.extend(noted);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(number: u8) -> Labels {
+        Labels::new([("__name__", "a"), ("number", number.to_string().as_str())])
+    }
+
+    /// Scrapes some series, or fails after them.
+    fn scrape(cache: &mut SeriesCache, time_ms: i64, series: &[u8], fails: bool) -> BTreeSet<Labels> {
+        cache.begin();
+        for number in series {
+            let id = u128::from(*number);
+            let stamp = Stamp { time_ms, value: 1 };
+            if let Lookup::Series { again: true, .. } = cache.lookup(id) {
+                continue;
+            }
+            assert_eq!(cache.admit(id, &labels(*number), stamp), Admission::Added);
+            cache.name_series(id, id).unwrap();
+            cache.follow(id);
+        }
+        let ended = if fails { cache.fail(time_ms) } else { cache.succeed(time_ms) };
+        let count = ended.len();
+        let ended: BTreeSet<Labels> = ended.into_iter().collect();
+        assert_eq!(ended.len(), count);
+        ended
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_there_and_is_not_ends_once(scrapes in prop::collection::vec((prop::collection::vec(0u8..8, 0..8), any::<bool>()), 1..20)) {
+            let mut cache = SeriesCache::default();
+            let mut alive = BTreeSet::new();
+            for ((series, fails), time_ms) in scrapes.iter().zip(1i64..) {
+                let there: BTreeSet<Labels> =
+                    series.iter().filter(|_| !fails).map(|number| labels(*number)).collect();
+                let expected: BTreeSet<Labels> = alive.difference(&there).cloned().collect();
+                prop_assert_eq!(scrape(&mut cache, time_ms, series, *fails), expected);
+                alive = there;
+                prop_assert!(cache.series.len() <= 8 && cache.exposed.len() <= 8);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_forgotten_before_it_is_too_much() {
+        let mut known = Known::default();
+        known.add_within((0..10).map(|id| (id, 1)).collect(), 20);
+        known.add_within((10..20).map(|id| (id, 2)).collect(), 20);
+        assert!(known.contains(1, 1) && !known.contains(1, 2));
+        // First the days before.
+        known.add_within(vec![(20, 2)], 20);
+        assert!(!known.contains(1, 1) && known.contains(10, 2));
+        known.add_within((30..40).map(|id| (id, 2)).collect(), 20);
+        assert!(!known.contains(10, 2) && known.contains(30, 2));
     }
 }

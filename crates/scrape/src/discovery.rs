@@ -60,7 +60,7 @@ pub(crate) async fn discover(discovery: Discovery, number: usize, look_interval:
         }
         Discovery::Http { url, refresh_interval, http } => {
             let Ok(url) = Url::parse(url.reveal()) else { return };
-            let fetcher = LazyFetcher::new(http);
+            let fetcher = LazyFetcher::new(*http);
             let mut ticks = interval(refresh_interval);
             loop {
                 ticks.tick().await;

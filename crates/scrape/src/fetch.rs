@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use causeway_model::{Error, ErrorKind, Result};
@@ -17,6 +18,9 @@ use crate::config::{Credentials, HttpConfig, TextSource, TlsVersion};
 
 /// Redirects that are followed, as in Go's client.
 const REDIRECTS_MAX: usize = 10;
+
+/// A connection waits so long for the next scrape, as in Prometheus.
+const IDLE_MAX: Duration = Duration::from_secs(300);
 
 /// Bytes of a credential's file.
 const CREDENTIAL_BYTES_MAX: u64 = 1 << 20;
@@ -280,7 +284,8 @@ fn pem_of(source: &TextSource) -> Result<Vec<u8>> {
 
 fn client(config: &HttpConfig, with_roots: bool) -> Result<Client> {
     let redirects = if config.follow_redirects { Policy::limited(REDIRECTS_MAX) } else { Policy::none() };
-    let builder = tls(Client::builder().redirect(redirects).no_proxy(), config, with_roots)?;
+    let builder = Client::builder().redirect(redirects).no_proxy().pool_idle_timeout(IDLE_MAX);
+    let builder = tls(builder, config, with_roots)?;
     let builder = match &config.proxy_url {
         None => builder,
         Some(url) => {

@@ -3,6 +3,7 @@
 
 mod absorb;
 mod cache;
+mod classic;
 pub mod config;
 mod discovery;
 mod fetch;

@@ -165,6 +165,7 @@ impl Pool {
     fn synchronize(&mut self) {
         let (targets, dropped, dropped_count) = self.targets();
         if self.groups.iter().all(Option::is_some) {
+            self.follow_moved(&targets);
             self.running.retain(|key, running| {
                 let stays = targets.contains_key(key);
                 if !stays {
@@ -189,6 +190,21 @@ impl Pool {
         let active = self.running.values();
         let active = active.map(|running| (Arc::clone(&running.plan.target), Arc::clone(&running.status))).collect();
         *self.status.lock() = PoolStatus { active, dropped, dropped_count };
+    }
+
+    /// A target that is found under another URL has the same series: its loop goes on, so that none of them ends.
+    fn follow_moved(&mut self, targets: &BTreeMap<TargetKey, Target>) {
+        for new in targets.keys() {
+            if self.running.contains_key(new) {
+                continue;
+            }
+            let mut before = self.running.range(new.first_of_labels()..).map(|(key, _)| key);
+            let before =
+                before.by_ref().take_while(|key| key.has_labels_of(new)).find(|key| !targets.contains_key(key));
+            if let Some(running) = before.cloned().and_then(|before| self.running.remove(&before)) {
+                self.running.insert(new.clone(), running);
+            }
+        }
     }
 
     fn scrape(&mut self, key: TargetKey, plan: Plan) {

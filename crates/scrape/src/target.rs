@@ -57,6 +57,17 @@ pub(crate) struct TargetKey {
     url: String,
 }
 
+impl TargetKey {
+    /// The least key with the same labels.
+    pub(crate) fn first_of_labels(&self) -> Self {
+        Self { labels: self.labels.clone(), url: String::new() }
+    }
+
+    pub(crate) fn has_labels_of(&self, other: &Self) -> bool {
+        self.labels == other.labels
+    }
+}
+
 /// Refuses what is more than host and port.
 pub(crate) fn check_address(address: &str) -> Result<()> {
     if address.contains('/') { Err(Error::invalid(format!("{address:?} is not a valid hostname"))) } else { Ok(()) }

@@ -21,11 +21,51 @@ pub fn timestamp(time_ms: i64, out: &mut String) {
         out.push('-');
     }
     let (seconds, thousandths) = (time_ms.unsigned_abs() / 1000, time_ms.unsigned_abs() % 1000);
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{seconds}");
+    integer(seconds, 0, out);
     if thousandths != 0 {
-        let _ = write!(out, ".{thousandths:03}");
+        out.push('.');
+        integer(thousandths, 3, out);
     }
+}
+
+/// Writes an integer of at least so many digits: several times faster than the standard library's way through a formatter.
+fn integer(mut value: u64, digits_min: usize, out: &mut String) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+        first = at;
+        if value == 0 {
+            break;
+        }
+    }
+    let first = first.min(digits.len().saturating_sub(digits_min));
+    out.push_str(std::str::from_utf8(digits.get(first..).unwrap_or_default()).unwrap_or_default());
+}
+
+/// Writes a number of at most nine digits before the point and six behind it, as most values are; `false` where it is none.
+///
+/// These are no more than fifteen digits, of which no two texts mean the same number; and the quotient of two integers is
+/// rounded as the text's number would be. So what gives the number back is the shortest text that does.
+fn short_decimal(value: f64, out: &mut String) -> bool {
+    let size = value.abs();
+    let millionths = (size * 1e6).round();
+    if size >= 1e9 || millionths / 1e6 != size || (size == 0.0 && value.is_sign_negative()) {
+        return false;
+    }
+    if value < 0.0 {
+        out.push('-');
+    }
+    let millionths = millionths as u64;
+    let (whole, part) = (millionths / 1_000_000, millionths % 1_000_000);
+    integer(whole, 0, out);
+    if part != 0 {
+        out.push('.');
+        integer(part, 6, out);
+        out.truncate(out.trim_end_matches('0').len());
+    }
+    true
 }
 
 /// Writes a number in quotes: the shortest digits that mean it, with an exponent below 1e-6 and from 1e21.
@@ -42,10 +82,8 @@ pub fn float(value: f64, out: &mut String) {
         let exponent: i32 = exponent.parse().unwrap_or(0);
         let sign = if exponent < 0 { '-' } else { '+' };
         let _ = write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs());
-    } else if size < 1e15 && value.fract() == 0.0 && (size != 0.0 || value.is_sign_positive()) {
-        // Most values are whole numbers, which are written several times faster as such.
-        let _ = write!(out, "{}", value as i64);
-    } else {
+    } else if !short_decimal(value, out) {
+        // Writing to a String cannot fail.
         let _ = write!(out, "{value}");
     }
     out.push('"');
@@ -323,6 +361,22 @@ mod tests {
         ] {
             assert_eq!(written(|out| timestamp(time_ms, out)), text);
         }
+    }
+
+    #[test]
+    fn the_quick_way_writes_what_the_long_way_does() {
+        let mut seed = 7u64;
+        for _ in 0..200_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let scale = [1.0, 10.0, 1e3, 1e5, 1e6, 1e7, 3.0][(seed >> 20) as usize % 7];
+            for value in [(seed >> (seed % 60)) as f64 / scale, -((seed >> 40) as f64) / scale] {
+                if (1e-6..1e21).contains(&value.abs()) {
+                    assert_eq!(written(|out| float(value, out)), format!("\"{value}\""));
+                }
+            }
+        }
+        assert_eq!(written(|out| integer(u64::MAX, 0, out)), u64::MAX.to_string());
+        assert_eq!(written(|out| integer(7, 3, out)), "007");
     }
 
     #[test]

@@ -92,14 +92,20 @@ struct Refused {
     queue_full: AtomicU64,
     timeout: AtomicU64,
     limit: AtomicU64,
+    canceled: AtomicU64,
 }
 
 /// Calls work off when whoever waits for it is gone.
-struct CallOff(Arc<AtomicBool>);
+struct CallOff<'a> {
+    flag: Arc<AtomicBool>,
+    canceled: &'a AtomicU64,
+    is_settled: bool,
+}
 
-impl Drop for CallOff {
+impl Drop for CallOff<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.flag.store(true, Ordering::Relaxed);
+        self.canceled.fetch_add(u64::from(!self.is_settled), Ordering::Relaxed);
     }
 }
 
@@ -155,10 +161,13 @@ impl Prometheus {
         let deadline = tokio::time::Instant::now() + timeout.min(self.options.timeout_max);
         let place = self.place(deadline).await?;
         let flag = Arc::new(AtomicBool::new(false));
-        let (_call_off, waited) = (CallOff(flag.clone()), Waited(flag));
+        let mut call_off = CallOff { flag: flag.clone(), canceled: &self.refused.canceled, is_settled: false };
+        let waited = Waited(flag);
         let catalog = self.catalog.clone();
         let work = tokio::task::spawn_blocking(move || work(&*catalog, waited).map(|done| (done, place)));
-        let Ok(done) = tokio::time::timeout_at(deadline, work).await else {
+        let done = tokio::time::timeout_at(deadline, work).await;
+        call_off.is_settled = true;
+        let Ok(done) = done else {
             self.refused.timeout.fetch_add(1, Ordering::Relaxed);
             return Err(timed_out("expression evaluation"));
         };
@@ -204,6 +213,7 @@ impl Prometheus {
             ("queue_full", &self.refused.queue_full),
             ("timeout", &self.refused.timeout),
             ("limit", &self.refused.limit),
+            ("canceled", &self.refused.canceled),
         ];
         let refused = reasons.map(|(reason, count)| Metric {
             name: "causeway_promql_queries_refused_total",

@@ -26,6 +26,8 @@ const REQUEST_BYTES_MAX: usize = 1 << 20;
 const QUERIES_MAX: usize = 100;
 /// Matchers of one request.
 const MATCHERS_MAX: usize = 1_000;
+/// Bytes of one sample in an answer, at least: two lengths, a double and a time.
+const SAMPLE_BYTES: usize = 18;
 /// Series that are read before it is asked whether somebody still waits.
 const SERIES_UNASKED: usize = 16;
 
@@ -177,28 +179,41 @@ impl Answer {
                 waited.check()?;
             }
             set.read(at, &mut samples)?;
-            series.clear();
-            let count = time_series(&set.labels(at), &samples, selection, &mut series);
+            let count = count(&samples, selection);
+            if count == 0 {
+                continue;
+            }
             self.samples = self.samples.saturating_add(count);
             if self.samples > self.samples_max {
                 let message = format!("exceeded sample limit ({})", self.samples_max);
                 return Err(Error::new(ErrorKind::LimitExceeded, message));
             }
-            if count > 0 {
-                bytes(1, &series, &mut result);
-            }
-            if self.out.len().saturating_add(result.len()) > self.bytes_max {
+            let written = self.out.len().saturating_add(result.len());
+            if written.saturating_add(count.saturating_mul(SAMPLE_BYTES)) > self.bytes_max {
                 let message = format!("the answer has more than {} bytes", self.bytes_max);
                 return Err(Error::new(ErrorKind::LimitExceeded, message));
             }
+            series.clear();
+            time_series(&set.labels(at), &samples, selection, &mut series);
+            bytes(1, &series, &mut result);
         }
         bytes(1, &result, &mut self.out);
         Ok(())
     }
 }
 
-/// Writes a `TimeSeries`, and counts its samples.
-fn time_series(labels: &Labels, samples: &Samples, selection: &Selection, out: &mut Vec<u8>) -> usize {
+fn is_within(selection: &Selection, time_ms: i64) -> bool {
+    time_ms > selection.after_ms && time_ms <= selection.until_ms
+}
+
+/// How many samples lie in the window.
+fn count(samples: &Samples, selection: &Selection) -> usize {
+    let times = samples.times.iter().chain(&samples.histogram_times);
+    times.filter(|time_ms| is_within(selection, **time_ms)).count()
+}
+
+/// Writes a `TimeSeries`.
+fn time_series(labels: &Labels, samples: &Samples, selection: &Selection, out: &mut Vec<u8>) {
     let mut one = Vec::new();
     for (name, value) in labels.iter() {
         one.clear();
@@ -206,23 +221,19 @@ fn time_series(labels: &Labels, samples: &Samples, selection: &Selection, out: &
         bytes(2, value.as_bytes(), &mut one);
         bytes(1, &one, out);
     }
-    let within = |time_ms: i64| time_ms > selection.after_ms && time_ms <= selection.until_ms;
-    let mut count = 0;
+    let within = |time_ms: i64| is_within(selection, time_ms);
     for (time_ms, value) in samples.times.iter().zip(&samples.values).filter(|(time_ms, _)| within(**time_ms)) {
         one.clear();
         double(1, *value, &mut one);
         varint(2, *time_ms as u64, &mut one);
         bytes(2, &one, out);
-        count += 1;
     }
     let histograms = samples.histogram_times.iter().zip(&samples.histograms);
     for (time_ms, value) in histograms.filter(|(time_ms, _)| within(**time_ms)) {
         one.clear();
         histogram(value, *time_ms, &mut one);
         bytes(4, &one, out);
-        count += 1;
     }
-    count
 }
 
 /// Writes a `Histogram` with counts that are floats, as all of ours are.

@@ -70,11 +70,11 @@ async fn taken(desk: &Desk, version: Version, request: Request) -> Result<(Writt
     Ok((written, (kept.rejected > 0).then_some(kept.message)))
 }
 
-/// The message that the content type names: as Prometheus reads it, none means version 1.0.
+/// The message that the content type names; where it names none, version 1.0. Without any content type a page of another site could
+/// send through its reader's browser, unasked.
 fn version_of(headers: &HeaderMap) -> Result<Version> {
     let unsupported = |message: String| Err(Error::new(ErrorKind::Unsupported, message));
-    let Some(named) = headers.get(header::CONTENT_TYPE) else { return Ok(Version::V1) };
-    let named = named.to_str().unwrap_or("?").trim();
+    let named = headers.get(header::CONTENT_TYPE).map_or("", |named| named.to_str().unwrap_or("?").trim());
     let mut parts = named.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     if !essence.eq_ignore_ascii_case(PROTOBUF) {

@@ -31,9 +31,11 @@ async fn on_loopback_only_its_own_names_are_answered() {
         let reply = ask(&house, &[("host", host)]).await;
         assert_eq!((reply.status, reply.json()["error"]["kind"].clone()), (403, "forbidden".into()), "{host}");
         assert!(reply.json()["error"]["message"].as_str().unwrap().contains("allowed_hosts"));
-        assert_eq!(call(&house.address, "GET", "/", &[("host", host)], b"").await.status, 403);
+        for path in ["/", "/prometheus/api/v1/query?query=up", "/prometheus/api/v1/labels"] {
+            assert_eq!(call(&house.address, "GET", path, &[("host", host)], b"").await.status, 403, "{path}");
+        }
     }
-    for path in ["/healthz", "/readyz", "/metrics"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/prometheus/-/healthy"] {
         assert_eq!(call(&house.address, "GET", path, &[("host", "prober")], b"").await.status, 200, "{path}");
     }
     let sent = [("host", "collector"), ("content-type", "application/json")];

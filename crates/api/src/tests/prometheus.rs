@@ -110,95 +110,90 @@ async fn annotations_are_told_with_their_kind() {
     assert_eq!(reply.json()["warnings"], warnings);
 }
 
+/// What is asked, and why it is refused.
+const MALFORMED: &[(&str, &str)] = &[
+    ("query", "invalid parameter \"query\": unknown position: parse error: no expression found in input"),
+    (
+        "query?query=up&time=x",
+        "invalid parameter \"time\": invalid time value for 'time': cannot parse \"x\" to a valid timestamp",
+    ),
+    ("query?query=up&timeout=x", "invalid parameter \"timeout\": cannot parse \"x\" to a valid duration"),
+    ("query?query=up&limit=x", "invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"),
+    ("query?query=up&limit=-1", "invalid parameter \"limit\": limit must be non-negative"),
+    (
+        "query?query=up&limit=99999999999999999999",
+        "invalid parameter \"limit\": strconv.Atoi: parsing \"99999999999999999999\": value out of range",
+    ),
+    (
+        "query?query=up&lookback_delta=x",
+        "error parsing lookback delta duration: cannot parse \"x\" to a valid duration",
+    ),
+    ("query?query=up{", "invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces"),
+    ("query?query=%ff", "error parsing form values: not UTF-8"),
+    ("query?query=%2", "error parsing form values: invalid URL escape \"%2\""),
+    ("query_range?query=up", "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"),
+    ("query_range?query=up&start=0", "invalid parameter \"end\": cannot parse \"\" to a valid timestamp"),
+    ("query_range?query=up&start=0&end=1", "invalid parameter \"step\": cannot parse \"\" to a valid duration"),
+    (
+        "query_range?query=up&start=2&end=1&step=1",
+        "invalid parameter \"end\": end timestamp must not be before start time",
+    ),
+    (
+        "query_range?query=up&start=1&end=2&step=0",
+        "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer",
+    ),
+    (
+        "query_range?query=up&start=1&end=2&step=1e12",
+        "invalid parameter \"step\": cannot parse \"1e12\" to a valid duration. It overflows int64",
+    ),
+    (
+        "query_range?query=up&start=0&end=11001&step=1",
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+    ),
+    (
+        "query_range?query=up[1m]&start=1&end=2&step=1",
+        "invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector",
+    ),
+    (
+        "query_range?query=%22a%22&start=1&end=2&step=1",
+        "invalid parameter \"query\": invalid expression type \"string\" for range query, must be Scalar or instant Vector",
+    ),
+    (
+        "query?query=limitk(1,up)",
+        "invalid parameter \"query\": 1:1: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+    ),
+    ("series", "no match[] parameter provided"),
+    ("series?match[]={}", "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"),
+    ("series?match[]=up{", "invalid parameter \"match[]\": 1:4: parse error: unexpected end of input inside braces"),
+    (
+        "series?match[]=up&start=x",
+        "invalid parameter \"start\": invalid time value for 'start': cannot parse \"x\" to a valid timestamp",
+    ),
+    ("labels?match[]={a=\"\"}", "match[] must contain at least one non-empty matcher"),
+    (
+        "labels?end=x",
+        "invalid parameter \"end\": invalid time value for 'end': cannot parse \"x\" to a valid timestamp",
+    ),
+    ("labels?limit=-5", "invalid parameter \"limit\": limit must be non-negative"),
+    ("label/job/values?match[]=1", "1:1: parse error: unexpected number \"1\""),
+    ("label/U__/values", "invalid label name: \"\""),
+    ("metadata?limit=x", "limit must be a number"),
+    ("metadata?limit_per_metric=x", "limit_per_metric must be a number"),
+    ("query_exemplars?query=up&start=2&end=1", "end timestamp must not be before start timestamp"),
+    ("query_exemplars?query=", "unknown position: parse error: no expression found in input"),
+    ("format_query?query=(", "invalid parameter \"query\": 1:2: parse error: unclosed left parenthesis"),
+    ("parse_query?query=", "invalid parameter \"query\": unknown position: parse error: no expression found in input"),
+    ("rules?type=x", "invalid parameter \"type\": not supported value \"x\""),
+    ("targets/metadata?limit=x", "limit must be a number"),
+    ("status/tsdb?limit=0", "limit must be a positive number"),
+    ("status/tsdb?limit=10001", "limit must not exceed 10000"),
+];
+
 #[tokio::test]
 async fn malformed_parameters_are_refused_in_prometheus_words() {
     let house = house().await;
     let range = "query_range?query=up&start=0&end=10&step=1";
-    let long = format!("query_range?query=up&start=0&end=11001&step=1&x={}", "a".repeat(100));
-    let cases: &[(&str, &str)] = &[
-        ("query", "invalid parameter \"query\": unknown position: parse error: no expression found in input"),
-        (
-            "query?query=up&time=x",
-            "invalid parameter \"time\": invalid time value for 'time': cannot parse \"x\" to a valid timestamp",
-        ),
-        ("query?query=up&timeout=x", "invalid parameter \"timeout\": cannot parse \"x\" to a valid duration"),
-        ("query?query=up&limit=x", "invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"),
-        ("query?query=up&limit=-1", "invalid parameter \"limit\": limit must be non-negative"),
-        (
-            "query?query=up&limit=99999999999999999999",
-            "invalid parameter \"limit\": strconv.Atoi: parsing \"99999999999999999999\": value out of range",
-        ),
-        (
-            "query?query=up&lookback_delta=x",
-            "error parsing lookback delta duration: cannot parse \"x\" to a valid duration",
-        ),
-        ("query?query=up{", "invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces"),
-        ("query?query=%ff", "error parsing form values: not UTF-8"),
-        ("query?query=%2", "error parsing form values: invalid URL escape \"%2\""),
-        ("query_range?query=up", "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"),
-        ("query_range?query=up&start=0", "invalid parameter \"end\": cannot parse \"\" to a valid timestamp"),
-        ("query_range?query=up&start=0&end=1", "invalid parameter \"step\": cannot parse \"\" to a valid duration"),
-        (
-            "query_range?query=up&start=2&end=1&step=1",
-            "invalid parameter \"end\": end timestamp must not be before start time",
-        ),
-        (
-            "query_range?query=up&start=1&end=2&step=0",
-            "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer",
-        ),
-        (
-            "query_range?query=up&start=1&end=2&step=1e12",
-            "invalid parameter \"step\": cannot parse \"1e12\" to a valid duration. It overflows int64",
-        ),
-        (
-            &long,
-            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
-        ),
-        (
-            "query_range?query=up[1m]&start=1&end=2&step=1",
-            "invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector",
-        ),
-        (
-            "query_range?query=%22a%22&start=1&end=2&step=1",
-            "invalid parameter \"query\": invalid expression type \"string\" for range query, must be Scalar or instant Vector",
-        ),
-        (
-            "query?query=limitk(1,up)",
-            "invalid parameter \"query\": 1:1: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
-        ),
-        ("series", "no match[] parameter provided"),
-        ("series?match[]={}", "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"),
-        (
-            "series?match[]=up{",
-            "invalid parameter \"match[]\": 1:4: parse error: unexpected end of input inside braces",
-        ),
-        (
-            "series?match[]=up&start=x",
-            "invalid parameter \"start\": invalid time value for 'start': cannot parse \"x\" to a valid timestamp",
-        ),
-        ("labels?match[]={a=\"\"}", "match[] must contain at least one non-empty matcher"),
-        (
-            "labels?end=x",
-            "invalid parameter \"end\": invalid time value for 'end': cannot parse \"x\" to a valid timestamp",
-        ),
-        ("labels?limit=-5", "invalid parameter \"limit\": limit must be non-negative"),
-        ("label/job/values?match[]=1", "1:1: parse error: unexpected number \"1\""),
-        ("label/U__/values", "invalid label name: \"\""),
-        ("metadata?limit=x", "limit must be a number"),
-        ("metadata?limit_per_metric=x", "limit_per_metric must be a number"),
-        ("query_exemplars?query=up&start=2&end=1", "end timestamp must not be before start timestamp"),
-        ("query_exemplars?query=", "unknown position: parse error: no expression found in input"),
-        ("format_query?query=(", "invalid parameter \"query\": 1:2: parse error: unclosed left parenthesis"),
-        (
-            "parse_query?query=",
-            "invalid parameter \"query\": unknown position: parse error: no expression found in input",
-        ),
-        ("rules?type=x", "invalid parameter \"type\": not supported value \"x\""),
-        ("targets/metadata?limit=x", "limit must be a number"),
-        ("status/tsdb?limit=0", "limit must be a positive number"),
-        ("status/tsdb?limit=10001", "limit must not exceed 10000"),
-    ];
-    for (path, message) in cases {
+    for (path, message) in MALFORMED {
         let found = error_of(&get(&house, &path.replace('{', "%7B").replace('}', "%7D").replace('"', "%22")).await);
         assert_eq!(found, (400, "bad_data".into(), (*message).into()), "{path}");
     }
@@ -487,16 +482,22 @@ async fn questions_beyond_the_places_wait_and_then_are_told_so() {
 
 #[tokio::test]
 async fn a_client_that_leaves_ends_its_question() {
-    let shelf = Arc::new(shelf());
-    let options = PrometheusOptions { queries_max: 1, ..PrometheusOptions::default() };
+    let samples = Samples { times: vec![1_000; 1], values: vec![1.0; 1], ..Samples::default() };
+    let series = (0..100_000).map(|at| (Labels::new([("__name__", "a"), ("n", &at.to_string())]), samples.clone()));
+    let shelf = Arc::new(Shelf { series: series.collect(), ..Shelf::default() });
+    let options = PrometheusOptions { queries_max: 1, parallelism: 1, ..PrometheusOptions::default() };
     let house = house_of_series(shelf.clone(), options).await;
     shelf.gate.shut();
     let mut stream = TcpStream::connect(&house.address).await.unwrap();
-    stream.write_all(b"GET /prometheus/api/v1/query?query=up HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let request = b"GET /prometheus/api/v1/query?query=a&time=1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
     until(|| shelf.gate.waiting.load(Ordering::SeqCst) == 1).await;
     drop(stream);
+    until(|| metric(&house, "causeway_promql_queries_refused_total{reason=\"canceled\"}") == 1.0).await;
     shelf.gate.open();
-    assert_eq!(get(&house, "query?query=up").await.status, 200, "its place is free again");
+    until(|| metric(&house, "causeway_promql_queries ") == 0.0).await;
+    assert!(shelf.reads.load(Ordering::SeqCst) < 100_000, "nobody waits for the rest");
+    assert_eq!(get(&house, "query?query=1").await.status, 200);
 }
 
 #[tokio::test]

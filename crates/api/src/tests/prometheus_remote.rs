@@ -263,6 +263,7 @@ async fn unusable_writes_have_a_final_status_and_pressure_one_to_repeat() {
     let headers = [("content-type", PROTOBUF), ("content-encoding", "gzip")];
     let reply = call(&house.address, "POST", "/prometheus/api/v1/write", &headers, &good).await;
     assert_eq!(reply.status, 415);
+    assert_eq!(call(&house.address, "POST", "/prometheus/api/v1/write", &[], &good).await.status, 415);
     assert_eq!(call(&house.address, "GET", "/prometheus/api/v1/write", &[], b"").await.status, 405);
     for kind in [ErrorKind::Overloaded { retry_after: Duration::from_secs(2) }, ErrorKind::Unavailable] {
         *house.cellar.fail.lock() = Some(kind);

@@ -24,6 +24,8 @@ pub struct Shelf {
     pub asked: Mutex<Option<SeriesQuery>>,
     /// While it is shut, nobody gets through `select`.
     pub gate: Gate,
+    /// How often a series was read.
+    pub reads: Arc<AtomicUsize>,
 }
 
 /// A gate that holds callers.
@@ -54,7 +56,7 @@ impl Gate {
     }
 }
 
-struct Found(Vec<(Labels, Samples)>);
+struct Found(Vec<(Labels, Samples)>, Arc<AtomicUsize>);
 
 impl SeriesSet for Found {
     fn len(&self) -> usize {
@@ -66,6 +68,7 @@ impl SeriesSet for Found {
     }
 
     fn read(&self, series: usize, samples: &mut Samples) -> Result<()> {
+        self.1.fetch_add(1, Ordering::SeqCst);
         *samples = self.0[series].1.clone();
         Ok(())
     }
@@ -105,7 +108,7 @@ impl Source for Shelf {
         self.gate.pass();
         self.check()?;
         let found = self.series.iter().filter(|(labels, _)| fulfils(labels, &selection.matchers));
-        Ok(Arc::new(Found(found.cloned().collect())))
+        Ok(Arc::new(Found(found.cloned().collect(), self.reads.clone())))
     }
 }
 
@@ -177,9 +180,10 @@ pub fn shelf() -> Shelf {
         positive_buckets: vec![1.0, 1.0],
         ..Histogram::default()
     };
+    let histogram = Arc::new(histogram);
     let histograms = Samples {
         histogram_times: (0..3).map(at).collect(),
-        histograms: vec![Arc::new(histogram); 3],
+        histograms: [&histogram; 3].map(Arc::clone).to_vec(),
         ..Samples::default()
     };
     let series = vec![

@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::{self, ColumnFile};
 use super::logs::{self, LOGS_PER_TRACE, Log, NEEDLE, PATTERN, PHRASE, SUBSTRING};
-use super::metrics::{self, INTERVAL_NS, Series};
+use super::metrics::{self, INTERVAL_NS, Kind, Series};
 use super::random::Random;
 use super::remote_write;
 use super::spans::{self, SpanRow};
 use super::world::{Instance, SERVICES, START_NS, Trace};
 use super::{Signal, Value};
-use crate::query::{Answer, Known, Query};
+use crate::query::{Answer, Known, MATCHED_SERVICES, Query};
 
 /// Changes when the same plan makes other bytes, so that old files are not taken for new ones.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Records that an exporter sends at once: the SDKs' default is 512, a collector sends up to a few thousand.
 const BATCH_RECORDS: (u64, u64) = (512, 2_000);
 /// Lines that hold the needle.
@@ -33,7 +33,7 @@ const DURATION_MIN_NS: u64 = 150_000_000;
 const SLOW_TRACES: usize = 20;
 const LAST_LINES: u64 = 50;
 /// No body is larger; a longer one means a damaged file.
-const BODY_BYTES_MAX: usize = 64 << 20;
+pub const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// How much is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +59,8 @@ pub struct Bodies {
 pub struct Manifest {
     pub version: u32,
     pub plan: Plan,
-    pub logs: Bodies,
-    pub spans: Bodies,
-    pub metrics: Bodies,
+    /// What has been made so far; only what was asked for is.
+    pub bodies: BTreeMap<Signal, Bodies>,
     pub known: Known,
     /// Answers that the generator counted.
     pub truth: BTreeMap<Query, Answer>,
@@ -75,23 +74,45 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// The workload of this plan, made if it isn't there.
-    pub fn prepare(cache: &Path, plan: &Plan) -> Result<Self> {
+    /// These signals of the workload of this plan; what isn't there is made.
+    pub fn prepare(cache: &Path, plan: &Plan, signals: &[Signal]) -> Result<Self> {
         let name =
             format!("workload-v{VERSION}-{}-{}-{}x{}", plan.seed, plan.traces, plan.series, plan.samples_per_series);
         let directory = cache.join(name);
         let manifest_path = directory.join("manifest.json");
-        if let Ok(text) = fs::read_to_string(&manifest_path)
-            && let Ok(manifest) = serde_json::from_str::<Manifest>(&text)
-        {
-            return Ok(Self { directory, manifest });
+        let found = fs::read_to_string(&manifest_path).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let mut dataset = Self { manifest: found.unwrap_or_else(|| Manifest::new(plan)), directory };
+        fs::create_dir_all(&dataset.directory)?;
+        for signal in signals {
+            if dataset.manifest.bodies.contains_key(signal) {
+                continue;
+            }
+            dataset.make(*signal)?;
+            let text = serde_json::to_string_pretty(&dataset.manifest);
+            // Written last: without it the rest is not taken for whole.
+            fs::write(&manifest_path, text.map_err(|error| Error::internal(error.to_string()))?)?;
         }
-        fs::create_dir_all(&directory)?;
-        let manifest = generate(&directory, plan)?;
-        let text = serde_json::to_string_pretty(&manifest).map_err(|error| Error::internal(error.to_string()))?;
-        // Written last: without it the rest is not taken for whole.
-        fs::write(manifest_path, text)?;
-        Ok(Self { directory, manifest })
+        Ok(dataset)
+    }
+
+    fn make(&mut self, signal: Signal) -> Result<()> {
+        let (path, plan) = (self.path(signal), &self.manifest.plan);
+        let bodies = match signal {
+            // One trace tells of both.
+            Signal::Logs | Signal::Spans => {
+                let mut maker = Maker::new(&self.directory, plan)?;
+                for index in 0..plan.traces {
+                    maker.trace(index)?;
+                }
+                return maker.finish(&mut self.manifest);
+            }
+            Signal::Metrics => generate_metrics(&path, plan, remote_write::encode)?,
+            Signal::OtlpMetrics => generate_metrics(&path, plan, |instance, series, time_ns| {
+                Ok(metrics::encode(instance, series, time_ns))
+            })?,
+        };
+        self.manifest.bodies.insert(signal, bodies);
+        Ok(())
     }
 
     /// The file of bodies of a signal.
@@ -104,25 +125,56 @@ impl Dataset {
         self.directory.join(format!("{}.parquet", signal.name()))
     }
 
-    /// The metrics as remote write; made when they are first asked for, as one peer alone takes them so.
-    pub fn remote_write(&self) -> Result<PathBuf> {
-        let path = self.directory.join("metrics.remote-write.bodies");
-        if !path.exists() {
-            let unfinished = path.with_extension("unfinished");
-            generate_metrics(&unfinished, &self.manifest.plan, remote_write::encode)?;
-            fs::rename(&unfinished, &path)?;
-        }
-        Ok(path)
-    }
-
     /// How much there is of a signal.
-    pub fn bodies(&self, signal: Signal) -> &Bodies {
-        match signal {
-            Signal::Logs => &self.manifest.logs,
-            Signal::Spans => &self.manifest.spans,
-            Signal::Metrics => &self.manifest.metrics,
+    pub fn bodies(&self, signal: Signal) -> Bodies {
+        self.manifest.bodies.get(&signal).cloned().unwrap_or_default()
+    }
+}
+
+impl Manifest {
+    /// Of a workload of which nothing has been made.
+    fn new(plan: &Plan) -> Self {
+        let known = Known::of(plan);
+        let truth = metrics_truth(plan, &known);
+        Self { version: VERSION, plan: plan.clone(), bodies: BTreeMap::new(), known, truth }
+    }
+}
+
+impl Known {
+    /// What the questions are about follows from the plan alone.
+    fn of(plan: &Plan) -> Self {
+        let last_sample = plan.samples_per_series.saturating_sub(1);
+        Self {
+            trace_id: hex(&Trace::new(plan.seed, plan.traces / 3, plan.traces).id),
+            missing_trace_id: hex(&Random::new(plan.seed, u64::MAX - 1).id128()),
+            service: SERVICE.to_owned(),
+            route: ROUTE.to_owned(),
+            duration_min_ns: DURATION_MIN_NS,
+            missing_user: "u-99999999".to_owned(),
+            worker: "w0".to_owned(),
+            start_s: START_NS / 1_000_000_000,
+            end_s: (START_NS + last_sample * INTERVAL_NS) / 1_000_000_000,
         }
     }
+}
+
+/// What can be told of the metrics without writing them.
+fn metrics_truth(plan: &Plan, known: &Known) -> BTreeMap<Query, Answer> {
+    let last = |index: u64| {
+        let mut series = Series::new(plan.seed, index);
+        (0..plan.samples_per_series).for_each(|_| series.step());
+        series.level
+    };
+    let requests = || (0..plan.series).filter(|index| Kind::of(*index) == Kind::Requests);
+    let worker: u64 = known.worker.trim_start_matches('w').parse().unwrap_or_default();
+    let matched = |index: &u64| MATCHED_SERVICES.contains(&Instance::of_series(*index).service().name);
+    let one = |points| Answer { rows: 1, total: points, values: Some(last(worker)) };
+    BTreeMap::from([
+        (Query::OneSeries, one(None)),
+        (Query::OneSeriesRange, one(Some(plan.samples_per_series))),
+        (Query::SeriesMatch, Answer::rows(requests().filter(matched).count() as u64)),
+        (Query::LabelValues, Answer::rows(plan.series)),
+    ])
 }
 
 fn body_path(directory: &Path, signal: Signal) -> PathBuf {
@@ -188,17 +240,6 @@ impl BodyReader {
     }
 }
 
-fn generate(directory: &Path, plan: &Plan) -> Result<Manifest> {
-    let mut maker = Maker::new(directory, plan)?;
-    for index in 0..plan.traces {
-        maker.trace(index)?;
-    }
-    let metrics = generate_metrics(&body_path(directory, Signal::Metrics), plan, |instance, series, time_ns| {
-        Ok(metrics::encode(instance, series, time_ns))
-    })?;
-    maker.finish(metrics)
-}
-
 /// What a batch is filled up to before it is sent.
 struct Pending<T> {
     rows: Vec<T>,
@@ -237,7 +278,6 @@ impl<'a> Maker<'a> {
         let count = self.plan.traces;
         let mut trace = Trace::new(self.plan.seed, index, count);
         if index == count / 3 {
-            self.facts.trace_id = hex(&trace.id);
             self.facts.trace_spans = trace.steps.len() as u64;
         }
         for (instance, span) in spans::of_trace(&trace) {
@@ -277,33 +317,17 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    fn finish(mut self, metrics: Bodies) -> Result<Manifest> {
+    fn finish(mut self, manifest: &mut Manifest) -> Result<()> {
         for instance in Instance::all() {
             self.send_logs(instance)?;
             self.send_spans(instance)?;
         }
         self.log_columns.finish()?;
         self.span_columns.finish()?;
-        let known = Known {
-            trace_id: self.facts.trace_id.clone(),
-            missing_trace_id: hex(&Random::new(self.plan.seed, u64::MAX - 1).id128()),
-            service: SERVICE.to_owned(),
-            route: ROUTE.to_owned(),
-            duration_min_ns: DURATION_MIN_NS,
-            missing_user: "u-99999999".to_owned(),
-            worker: "w0".to_owned(),
-            start_ns: START_NS - 3_600_000_000_000,
-            end_ns: START_NS + 2 * 3_600_000_000_000,
-        };
-        Ok(Manifest {
-            version: VERSION,
-            plan: self.plan.clone(),
-            logs: self.log_bodies.finish()?,
-            spans: self.span_bodies.finish()?,
-            metrics,
-            known,
-            truth: self.facts.answers(self.plan),
-        })
+        manifest.bodies.insert(Signal::Logs, self.log_bodies.finish()?);
+        manifest.bodies.insert(Signal::Spans, self.span_bodies.finish()?);
+        manifest.truth.extend(self.facts.answers());
+        Ok(())
     }
 }
 
@@ -328,7 +352,8 @@ fn generate_metrics(
         let time_ns = START_NS + sample * INTERVAL_NS;
         for (instance, all) in &mut of_instance {
             for series in all.chunks_mut(BATCH_RECORDS.1 as usize) {
-                writer.write(&encode(*instance, series, time_ns)?, series.len())?;
+                let samples = series.iter().map(|one| one.kind.samples()).sum();
+                writer.write(&encode(*instance, series, time_ns)?, samples)?;
             }
         }
     }
@@ -338,7 +363,6 @@ fn generate_metrics(
 /// What the generator counts while it writes.
 struct Facts {
     pattern: Regex,
-    trace_id: String,
     trace_spans: u64,
     planted: u64,
     phrase: u64,
@@ -357,7 +381,6 @@ impl Facts {
     fn new() -> Result<Self> {
         Ok(Self {
             pattern: Regex::new(PATTERN).map_err(|error| Error::internal(error.to_string()))?,
-            trace_id: String::new(),
             trace_spans: 0,
             planted: 0,
             phrase: 0,
@@ -401,8 +424,8 @@ impl Facts {
         }
     }
 
-    fn answers(&self, plan: &Plan) -> BTreeMap<Query, Answer> {
-        let grouped = |rows: usize, total: u64| Answer { rows: rows as u64, total: Some(total) };
+    fn answers(&self) -> BTreeMap<Query, Answer> {
+        let grouped = |rows: usize, total: u64| Answer { rows: rows as u64, total: Some(total), values: None };
         let lines = self.service_lines.values().sum();
         let mut users: Vec<u64> = self.users.values().copied().collect();
         users.sort_unstable_by(|a, b| b.cmp(a));
@@ -430,7 +453,6 @@ impl Facts {
             (Query::TraceById, Answer::rows(self.trace_spans)),
             (Query::MissingTrace, Answer::rows(0)),
             (Query::P99ByService, Answer::rows(self.services.len() as u64)),
-            (Query::OneSeries, Answer::count(plan.samples_per_series)),
         ])
     }
 }

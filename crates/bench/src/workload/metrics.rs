@@ -45,6 +45,23 @@ impl Kind {
             Self::Duration => "http_server_request_duration_seconds",
         }
     }
+
+    /// The kind of series number `index`.
+    pub fn of(index: u64) -> Self {
+        match index % 10 {
+            0..5 => Self::Requests,
+            5..9 => Self::Memory,
+            _ => Self::Duration,
+        }
+    }
+
+    /// Samples of remote write at each moment: the buckets of a histogram, its sum and its count.
+    pub fn samples(self) -> usize {
+        match self {
+            Self::Requests | Self::Memory => 1,
+            Self::Duration => BOUNDS.len() + 3,
+        }
+    }
 }
 
 /// One series; its labels follow from its number, so that any encoding can be written from it.
@@ -64,13 +81,8 @@ impl Series {
     /// Series number `index`.
     pub fn new(seed: u64, index: u64) -> Self {
         let mut random = Random::new(seed ^ 0x005E_21E5, index);
-        let instances: Vec<Instance> = Instance::all().collect();
-        let kind = match index % 10 {
-            0..5 => Kind::Requests,
-            5..9 => Kind::Memory,
-            _ => Kind::Duration,
-        };
-        let instance = instances[(index / 10) as usize % instances.len()];
+        let kind = Kind::of(index);
+        let instance = Instance::of_series(index);
         let attributes = vec![
             ("http.route", Value::Text(random.pick(&ROUTES).path.to_owned())),
             ("worker", Value::Text(format!("w{index}"))),

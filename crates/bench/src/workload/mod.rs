@@ -12,13 +12,17 @@ pub mod world;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use serde::{Deserialize, Serialize};
 
 /// A kind of telemetry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Signal {
     Logs,
     Spans,
+    /// By remote write 1.0.
     Metrics,
+    /// The same samples by OTLP: only loading is measured.
+    OtlpMetrics,
 }
 
 impl Signal {
@@ -28,6 +32,23 @@ impl Signal {
             Self::Logs => "logs",
             Self::Spans => "spans",
             Self::Metrics => "metrics",
+            Self::OtlpMetrics => "otlp-metrics",
+        }
+    }
+
+    /// What is counted of it. Samples are those of remote write, however they come: a histogram is seventeen.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Logs | Self::Spans => "records",
+            Self::Metrics | Self::OtlpMetrics => "samples",
+        }
+    }
+
+    /// How it is sent.
+    pub fn encoding(self) -> &'static str {
+        match self {
+            Self::Logs | Self::Spans | Self::OtlpMetrics => "OTLP",
+            Self::Metrics => "remote write 1.0 (snappy)",
         }
     }
 
@@ -36,7 +57,18 @@ impl Signal {
         match self {
             Self::Logs => "/v1/logs",
             Self::Spans => "/v1/traces",
-            Self::Metrics => "/v1/metrics",
+            Self::Metrics | Self::OtlpMetrics => "/v1/metrics",
+        }
+    }
+
+    /// The headers of its requests.
+    pub fn headers(self) -> &'static str {
+        match self {
+            Self::Logs | Self::Spans | Self::OtlpMetrics => "Content-Type: application/x-protobuf",
+            Self::Metrics => {
+                "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
+                 X-Prometheus-Remote-Write-Version: 0.1.0"
+            }
         }
     }
 }

@@ -114,6 +114,7 @@ mod tests {
         let body = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
         let WriteRequest { series } = WriteRequest::decode(body.as_slice()).unwrap();
         assert_eq!(series.len(), 9 + 17);
+        assert_eq!(series.len(), all.iter().map(|one| one.kind.samples()).sum::<usize>());
         for one in &series {
             assert!(one.labels.is_sorted_by(|a, b| a.name < b.name), "{:?}", one.labels);
             assert_eq!(one.samples.len(), 1);

@@ -17,10 +17,12 @@ use super::random::Random;
 use super::world::{SPAN_OF_TIME_NS, START_NS, Trace, USERS};
 use crate::query::Query;
 
+const ALL: [Signal; 4] = [Signal::Logs, Signal::Spans, Signal::Metrics, Signal::OtlpMetrics];
+
 fn make(seed: u64, traces: u64) -> (tempfile::TempDir, Dataset) {
     let cache = tempfile::tempdir().unwrap();
     let plan = Plan { seed, traces, series: 600, samples_per_series: 3 };
-    let dataset = Dataset::prepare(cache.path(), &plan).unwrap();
+    let dataset = Dataset::prepare(cache.path(), &plan, &ALL).unwrap();
     (cache, dataset)
 }
 
@@ -41,7 +43,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_gives_others() {
     let (_a, first) = make(7, 300);
     let (_b, second) = make(7, 300);
     let (_c, other) = make(8, 300);
-    for signal in [Signal::Logs, Signal::Spans, Signal::Metrics] {
+    for signal in ALL {
         assert_eq!(fs::read(first.path(signal)).unwrap(), fs::read(second.path(signal)).unwrap());
         assert_ne!(fs::read(first.path(signal)).unwrap(), fs::read(other.path(signal)).unwrap());
     }
@@ -57,7 +59,10 @@ fn records_are_of_the_stated_size() {
     let spans = dataset.bodies(Signal::Spans).records as f64 / 6_000.0;
     assert!((7.6..8.4).contains(&spans), "8 spans a trace, not {spans}");
     assert_eq!(dataset.bodies(Signal::Logs).records, 60_000);
-    assert_eq!(dataset.bodies(Signal::Metrics).records, 1_800);
+    // Nine of ten series are one sample at each moment, one is seventeen.
+    for signal in [Signal::Metrics, Signal::OtlpMetrics] {
+        assert_eq!(dataset.bodies(signal).records, 3 * (540 + 60 * 17));
+    }
 }
 
 #[test]
@@ -82,6 +87,8 @@ fn the_facts_hold_when_counted_from_the_bytes() {
     assert_eq!(truth[&Query::LogsOfTrace].rows, of_trace);
     assert_eq!(truth[&Query::CountByService].total, Some(lines));
     assert_eq!(truth[&Query::ErrorsPerMinute].total, Some(errors));
+    assert_eq!(truth[&Query::TraceById].rows > 0, of_trace > 0);
+    assert_eq!(truth[&Query::LabelValues].rows, 600);
     for query in [Query::PhraseCount, Query::RegexCount, Query::SubstringCount] {
         assert!(truth[&query].total.unwrap() > 0, "{query:?} must find something");
     }
@@ -101,7 +108,7 @@ fn spans_and_metrics_decode_and_about_one_span_in_a_hundred_fails() {
     }
     let share = f64::from(failed) / f64::from(spans);
     assert!((0.005..0.02).contains(&share), "{share}");
-    for (body, _) in bodies(&dataset, Signal::Metrics) {
+    for (body, _) in bodies(&dataset, Signal::OtlpMetrics) {
         assert_eq!(ExportMetricsServiceRequest::decode(body.as_slice()).unwrap().resource_metrics.len(), 1);
     }
 }

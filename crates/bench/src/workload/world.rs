@@ -240,6 +240,12 @@ impl Instance {
         Self { service: ROUTES[step.route].service, number: step.instance }
     }
 
+    /// The instance that measures series number `index`: ten in a row are of one.
+    pub fn of_series(index: u64) -> Self {
+        let number = index / 10 % (SERVICES.len() as u64 * INSTANCES);
+        Self { service: (number / INSTANCES) as usize, number: number % INSTANCES }
+    }
+
     /// Its service.
     pub fn service(self) -> &'static Service {
         &SERVICES[self.service]

@@ -202,7 +202,7 @@ fn refresh(interval: Option<Span>, default: Duration) -> Result<Duration> {
 }
 
 fn http_discovery(mut keys: HttpDiscoveryKeys, directory: &Path) -> Result<Discovery> {
-    let http = HttpConfig::new(keys.take_http(), directory)?;
+    let http = Box::new(HttpConfig::new(keys.take_http(), directory)?);
     let url = keys.url.unwrap_or_default();
     if url.is_empty() {
         return Err(Error::invalid("URL is missing in http_sd_configs"));

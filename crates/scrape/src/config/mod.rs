@@ -63,7 +63,7 @@ pub enum Discovery {
         /// How often.
         refresh_interval: Duration,
         /// How.
-        http: HttpConfig,
+        http: Box<HttpConfig>,
     },
 }
 

@@ -109,7 +109,7 @@ fn what_is_unknown_is_refused_with_its_place_and_a_hint() {
         "kubernetes_sd_configs is not supported: targets come from static_configs, file_sd_configs and http_sd_configs";
     assert!(message.contains(supported), "{message}");
     let message = refusal("scrape_configs:\n  - job_name: j\n    scrape_interval: 5 s\n");
-    assert!(message.contains("line 3") && message.contains("not a valid duration string: \"5 s\""), "{message}");
+    assert!(message.ends_with("line 3, column 22: not a valid duration string: \"5 s\""), "{message}");
     let message = refusal("scrape_configs:\n  - job_name: j\n    authorization: {credentials: [hush]}\n");
     assert!(message.contains("line 3") && !message.contains("hush"), "{message}");
     assert!(refusal("scrape_configs: [{job_name: j, oauth2: {}}]").contains("oauth2 is not supported"));
@@ -168,4 +168,29 @@ fn files_of_scrape_configurations_are_included() {
     write("more_c.yml", "scrape_configs: [{job_name: a}]");
     let message = Config::load(&directory.path().join("prometheus.yml")).unwrap_err().message;
     assert!(message.contains("more_c.yml") && message.contains("multiple"), "{message}");
+}
+
+#[test]
+fn words_are_read_as_go_reads_them() {
+    let job = job("  honor_labels: yes
+  honor_timestamps: off
+  body_size_limit: 0
+  metrics_path:
+  params: {module: [1, true, 2.50]}
+  basic_auth: {username: 007, password: 123}
+  static_configs: [{targets: [localhost:9090], labels: {port: 8080, flag: true, none: , version: 1.10}}]
+  relabel_configs:
+  - {regex: 5, source_labels: [a], target_label: b, replacement: 80}
+  - {regex: , source_labels: [a], target_label: b, replacement: ''}
+");
+    assert!(job.honor_labels && !job.honor_timestamps);
+    assert_eq!(job.metrics_path, "/metrics");
+    assert_eq!(job.params["module"], ["1", "true", "2.50"]);
+    let Discovery::Static(groups) = &job.discovery[0] else { panic!() };
+    let labels: Vec<(&str, &str)> =
+        groups[0].labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(labels, [("flag", "true"), ("none", ""), ("port", "8080"), ("version", "1.10")]);
+    let secret = |text: &str| Some(TextSource::Inline(Secret::new(text)));
+    assert_eq!(job.http.credentials, Some(Credentials::Basic { username: secret("007"), password: secret("123") }));
+    assert_eq!(job.relabel_rules.len(), 2);
 }

@@ -12,6 +12,8 @@ pub(crate) fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T> {
     let options: Options = serde_saphyr::options! {
         with_snippet: false,
         duplicate_keys: DuplicateKeyPolicy::Error,
+        // A label without a value is one with an empty value.
+        null_as_string: true,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
@@ -43,7 +45,11 @@ fn words(error: &serde_saphyr::Error) -> String {
         serde_saphyr::Error::SerdeInvalidType { expected, .. } => format!("expected {expected}"),
         serde_saphyr::Error::SerdeInvalidValue { expected, .. } => format!("not a valid value, expected {expected}"),
         serde_saphyr::Error::SerdeMissingField { field, .. } => format!("{field} is missing"),
-        other => other.to_string(),
+        other => {
+            let text = other.to_string();
+            // The place stands at the beginning already.
+            text.rsplit_once(" at line ").map_or(text.clone(), |(words, _)| words.to_owned())
+        }
     }
 }
 

@@ -92,7 +92,7 @@ fn hashes_are_those_of_prometheus() {
     let rule =
         RuleText { source_labels: sources(&["c"]), target_label: some("d"), modulus: Some(1000), ..text("hashmod") };
     // From Prometheus' own tests of relabeling.
-    let kept = apply(&[rule.clone()], &[("a", "foo"), ("b", "bar"), ("c", "baz")]);
+    let kept = apply(std::slice::from_ref(&rule), &[("a", "foo"), ("b", "bar"), ("c", "baz")]);
     assert_eq!(kept, labels(&[("a", "foo"), ("b", "bar"), ("c", "baz"), ("d", "976")]));
     let lines = apply(&[rule], &[("a", "foo\nbar"), ("b", "foo\nbar"), ("c", "foo\nbar")]);
     assert_eq!(lines.unwrap().last().unwrap().1, "734");

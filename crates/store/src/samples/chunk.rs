@@ -19,7 +19,7 @@ use super::integers::{damaged, push_varint, take, take_varint};
 use super::{floats, integers};
 
 /// Samples of a chunk at most. 1,024: four hours at 15 s; its fixed bytes are then below a hundredth, and a short window decodes little.
-pub(crate) const CHUNK_ROWS_MAX: usize = 1_024;
+pub const CHUNK_ROWS_MAX: usize = 1_024;
 /// Items of all lists of one column of a chunk at most: what [`CHUNK_ROWS_MAX`] histograms of 16,384 buckets have.
 const ITEMS_MAX: usize = 1 << 24;
 
@@ -157,7 +157,7 @@ impl Chunk {
     ///
     /// # Errors
     /// `Internal` when these are not its columns.
-    pub(crate) fn of_rows(columns: &[ArrayRef], rows: Range<usize>) -> Result<Self> {
+    pub fn of_rows(columns: &[ArrayRef], rows: Range<usize>) -> Result<Self> {
         let mut chunk = Self { rows: rows.len(), columns: Vec::new() };
         for (position, array) in columns.iter().enumerate().filter(|(position, _)| *position != SERIES_ID) {
             // A null array is not looked at row by row.
@@ -209,7 +209,7 @@ impl Chunk {
     }
 
     /// The samples in pieces of at most so many, each as bytes.
-    pub(crate) fn encode(&self, rows: Range<usize>, out: &mut Vec<u8>) {
+    pub fn encode(&self, rows: Range<usize>, out: &mut Vec<u8>) {
         let piece = if rows == (0..self.rows) { None } else { Some(self.slice(rows)) };
         piece.as_ref().unwrap_or(self).encode_whole(out);
     }
@@ -326,7 +326,7 @@ impl Chunk {
     ///
     /// # Errors
     /// `Corrupt` when the bytes are no chunk.
-    pub(crate) fn decode(bytes: &[u8], wanted: impl Fn(usize) -> bool) -> Result<Self> {
+    pub fn decode(bytes: &[u8], wanted: impl Fn(usize) -> bool) -> Result<Self> {
         let mut parts = Parts::read(bytes)?;
         let mut chunk = Self { rows: parts.rows, columns: Vec::new() };
         let value_wanted = wanted(VALUE) && parts.value_is_int;

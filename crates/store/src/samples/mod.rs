@@ -4,8 +4,8 @@ mod chunk;
 mod floats;
 mod integers;
 mod select;
-pub use chunk::Chunk;
-pub(crate) use chunk::{CHUNK_ROWS_MAX, SERIES_ID};
+pub(crate) use chunk::SERIES_ID;
+pub use chunk::{CHUNK_ROWS_MAX, Chunk};
 pub(crate) use select::by_series;
 pub use select::{SampleSet, SeriesSamples};
 
