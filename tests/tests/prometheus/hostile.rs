@@ -113,8 +113,8 @@ fn bad() -> Vec<(&'static str, TimeSeries)> {
         ("missing_metric_name", series(&[], sample)),
         ("invalid_label_name", series(&[("__name__", "bad"), ("", "1")], sample)),
         ("too_many_labels", series(&many, sample)),
-        ("invalid_time", series(&[("__name__", "bad")], &[(i64::MAX, 1.0)])),
-        ("invalid_time", series(&[("__name__", "bad")], &[(i64::MIN, 1.0)])),
+        ("time_out_of_range", series(&[("__name__", "bad")], &[(i64::MAX, 1.0)])),
+        ("time_out_of_range", series(&[("__name__", "bad")], &[(i64::MIN, 1.0)])),
     ]
 }
 
@@ -166,7 +166,7 @@ async fn numbers_that_are_none_and_labels_that_are_empty_mean_what_they_mean_to_
     assert_eq!(samples(&api, "ended").await, [(0, "1".to_owned())], "a range has no staleness marker");
     let before = format!("{}.5", TIME_MS / 1000);
     assert_eq!(api.vector("ended", &before).await.len(), 1);
-    assert_eq!(api.vector("ended", LATER).await, [], "after the marker the series has ended");
+    assert_eq!(api.vector("ended", LATER).await.len(), 0, "after the marker the series has ended");
     assert_eq!(samples(&api, "empty{a=\"\"}").await, [(0, "1".to_owned()), (1000, "2".to_owned())]);
     let utf8 = samples(&api, "{\"utf.8\", \"ž.🐎\"=\"\\\"\\\\\\n\", a=\"ž\"}").await;
     assert_eq!(utf8, [(0, "3".to_owned()), (1000, "4".to_owned())]);

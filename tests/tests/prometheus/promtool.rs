@@ -36,7 +36,7 @@ async fn promtool_asks_causeway() {
     assert_eq!(send(&program, body(request)).await.0, StatusCode::NO_CONTENT);
     let (server, start, end) =
         (format!("http://{}/prometheus", program.listen), TIME.to_string(), (TIME + 60).to_string());
-    let window = ["--start", &start, "--end", &end];
+    let window = &["--start", &start, "--end", &end][..];
     let ask = async |first: &[&str], rest: &[&str]| promtool(&tool, &[first, rest].concat()).await;
 
     let instant = ask(&["instant"], &[&server, &format!("tool @ {end}")]).await.unwrap();
@@ -46,15 +46,16 @@ async fn promtool_asks_causeway() {
     );
     let scalar = ask(&["instant"], &[&server, "1 + 1"]).await.unwrap();
     assert!(scalar.starts_with("scalar: 2 @["), "{scalar}");
-    let range = [&["range", "--step", "30s"][..], &window].concat();
+    let range = [&["range", "--step", "30s"][..], window].concat();
     let printed = ask(&range, &[&server, "sum(tool{a=\"1\"})"]).await.unwrap();
     assert_eq!(printed, format!("{{}} =>\n1 @[{TIME}]\n2.5 @[{}]\n2.5 @[{end}]\n", TIME + 30));
-    let json = ask(&[&["--format", "json"][..], &range].concat(), &[&server, "rate(tool{a=\"1\"}[1m])"]).await.unwrap();
+    let json =
+        ask(&[&["--format", "json"][..], &range[..]].concat(), &[&server, "rate(tool{a=\"1\"}[1m])"]).await.unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert!(json[0]["metric"]["a"] == "1" && json[0]["values"][0][0] == TIME + 30, "{json}");
-    let found = ask(&[&["series", "--match", "tool"][..], &window].concat(), &[&server]).await.unwrap();
-    assert_eq!(found, "tool{a=\"1\"}\ntool{a=\"ž\\\"\"}\n");
-    let labels = ask(&[&["labels"][..], &window].concat(), &[&server, "a"]).await.unwrap();
+    let found = ask(&[&["series", "--match", "tool"][..], window].concat(), &[&server]).await.unwrap();
+    assert_eq!(found, "{__name__=\"tool\", a=\"1\"}\n{__name__=\"tool\", a=\"ž\\\"\"}\n");
+    let labels = ask(&[&["labels"][..], window].concat(), &[&server, "a"]).await.unwrap();
     assert_eq!(labels, "1\nž\"\n");
     let wrong = ask(&["instant"], &[&server, "sum("]).await.unwrap_err();
     assert!(wrong.contains("bad_data") && wrong.contains("parse error"), "{wrong}");
