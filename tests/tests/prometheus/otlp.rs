@@ -36,8 +36,6 @@ async fn metrics_of_the_sdk_have_the_names_that_the_specification_gives_them() {
         ("histogram_quantile(0.5, latency_milliseconds_bucket)", 10.0),
         ("histogram_count(size_bytes)", 5.0),
         ("histogram_sum(size_bytes)", 555_500.0),
-        ("count(target_info{job=\"of-otlp\"})", 1.0),
-        ("count(orders_total * on (job, instance) group_left target_info)", 2.0),
         ("count(orders_total{otel_scope_name=\"shop.metrics\",otel_scope_version=\"2.0\"})", 2.0),
     ] {
         assert_eq!(api.number(query).await, Some(value), "{query}");
