@@ -197,7 +197,7 @@ pub struct Known {
     pub missing_user: String,
     /// The attribute `worker` of one series of `http.server.requests`.
     pub worker: String,
-    /// First and last sample of the metrics.
+    /// First and last step of a question about metrics, each some seconds after a sample.
     pub start_s: u64,
     pub end_s: u64,
 }

@@ -32,6 +32,11 @@ const ROUTE: &str = "/payments/charge";
 const DURATION_MIN_NS: u64 = 150_000_000;
 const SLOW_TRACES: usize = 20;
 const LAST_LINES: u64 = 50;
+/// The steps of a question fall between the samples: before 3.0 a sample at the very start of a window counted, now none
+/// does, and as many answers would differ.
+const STEP_AFTER_SAMPLE_NS: u64 = 5_000_000_000;
+/// The series that is asked for alone: a counter.
+const SERIES: u64 = 0;
 /// No body is larger; a longer one means a damaged file.
 pub const BODY_BYTES_MAX: usize = 64 << 20;
 
@@ -96,18 +101,18 @@ impl Dataset {
     }
 
     fn make(&mut self, signal: Signal) -> Result<()> {
-        let (path, plan) = (self.path(signal), &self.manifest.plan);
+        let (path, plan) = (self.path(signal), self.manifest.plan.clone());
         let bodies = match signal {
             // One trace tells of both.
             Signal::Logs | Signal::Spans => {
-                let mut maker = Maker::new(&self.directory, plan)?;
+                let mut maker = Maker::new(&self.directory, &plan)?;
                 for index in 0..plan.traces {
                     maker.trace(index)?;
                 }
                 return maker.finish(&mut self.manifest);
             }
-            Signal::Metrics => generate_metrics(&path, plan, remote_write::encode)?,
-            Signal::OtlpMetrics => generate_metrics(&path, plan, |instance, series, time_ns| {
+            Signal::Metrics => generate_metrics(&path, &plan, remote_write::encode)?,
+            Signal::OtlpMetrics => generate_metrics(&path, &plan, |instance, series, time_ns| {
                 Ok(metrics::encode(instance, series, time_ns))
             })?,
         };
@@ -134,9 +139,13 @@ impl Dataset {
 impl Manifest {
     /// Of a workload of which nothing has been made.
     fn new(plan: &Plan) -> Self {
-        let known = Known::of(plan);
-        let truth = metrics_truth(plan, &known);
-        Self { version: VERSION, plan: plan.clone(), bodies: BTreeMap::new(), known, truth }
+        Self {
+            version: VERSION,
+            plan: plan.clone(),
+            bodies: BTreeMap::new(),
+            known: Known::of(plan),
+            truth: metrics_truth(plan),
+        }
     }
 }
 
@@ -151,24 +160,20 @@ impl Known {
             route: ROUTE.to_owned(),
             duration_min_ns: DURATION_MIN_NS,
             missing_user: "u-99999999".to_owned(),
-            worker: "w0".to_owned(),
-            start_s: START_NS / 1_000_000_000,
-            end_s: (START_NS + last_sample * INTERVAL_NS) / 1_000_000_000,
+            worker: format!("w{SERIES}"),
+            start_s: (START_NS + STEP_AFTER_SAMPLE_NS) / 1_000_000_000,
+            end_s: (START_NS + last_sample * INTERVAL_NS + STEP_AFTER_SAMPLE_NS) / 1_000_000_000,
         }
     }
 }
 
 /// What can be told of the metrics without writing them.
-fn metrics_truth(plan: &Plan, known: &Known) -> BTreeMap<Query, Answer> {
-    let last = |index: u64| {
-        let mut series = Series::new(plan.seed, index);
-        (0..plan.samples_per_series).for_each(|_| series.step());
-        series.level
-    };
+fn metrics_truth(plan: &Plan) -> BTreeMap<Query, Answer> {
+    let mut series = Series::new(plan.seed, SERIES);
+    (0..plan.samples_per_series).for_each(|_| series.step());
+    let one = |points| Answer { rows: 1, total: points, values: Some(series.level) };
     let requests = || (0..plan.series).filter(|index| Kind::of(*index) == Kind::Requests);
-    let worker: u64 = known.worker.trim_start_matches('w').parse().unwrap_or_default();
     let matched = |index: &u64| MATCHED_SERVICES.contains(&Instance::of_series(*index).service().name);
-    let one = |points| Answer { rows: 1, total: points, values: Some(last(worker)) };
     BTreeMap::from([
         (Query::OneSeries, one(None)),
         (Query::OneSeriesRange, one(Some(plan.samples_per_series))),

@@ -296,6 +296,8 @@ fn canonical(attributes: &[KeyValue]) -> Vec<u8> {
 
 /// One data point of any type: what its columns hold, and what it has in common with the others.
 struct AnyPoint<'a> {
+    /// Bounds of buckets or quantiles, as the series has them.
+    bounds: String,
     attributes: &'a [KeyValue],
     start: u64,
     time: u64,
@@ -342,6 +344,7 @@ fn any_points(data: &Data) -> Vec<AnyPoint<'_>> {
                 flags: point.flags,
                 exemplars: &point.exemplars,
                 no_value: false,
+                bounds: "null".into(),
                 cells: vec![
                     ("count", point.count.to_string()),
                     ("sum", optional(point.sum)),
@@ -367,6 +370,7 @@ fn any_points(data: &Data) -> Vec<AnyPoint<'_>> {
                 flags: point.flags,
                 exemplars: &[],
                 no_value: false,
+                bounds: list(&point.quantile_values, |at| double(at.quantile)),
                 cells: vec![
                     ("count", point.count.to_string()),
                     ("sum", double(point.sum)),
@@ -391,6 +395,7 @@ fn histogram_points(data: &Histogram) -> Vec<AnyPoint<'_>> {
             flags: point.flags,
             exemplars: &point.exemplars,
             no_value: false,
+            bounds: list(&point.explicit_bounds, |bound| double(*bound)),
             cells: vec![
                 ("count", point.count.to_string()),
                 ("sum", optional(point.sum)),
@@ -416,6 +421,7 @@ fn number_points(data: &Data) -> Vec<AnyPoint<'_>> {
         flags: point.flags,
         exemplars: &point.exemplars,
         no_value: point.value.is_none() && point.flags & 1 == 0,
+        bounds: "null".into(),
         cells: match point.value {
             Some(number_data_point::Value::AsDouble(value)) => vec![("value", double(value))],
             Some(number_data_point::Value::AsInt(value)) => {
@@ -543,7 +549,9 @@ fn add_series(
 ) {
     let series = expected.tables.entry("metric_series").or_default();
     let day = |time: i64| time.div_euclid(86_400_000_000_000);
-    let is_of_day = |row: &Row| day(row["time"].parse().unwrap()) == day(sample_time);
+    // A point without a value need not say its buckets.
+    let bounds = if point.bounds == "[]" && point.flags & 1 == 1 { "null" } else { &point.bounds };
+    let is_of_day = |row: &Row| day(row["time"].parse().unwrap()) == day(sample_time) && row["bounds"] == bounds;
     if let Some(known) = series.iter_mut().find(|row| row["series_id"] == id && is_of_day(row)) {
         let first = known["time"].parse::<i64>().unwrap().min(sample_time);
         put(known, "time", first);
@@ -561,6 +569,7 @@ fn add_series(
     put(&mut row, "is_monotonic", null_or(is_monotonic.map(|value| value.to_string())));
     let metadata = json_object(&around.metric.metadata);
     put(&mut row, "metadata", if metadata == "{}" { "null".into() } else { format!("{metadata:?}") });
+    put(&mut row, "bounds", bounds);
     set_into("attr", point.attributes, &mut row);
     series.push(row);
 }
