@@ -60,7 +60,7 @@ fn seconds(ms: i64) -> String {
 
 /// Milliseconds of a time as Prometheus writes it.
 fn milliseconds(time: &Value) -> i64 {
-    (time.as_f64().unwrap() * 1000.0).round() as i64
+    (time.as_f64().unwrap_or_else(|| panic!("{time} is no time")) * 1000.0).round() as i64
 }
 
 /// One series or scalar of an answer: times and values.
@@ -70,6 +70,8 @@ fn points(item: &Value) -> Points {
     let point = |pair: &Value| (milliseconds(&pair[0]), float(&pair[1]));
     match item["values"].as_array() {
         Some(pairs) => pairs.iter().map(point).collect(),
+        // None at all is told as a difference.
+        None if item["value"].is_null() => Points::new(),
         None => vec![point(&item["value"])],
     }
 }

@@ -15,6 +15,8 @@ pub const CHANGED: &[(&str, &str)] = &[
         "extrapolation towards zero, where a counter nears it within half the distance of samples",
     ),
     ("rate(shop_temperature", "the same"),
+    ("shop_temperature_celsius atan2", "the name goes, as with all other operators"),
+    ("stddev by (shop) (shop_unruly)", "of one value that is no finite number is NaN and not zero"),
     ("bad-name", "is a label's name in 3, which takes any UTF-8"),
 ];
 
@@ -148,7 +150,8 @@ fn of_vectors(queries: &mut Vec<String>) {
 
 fn aggregations(queries: &mut Vec<String>) {
     for operator in ["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"] {
-        for selector in [COUNTERS[0], GAUGES[0], GAUGES[2], "rate(shop_requests_total[5s])", "shop_late_total"] {
+        let unruly = if operator.starts_with("std") { "(shop_unruly > 0 < Inf)" } else { GAUGES[2] };
+        for selector in [COUNTERS[0], GAUGES[0], unruly, "rate(shop_requests_total[5s])", "shop_late_total"] {
             for grouping in ["", " by (shop)", " without (instance, room, code)", " by (nothing, room)"] {
                 queries.push(format!("{operator}{grouping} ({selector})"));
             }
@@ -169,7 +172,8 @@ fn aggregations(queries: &mut Vec<String>) {
 }
 
 fn operators(queries: &mut Vec<String>) {
-    for operator in ["+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<="] {
+    queries.push("shop_temperature_celsius * 1 atan2 shop_temperature_celsius offset 3s".to_owned());
+    for operator in ["+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<="] {
         queries.push(format!("shop_temperature_celsius {operator} shop_temperature_celsius offset 3s"));
         queries.push(format!("shop_temperature_celsius {operator} 12.5"));
         queries.push(format!("7 {operator} shop_unruly"));
@@ -215,7 +219,8 @@ fn histograms(queries: &mut Vec<String>) {
     queries.push("histogram_quantile(scalar(shop_unruly{shop=\"1\"}), shop_latency_seconds_bucket)".to_owned());
 }
 
-/// `inner` is a range whose edges no sample meets where subqueries are evaluated, `at` a time between those of the samples.
+/// `inner` is a range whose edges no sample meets where subqueries are evaluated, `at` a time between those of the samples. What an inner
+/// subquery gives stands at whole seconds, which must not be the edges of an outer one.
 fn subqueries(queries: &mut Vec<String>, inner: &str, at: &str) {
     for function in [
         "max_over_time",
@@ -232,7 +237,7 @@ fn subqueries(queries: &mut Vec<String>, inner: &str, at: &str) {
     }
     queries.push(format!("max_over_time(avg_over_time(shop_temperature_celsius[{inner}])[8s:1s])"));
     queries.push(format!("quantile_over_time(0.7, (shop_unruly > 0)[10s:1s] @ {at})"));
-    queries.push(format!("sum_over_time(count_over_time(increase(shop_born_total[{inner}])[6s:1s])[10s:2s])"));
+    queries.push(format!("sum_over_time(count_over_time(increase(shop_born_total[{inner}])[5500ms:1s])[10s:2s])"));
     queries.push("absent_over_time(shop_now_and_then[3s:500ms])".to_owned());
     queries.push("increase(shop_requests_total[10s:1s])".to_owned());
     for modifier in [

@@ -43,7 +43,9 @@ pub(super) fn value(evaluator: &Evaluator, expr: &Expr, steps: &Steps) -> Result
             Ok(if evaluator.is_instant() {
                 Value::Vector(elements(series, steps))
             } else {
-                Value::Matrix(sorted(series.into_iter().map(|series| points(series, steps)).collect()))
+                // What `absent` looked for may have been there at all steps.
+                let series = series.into_iter().filter(|series| !series.column.is_empty());
+                Value::Matrix(sorted(series.map(|series| points(series, steps)).collect()))
             })
         }
         ValueType::Matrix => ranges(evaluator, expr, steps).map(Value::Matrix),

@@ -162,6 +162,19 @@ fn limits_hold() {
 }
 
 #[test]
+fn no_series_is_without_values() {
+    let memory = many(8);
+    for query in
+        ["absent(x)", "absent_over_time(x[5m])", "absent_over_time(x[5m:1m])", "absent(x) or x < -1e9", "-absent(x)"]
+    {
+        for step_ms in [WINDOW.step_ms, 0] {
+            let series = ask(query, &memory, Window { step_ms, ..WINDOW }, &Options::default()).unwrap();
+            assert!(series.is_empty(), "{query}: {series:?}");
+        }
+    }
+}
+
+#[test]
 fn only_numbers_and_vectors_have_ranges() {
     for (query, kind) in [("x[5m]", "range vector"), ("\"x\"", "string")] {
         let error = ask(query, &many(1), WINDOW, &Options::default()).unwrap_err();
