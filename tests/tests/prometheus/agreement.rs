@@ -244,7 +244,11 @@ async fn what_prometheus_scraped_and_wrote_has_the_same_answers() {
     compare(&mut both, end_ms, &inner).await;
     let Both { asked, valued, differences, .. } = both;
     let told = differences.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("\n  ");
-    assert!(differences.is_empty(), "{} of {asked} answers differ:\n  {told}", differences.len());
+    assert!(
+        differences.is_empty(),
+        "{} of {asked} answers differ, {valued} say something:\n  {told}",
+        differences.len()
+    );
     assert!(asked > 2_000 && valued * 10 > asked * 9, "only {valued} of {asked} answers say something");
     assert_eq!(program.number("SELECT count(*) FROM ledger WHERE received <> stored + dropped").await, 0);
     assert_eq!(program.number("SELECT sum(dropped) FROM ledger").await, 0);

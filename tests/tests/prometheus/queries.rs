@@ -40,6 +40,38 @@ const GAUGES: &[&str] = &[
 
 const RANGES: &[&str] = &["2s", "7s500ms", "1m"];
 
+/// Functions of other arguments, literals, and selectors with labels that are hard to write.
+const OTHERS: &[&str] = &[
+    "round(shop_temperature_celsius, 0.5)",
+    "clamp(shop_temperature_celsius, -3, 19.5)",
+    "clamp_min(shop_unruly, 0.5)",
+    "clamp_max(shop_unruly, 0.5)",
+    "clamp(shop_temperature_celsius, 5, 1)",
+    "time()",
+    "pi() * 2",
+    "vector(time() - 3)",
+    "scalar(shop_born_total{shop=\"1\"}) + 1",
+    "1 + 2 ^ 3 ^ 2 % 7",
+    "-2 ^ 2",
+    "\"some text\"",
+    "absent(shop_none{a=\"b\",c=~\"d\"})",
+    "absent_over_time(shop_none{a=\"b\"}[5s])",
+    "label_replace(shop_odd, \"first\", \"$1-$2\", \"path\", \"(?s)/(.)(.*)\")",
+    "label_replace(shop_temperature_celsius, \"room\", \"\", \"room\", \"kitchen\")",
+    "label_replace(shop_temperature_celsius, \"where\", \"${name}!\", \"room\", \"(?P<name>s.*)\")",
+    "label_join(shop_requests_total, \"both\", \"-\", \"method\", \"none\", \"code\")",
+    "label_join(shop_odd, \"animal\", \"\")",
+    "{__name__=\"shop_odd\",animal=~\".*🐎\"}",
+    "{animal!=\"\"}",
+    "shop_odd{animal=\"\"}",
+    "shop_requests_total{method=~\"get\"}",
+    "shop_requests_total{method=~\"(?i)get\"}",
+    "shop_requests_total{nothing=\"\",code!~\"2.*\"}",
+    "shop_size_bytes{quantile=\"0.9\"}",
+    "{job=~\"one|two\",__name__!~\"shop_.*\",__name__!=\"scrape_duration_seconds\"}",
+    "scrape_samples_scraped",
+];
+
 fn over_ranges(queries: &mut Vec<String>) {
     let of_counters = ["rate", "increase", "irate", "resets", "changes", "delta", "last_over_time"];
     let of_gauges = [
@@ -115,37 +147,7 @@ fn of_vectors(queries: &mut Vec<String>) {
         queries.push(format!("{function}()"));
         queries.push(format!("{function}(shop_requests_total * 100003)"));
     }
-    let others = [
-        "round(shop_temperature_celsius, 0.5)",
-        "clamp(shop_temperature_celsius, -3, 19.5)",
-        "clamp_min(shop_unruly, 0.5)",
-        "clamp_max(shop_unruly, 0.5)",
-        "clamp(shop_temperature_celsius, 5, 1)",
-        "time()",
-        "pi() * 2",
-        "vector(time() - 3)",
-        "scalar(shop_born_total{shop=\"1\"}) + 1",
-        "1 + 2 ^ 3 ^ 2 % 7",
-        "-2 ^ 2",
-        "\"some text\"",
-        "absent(shop_none{a=\"b\",c=~\"d\"})",
-        "absent_over_time(shop_none{a=\"b\"}[5s])",
-        "label_replace(shop_odd, \"first\", \"$1-$2\", \"path\", \"(?s)/(.)(.*)\")",
-        "label_replace(shop_temperature_celsius, \"room\", \"\", \"room\", \"kitchen\")",
-        "label_replace(shop_temperature_celsius, \"where\", \"${name}!\", \"room\", \"(?P<name>s.*)\")",
-        "label_join(shop_requests_total, \"both\", \"-\", \"method\", \"none\", \"code\")",
-        "label_join(shop_odd, \"animal\", \"\")",
-        "{__name__=\"shop_odd\",animal=~\".*🐎\"}",
-        "{animal!=\"\"}",
-        "shop_odd{animal=\"\"}",
-        "shop_requests_total{method=~\"get\"}",
-        "shop_requests_total{method=~\"(?i)get\"}",
-        "shop_requests_total{nothing=\"\",code!~\"2.*\"}",
-        "shop_size_bytes{quantile=\"0.9\"}",
-        "{job=~\"one|two\",__name__!~\"shop_.*\",__name__!=\"scrape_duration_seconds\"}",
-        "scrape_samples_scraped",
-    ];
-    queries.extend(others.map(str::to_owned));
+    queries.extend(OTHERS.iter().map(|query| (*query).to_owned()));
 }
 
 fn aggregations(queries: &mut Vec<String>) {

@@ -106,6 +106,8 @@ fn counted(seed: u64, scrape: u64, step: u64) -> u64 {
 pub const SCRAPES: u64 = 46;
 /// When the counters of shop 2 start anew.
 const RESET: u64 = 21;
+/// When what begins at zero begins to count.
+const BORN: u64 = 4;
 /// When the late series come.
 const LATE: u64 = 17;
 
@@ -121,7 +123,7 @@ fn counters(shop: u64, scrape: u64) -> String {
         body += &format!("shop_requests_total{{method=\"{method}\",code=\"{code}\"}} {value}\n");
     }
     body += "# TYPE shop_born_total counter\n";
-    body += &format!("shop_born_total {}\n", counted(shop + 70, scrape, 5) - 10_000);
+    body += &format!("shop_born_total {}\n", if scrape < BORN { 0 } else { counted(shop + 70, scrape, 5) });
     if scrape >= LATE {
         body += "# TYPE shop_late_total counter\n";
         body += &format!("shop_late_total{{kind=\"late\"}} {}\n", counted(shop + 80, scrape, 11));
@@ -176,8 +178,8 @@ fn distributions(shop: u64, scrape: u64) -> String {
 
 /// What a shop of this number exposes at a scrape.
 ///
-/// Counters begin either at zero or far from it: where a counter would have been zero within the begin of a range, Prometheus extrapolates
-/// otherwise from version 3 on.
+/// Counters stand at zero or far from it: where a counter would have been zero shortly before its first sample in a range, Prometheus
+/// extrapolates otherwise from version 3 on.
 pub fn shop(number: u64, scrape: u64) -> String {
     counters(number, scrape) + &gauges(number, scrape) + &distributions(number, scrape)
 }
