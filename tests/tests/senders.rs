@@ -217,7 +217,7 @@ pub fn laid_out(sender: &str) -> PathBuf {
 }
 
 /// Says, past the test harness, why a sender did not send.
-fn skipped(sender: &str, why: &str) {
+pub fn skipped(sender: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: the sender {sender}: {why}");
 }
 
