@@ -164,7 +164,8 @@ mod tests {
 
     const FIXTURE: &str = "delivery-1";
     /// Columns that tables got after the fixture was written.
-    const ADDED_SINCE: [&str; 2] = ["reset_hint", "float_counts"];
+    const ADDED_SINCE: [(Table, &str); 3] =
+        [(Table::MetricSeries, "bounds"), (Table::MetricSamples, "reset_hint"), (Table::MetricSamples, "float_counts")];
 
     /// All that a delivery of the fixture's time holds, as text.
     fn shown(delivery: &Delivery) -> String {
@@ -173,7 +174,7 @@ mod tests {
             let table = batch.table();
             let mut columns = all_of(table);
             columns.retain(|column| match column {
-                ScanColumn::Fixed(at) => !ADDED_SINCE.contains(&table.columns()[*at].name),
+                ScanColumn::Fixed(at) => !ADDED_SINCE.contains(&(table, table.columns()[*at].name)),
                 _ => true,
             });
             let rows = rows_of(&scan_batch(batch, &scan(table, columns)).unwrap());
@@ -186,9 +187,10 @@ mod tests {
     fn format_1_is_read_forever() {
         let delivery = decode(&fixture_bytes(FIXTURE, "payload")).unwrap();
         assert_eq!(shown(&delivery), fixture_text(FIXTURE, "rows.txt"));
-        let samples = delivery.batches.iter().find(|batch| batch.table() == Table::MetricSamples).unwrap();
-        for column in ADDED_SINCE {
-            assert_eq!(samples.records().column_by_name(column).unwrap().null_count(), samples.rows(), "{column}");
+        for (table, column) in ADDED_SINCE {
+            let batch = delivery.batches.iter().find(|batch| batch.table() == table).unwrap();
+            let values = batch.records().column_by_name(column).unwrap();
+            assert_eq!(values.logical_null_count(), batch.rows(), "{column} of {}", table.name());
         }
     }
 
