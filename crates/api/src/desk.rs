@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use axum::Router;
 use causeway_flags::FlagStore;
+use causeway_ingest::prometheus::Known;
 use causeway_model::{Appender, Clock};
 use causeway_query::Answerer;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
@@ -52,6 +54,8 @@ pub struct Desk {
     pub(crate) pages: Pages,
     pub(crate) flags: Arc<FlagStore>,
     pub(crate) prometheus: Option<Prometheus>,
+    /// Series that remote write has brought and that are kept.
+    pub(crate) known_series: Arc<Mutex<Known>>,
     /// Whoever keeps changes.
     pub(crate) change_turn: Semaphore,
 }
@@ -76,7 +80,19 @@ impl Desk {
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
         let (requests, change_turn, pages) = (RequestStats::default(), Semaphore::new(1), limits.pages.clone());
-        Arc::new(Self { intake, answerer, vitals, clock, requests, pages, flags, prometheus, change_turn })
+        let known_series = Arc::default();
+        Arc::new(Self {
+            intake,
+            answerer,
+            vitals,
+            clock,
+            requests,
+            pages,
+            flags,
+            prometheus,
+            known_series,
+            change_turn,
+        })
     }
 
     /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, Prometheus' API, the operator's pages and the

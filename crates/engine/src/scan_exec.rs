@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use causeway_model::{Batch, Error, Result, Table, TimeRange};
+use causeway_model::{Batch, Error, Result, Table, TimeRange, day_of};
 use causeway_query::Report;
 use causeway_store::part::{Part, PartPiece, scan_batch};
 use causeway_store::{Pruning, Scan, ScanColumn, TableSnapshot, dictionary_type};
@@ -42,9 +42,6 @@ const BATCH_ROWS: usize = 8_192;
 
 /// Memory that one remembered series takes, its share of the table's slack included.
 const SEEN_BYTES: usize = 48;
-
-/// Nanoseconds of a day.
-const DAY_NS: i64 = 86_400_000_000_000;
 
 /// In which order pieces are read; it decides how soon a top-k can stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -526,7 +523,7 @@ impl Seen {
         let times = batch.column(position + 1).as_primitive_opt::<TimestampNanosecondType>().ok_or_else(unexpected)?;
         let before = self.series.len();
         let keep: BooleanArray = (0..batch.num_rows())
-            .map(|row| Some(self.series.insert((ids.value(row).to_vec(), times.value(row).div_euclid(DAY_NS)))))
+            .map(|row| Some(self.series.insert((ids.value(row).to_vec(), day_of(times.value(row))))))
             .collect();
         self.memory.try_grow((self.series.len() - before) * SEEN_BYTES).map_err(|error| from_datafusion(&error))?;
         Ok(datafusion::arrow::compute::filter_record_batch(batch, &keep)?)

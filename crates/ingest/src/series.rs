@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, StringBuilder, new_null_array};
 use arrow::datatypes::{DataType, Field};
-use causeway_model::AttributeSetsBuilder;
+use causeway_model::{AttributeSetsBuilder, day_of, series_row_identity};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::columns::{append_text, times};
 use crate::samples::{Lists, float64_items};
@@ -17,27 +17,12 @@ use crate::wire::Fault;
 /// table, so that without a limit few bytes could become many.
 pub(crate) const SERIES_TEXT_BYTES_MAX: usize = 256 << 20;
 
-const DAY_NS: i64 = 86_400_000_000_000;
-
-/// The UTC day of a time in nanoseconds since 1970.
-pub(crate) fn day_of(time: i64) -> i64 {
-    time.div_euclid(DAY_NS)
-}
-
 /// The id of a series: 4 bytes of its name's hash, so that the series of one metric stand together wherever rows are sorted by it, and
 /// 12 of the hash of all that names it.
 #[inline]
 pub(crate) fn series_id(name: &[u8], identity: u128) -> u128 {
     let name = u128::from(xxh3_64(name) as u32);
     name << 96 | identity & (u128::MAX >> 32)
-}
-
-/// Tells the rows of a series with other bounds apart.
-fn bounds_hash(bounds: Option<&[f64]>) -> u128 {
-    let Some(bounds) = bounds else { return 0 };
-    let mut hasher = Xxh3::new();
-    bounds.iter().for_each(|bound| hasher.update(&bound.to_bits().to_le_bytes()));
-    hasher.digest128()
 }
 
 /// What a metric says about all its series.
@@ -99,7 +84,7 @@ impl Series {
         time: i64,
         row: &SeriesRow<'_>,
     ) -> Result<Option<&mut AttributeSetsBuilder>, Fault> {
-        match self.row_of.entry((id ^ bounds_hash(row.bounds), day_of(time))) {
+        match self.row_of.entry((series_row_identity(id, row.bounds), day_of(time))) {
             Entry::Occupied(row) => {
                 if let Some(first) = self.time.get_mut(*row.get()) {
                     *first = time.min(*first);

@@ -5,19 +5,18 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type, UInt32Type, UInt64Type};
-use causeway_model::{Error, Histogram, HistogramSample, Result, Table};
+use causeway_model::{DAY_NS, Error, Histogram, HistogramSample, NO_RECORDED_VALUE, Result, Table, day_of};
 use causeway_promql::Samples;
 use causeway_store::samples::{Chunk, SeriesSamples};
 
 use crate::index::Component;
 
 const MILLISECOND_NS: i64 = 1_000_000;
-const DAY_NS: i64 = 86_400_000_000_000;
 const DAY_MS: i64 = DAY_NS / MILLISECOND_NS;
 
 /// The first nanosecond of the UTC day of a time.
 pub(crate) fn day_start(time: i64) -> i64 {
-    time.div_euclid(DAY_NS).saturating_mul(DAY_NS)
+    day_of(time).saturating_mul(DAY_NS)
 }
 
 fn milliseconds(time: i64) -> i64 {
@@ -233,7 +232,7 @@ impl Classic {
             let columns = Columns::of(chunk, &names)?;
             let (mut counts, mut bounds) = (Vec::new(), Vec::new());
             for (row, time) in columns.times.iter().enumerate() {
-                let stale = columns.flags(1, row)? & 1 != 0;
+                let stale = columns.flags(1, row)? & NO_RECORDED_VALUE != 0;
                 let plain =
                     |value: Option<f64>| if stale { f64::from_bits(Samples::STALE) } else { value.unwrap_or(0.0) };
                 let number = classic.times.len();

@@ -56,7 +56,7 @@ pub(crate) fn of(metrics: &Metrics, query: &SeriesQuery) -> Result<Vec<SeriesExe
         pruning: Pruning { time, ..Pruning::default() },
         batch_rows: 8_192,
     };
-    let snapshot = metrics.snapshot_of(Table::Exemplars)?;
+    let snapshot = metrics.table(Table::Exemplars)?;
     let mut found: BTreeMap<[u8; 16], Vec<Exemplar>> = BTreeMap::new();
     let mut count = 0;
     let mut add = |batch: &RecordBatch| -> Result<()> {

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use arrow::array::AsArray;
+use arrow::compute::{max, min};
+use arrow::datatypes::TimestampNanosecondType;
 use causeway_model::{Error, ErrorKind, Labels, Result, Table, TimeRange};
 use causeway_promql::{
     Cardinality, Catalog, Limited, Matcher, Metadata, Selection, SeriesExemplars, SeriesQuery, SeriesSet, Source,
 };
 use causeway_store::samples::SampleSet;
 use causeway_store::{Store, TableSnapshot};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use crate::cache::Indexes;
@@ -67,7 +70,8 @@ impl Metrics {
         self.indexes.figures()
     }
 
-    fn table(&self, table: Table) -> Result<TableSnapshot> {
+    /// An atomic view of one table.
+    pub(crate) fn table(&self, table: Table) -> Result<TableSnapshot> {
         let snapshot = self.store.snapshot(&[table]);
         snapshot.tables.into_iter().next().ok_or_else(|| Error::internal("a snapshot without its table"))
     }
@@ -90,27 +94,20 @@ impl Metrics {
         })
     }
 
-    /// Visits the label sets of the series that a query means, each once.
-    fn label_sets(&self, query: &SeriesQuery, visit: &mut dyn FnMut(&Labels)) -> Result<()> {
+    /// The label sets of the series that a query means.
+    fn label_sets(&self, query: &SeriesQuery) -> Result<HashSet<Labels>> {
         let days = whole_days(nanoseconds(query.start_ms.saturating_sub(1), query.end_ms));
         let indexes = self.indexes.of(&self.table(Table::MetricSeries)?, days)?;
         let all = [Vec::new()];
         let selectors = if query.selectors.is_empty() { &all[..] } else { &query.selectors };
-        let mut seen: HashMap<Labels, ()> = HashMap::new();
+        let mut found = HashSet::new();
         for matchers in selectors {
-            Self::find(&indexes, days, matchers, &mut |found| {
-                let labels = found.labels();
-                if !seen.contains_key(&labels) {
-                    if seen.len() >= self.options.series_max {
-                        return Err(self.too_many());
-                    }
-                    visit(&labels);
-                    seen.insert(labels, ());
-                }
-                Ok(())
+            Self::find(&indexes, days, matchers, &mut |series| {
+                found.insert(series.labels());
+                if found.len() > self.options.series_max { Err(self.too_many()) } else { Ok(()) }
             })?;
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -181,6 +178,16 @@ fn number_ids(series: &mut [Selected]) -> Vec<[u8; 16]> {
     ids
 }
 
+/// The time of the first and the last sample, in parts or in memory.
+fn time_of(samples: &TableSnapshot) -> Option<TimeRange> {
+    let of_parts = samples.parts.iter().map(|part| part.meta().time);
+    let of_memory = samples.memory.iter().filter_map(|batch| {
+        let times = batch.records().columns().first()?.as_primitive_opt::<TimestampNanosecondType>()?;
+        Some(TimeRange { start: min(times)?, end: max(times)? })
+    });
+    of_parts.chain(of_memory).reduce(|a, b| a.union(&b))
+}
+
 /// At most so many of the sorted items; 0 stands for all.
 fn limited<T>(items: impl IntoIterator<Item = T>, limit: usize) -> Limited<T> {
     let mut items: Vec<T> = items.into_iter().collect();
@@ -201,35 +208,21 @@ fn longest(counts: HashMap<String, u64>, top: usize) -> Vec<(String, u64)> {
 
 impl Catalog for Metrics {
     fn series(&self, query: &SeriesQuery) -> Result<Limited<Labels>> {
-        let mut found = BTreeSet::new();
-        self.label_sets(query, &mut |labels| {
-            found.insert(labels.clone());
-        })?;
+        let mut found: Vec<Labels> = self.label_sets(query)?.into_iter().collect();
+        found.sort_unstable();
         Ok(limited(found, query.limit))
     }
 
     fn label_names(&self, query: &SeriesQuery) -> Result<Limited<String>> {
-        let mut found = BTreeSet::new();
-        self.label_sets(query, &mut |labels| {
-            for (name, _) in labels.iter() {
-                if !found.contains(name) {
-                    found.insert(name.to_owned());
-                }
-            }
-        })?;
-        Ok(limited(found, query.limit))
+        let found = self.label_sets(query)?;
+        let names: BTreeSet<&str> = found.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
+        Ok(limited(names.into_iter().map(str::to_owned), query.limit))
     }
 
     fn label_values(&self, name: &str, query: &SeriesQuery) -> Result<Limited<String>> {
-        let mut found = BTreeSet::new();
-        self.label_sets(query, &mut |labels| {
-            if let Some(value) = labels.get(name)
-                && !found.contains(value)
-            {
-                found.insert(value.to_owned());
-            }
-        })?;
-        Ok(limited(found, query.limit))
+        let found = self.label_sets(query)?;
+        let values: BTreeSet<&str> = found.iter().filter_map(|labels| labels.get(name)).collect();
+        Ok(limited(values.into_iter().map(str::to_owned), query.limit))
     }
 
     fn metadata(&self, metric: Option<&str>) -> Result<Vec<Metadata>> {
@@ -254,33 +247,32 @@ impl Catalog for Metrics {
     }
 
     fn cardinality(&self, top: usize) -> Result<Cardinality> {
-        let samples = self.table(Table::MetricSamples)?;
-        let last = samples.parts.iter().map(|part| part.meta().time).reduce(|a, b| a.union(&b));
-        let until = last.map_or(i64::MAX / 2_000_000, |time| time.end.div_euclid(1_000_000));
-        let day = day_start(until.saturating_mul(1_000_000)).div_euclid(1_000_000);
-        let query = SeriesQuery { selectors: Vec::new(), start_ms: day, end_ms: i64::MAX / 2_000_000, limit: 0 };
+        let time = time_of(&self.table(Table::MetricSamples)?);
+        let milliseconds = |time: i64| time.div_euclid(1_000_000);
+        // Those of the last day that has samples.
+        let (start_ms, end_ms) =
+            time.map_or((0, 0), |time| (milliseconds(day_start(time.end)), milliseconds(time.end)));
+        let found = self.label_sets(&SeriesQuery { selectors: Vec::new(), start_ms, end_ms, limit: 0 })?;
         let (mut by_metric, mut by_pair) = (HashMap::new(), HashMap::new());
-        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut series = 0;
-        self.label_sets(&query, &mut |labels| {
-            series += 1;
+        let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for labels in &found {
             *by_metric.entry_ref(labels.metric_name().unwrap_or_default()).or_insert(0) += 1;
             for (name, value) in labels.iter() {
                 *by_pair.entry(format!("{name}={value}")).or_insert(0) += 1;
-                values.entry(name.to_owned()).or_default().insert(value.to_owned());
+                values.entry(name).or_default().insert(value);
             }
-        })?;
-        let of_values = |count: &dyn Fn(&BTreeSet<String>) -> u64| {
-            longest(values.iter().map(|(name, values)| (name.clone(), count(values))).collect(), top)
+        }
+        let of_values = |count: &dyn Fn(&BTreeSet<&str>) -> u64| {
+            longest(values.iter().map(|(name, values)| ((*name).to_owned(), count(values))).collect(), top)
         };
         Ok(Cardinality {
-            series,
+            series: found.len() as u64,
             label_pairs: by_pair.len() as u64,
             series_by_metric: longest(by_metric, top),
             values_by_label: of_values(&|values| values.len() as u64),
             bytes_by_label: of_values(&|values| values.iter().map(|value| value.len() as u64).sum()),
             series_by_pair: longest(by_pair, top),
-            time_ms: last.map(|time| (time.start.div_euclid(1_000_000), time.end.div_euclid(1_000_000))),
+            time_ms: time.map(|time| (milliseconds(time.start), milliseconds(time.end))),
         })
     }
 }
@@ -302,10 +294,5 @@ impl Metrics {
             })?;
         }
         Ok(found.into_iter().collect())
-    }
-
-    /// An atomic view of one table.
-    pub(crate) fn snapshot_of(&self, table: Table) -> Result<TableSnapshot> {
-        self.table(table)
     }
 }

@@ -164,5 +164,7 @@ async fn the_catalog_knows_series_labels_and_exemplars() {
     let exemplars = metrics.exemplars(&query(vec![of("request_duration_seconds_bucket")], 0)).unwrap();
     assert_eq!(exemplars.iter().map(|of| of.exemplars.len()).sum::<usize>(), STEPS as usize);
     assert_eq!(exemplars[0].exemplars[0].labels.get("trace_id"), Some("5b8efff798038103d269b633813fc60c"));
-    assert_eq!(metrics.cardinality(3).unwrap().series, 14);
+    let cardinality = metrics.cardinality(3).unwrap();
+    assert_eq!((cardinality.series, cardinality.series_by_metric.len()), (14, 3));
+    assert_eq!(cardinality.time_ms, Some((START_MS, START_MS + (STEPS - 1) * STEP_MS)));
 }

@@ -9,6 +9,7 @@ mod error;
 mod gather;
 mod histogram;
 mod labels;
+mod metrics;
 mod nulls;
 mod table;
 mod value;
@@ -23,6 +24,7 @@ pub use histogram::{
     MixedSchemas, Reconciled, ResetHint, Trim, absolute_counts, exponential_bound, format_float,
 };
 pub use labels::{Labels, METRIC_NAME};
+pub use metrics::{DAY_NS, NO_RECORDED_VALUE, day_of, series_row_identity};
 pub use nulls::null_column;
 pub use table::{Column, ColumnLevel, Table};
 pub use value::{Kind, Value, json_escape_into};

@@ -2,13 +2,13 @@
 //! scrape itself: one delivery. A scrape that fails costs all its samples, as in Prometheus (scrape/scrape.go).
 
 use causeway_ingest::prometheus::{
-    Entry, Exemplar, Format, Options, Sample, SampleValue, Scraped, SeriesWriter, metadata_id, parse, series_id,
+    Entry, Exemplar, Format, Known, Options, Sample, SampleValue, Scraped, SeriesWriter, metadata_id, parse, series_id,
 };
 use causeway_model::{Batch, Error, Histogram, Labels, LedgerEntry, Result, Signal};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::cache::{Admission, Known, Lookup, SeriesCache, Stamp, day_of};
+use crate::cache::{Admission, Lookup, SeriesCache, Stamp, day_of};
 use crate::classic::{ClassicHistograms, Gathered};
 use crate::config::JobConfig;
 use crate::fetch::Answer;

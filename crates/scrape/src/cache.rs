@@ -1,6 +1,7 @@
 //! What is remembered of a target's series between two scrapes? What relabeling made of them, their last samples, and which are followed so
 //! that their end is noted.
 
+use causeway_ingest::prometheus::Known;
 use causeway_model::{Error, ErrorKind, Labels, Result};
 use hashbrown::HashMap;
 
@@ -10,12 +11,9 @@ pub(crate) const SERIES_MAX: usize = 1 << 20;
 /// Scrapes that fail may leave so many series behind beyond twice those of the last that went well (Prometheus, scrape/scrape.go).
 const LEFTOVERS_MAX: usize = 1_000;
 
-/// Nanoseconds of a day.
-const DAY_NS: i64 = 86_400_000_000_000;
-
 /// The UTC day of a time in milliseconds since 1970.
 pub(crate) fn day_of(time_ms: i64) -> i64 {
-    time_ms.div_euclid(DAY_NS / 1_000_000)
+    causeway_model::day_of(time_ms.saturating_mul(1_000_000))
 }
 
 /// A sample's time, and what tells its value from another.
@@ -222,37 +220,6 @@ fn stale(series: &mut Series, time_ms: i64) -> Option<Labels> {
     Some(series.labels.clone())
 }
 
-/// Ids that are noted in the store, each with the last day for which it is. What was not appended is never in it.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    days: HashMap<u128, i64>,
-}
-
-/// Ids that are known; beyond it all are forgotten, which costs their rows once more.
-const KNOWN_MAX: usize = 2 * SERIES_MAX;
-
-impl Known {
-    pub(crate) fn contains(&self, id: u128, day: i64) -> bool {
-        self.days.get(&id) == Some(&day)
-    }
-
-    pub(crate) fn add(&mut self, noted: Vec<(u128, i64)>) {
-        self.add_within(noted, KNOWN_MAX);
-    }
-
-    fn add_within(&mut self, noted: Vec<(u128, i64)>, known_max: usize) {
-        if self.days.len().saturating_add(noted.len()) > known_max
-            && let Some(newest) = noted.iter().map(|(_, day)| *day).max()
-        {
-            self.days.retain(|_, day| *day >= newest);
-            if self.days.len().saturating_add(noted.len()) > known_max {
-                self.days.clear();
-            }
-        }
-        self.days.extend(noted);
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -300,18 +267,5 @@ mod tests {
                 prop_assert!(cache.series.len() <= 8 && cache.exposed.len() <= 8);
             }
         }
-    }
-
-    #[test]
-    fn what_is_known_is_forgotten_before_it_is_too_much() {
-        let mut known = Known::default();
-        known.add_within((0..10).map(|id| (id, 1)).collect(), 20);
-        known.add_within((10..20).map(|id| (id, 2)).collect(), 20);
-        assert!(known.contains(1, 1) && !known.contains(1, 2));
-        // First the days before.
-        known.add_within(vec![(20, 2)], 20);
-        assert!(!known.contains(1, 1) && known.contains(10, 2));
-        known.add_within((30..40).map(|id| (id, 2)).collect(), 20);
-        assert!(!known.contains(10, 2) && known.contains(30, 2));
     }
 }

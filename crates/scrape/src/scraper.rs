@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_ingest::prometheus::Known;
 use causeway_model::{Appender, Clock};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::cache::Known;
 use crate::config::Config;
 use crate::discovery::FILE_LOOK_INTERVAL;
 use crate::pool::{Pool, PoolOrder};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use causeway_model::{Batch, Result, Table};
+use causeway_model::{Batch, Table};
 
 use crate::samples::by_series;
 
@@ -40,11 +40,12 @@ pub struct Memtable {
 }
 
 impl Memtable {
-    /// Adds a batch after those of its table.
+    /// Adds a batch after those of its table. Samples are kept by series and time, as questions look for series in memory too.
     pub fn insert(&mut self, batch: Arc<Batch>) {
         if batch.rows() == 0 {
             return;
         }
+        let batch = sorted(batch);
         let held = self.tables.entry(batch.table()).or_default();
         let new = Held::new(batch);
         self.bytes = self.bytes.saturating_add(new.bytes);
@@ -78,11 +79,19 @@ impl Memtable {
     }
 }
 
-/// The batches as one; samples by series and time again.
-fn joined_batch(batches: &[Arc<Batch>]) -> Result<Batch> {
-    let joined = Batch::concat(batches)?;
-    let sorted = if joined.table() == Table::MetricSamples { by_series(&joined)? } else { None };
-    Ok(sorted.unwrap_or(joined))
+/// Samples by series and time, others as they came.
+fn sorted(batch: Arc<Batch>) -> Arc<Batch> {
+    if batch.table() != Table::MetricSamples {
+        return batch;
+    }
+    match by_series(&batch) {
+        Ok(Some(sorted)) => Arc::new(sorted),
+        Ok(None) => batch,
+        Err(error) => {
+            tracing::error!(target: "causeway::store", "samples are kept as they came: {error}");
+            batch
+        }
+    }
 }
 
 /// Joins the last batches as long as enough of them are of one size; answers how many bytes that saved.
@@ -95,10 +104,10 @@ fn join_tail(held: &mut Vec<Held>) -> usize {
         }
         let tail: Vec<Arc<Batch>> = held.iter().skip(from).map(|held| held.batch.clone()).collect();
         // What can't be joined (it would be too large for Arrow's offsets) stays as it is and nothing is lost.
-        let Ok(joined) = joined_batch(&tail) else { break };
+        let Ok(joined) = Batch::concat(&tail) else { break };
         let before: usize = held.iter().skip(from).map(|held| held.bytes).sum();
         held.truncate(from);
-        let joined = Held::new(Arc::new(joined));
+        let joined = Held::new(sorted(Arc::new(joined)));
         saved = saved.saturating_add(before.saturating_sub(joined.bytes));
         held.push(joined);
     }

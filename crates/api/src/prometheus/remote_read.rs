@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use causeway_ingest::prometheus::decompress_snappy;
-use causeway_model::{BucketSpan, Error, ErrorKind, Histogram, Labels, ResetHint, Result};
+use causeway_model::{BucketSpan, Error, ErrorKind, Histogram, Labels, Result};
 use causeway_promql::{Catalog, MatchOperator, Matcher, Samples, Selection};
 use http::{StatusCode, header};
 use prost::Message;
@@ -247,13 +247,7 @@ fn histogram(histogram: &Histogram, time_ms: i64, out: &mut Vec<u8>) {
     doubles(10, &histogram.negative_buckets, out);
     spans(11, &histogram.positive_spans, out);
     doubles(13, &histogram.positive_buckets, out);
-    let hint = match histogram.reset_hint {
-        ResetHint::Unknown => 0,
-        ResetHint::Reset => 1,
-        ResetHint::NotReset => 2,
-        ResetHint::Gauge => 3,
-    };
-    varint(14, hint, out);
+    varint(14, histogram.reset_hint.number() as u64, out);
     varint(15, time_ms as u64, out);
     doubles(16, &histogram.custom_values, out);
 }

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use causeway_ingest::prometheus::{NOTHING_KNOWN, Version, Written, decode_remote_write, decompress_snappy};
+use causeway_ingest::prometheus::{Version, Written, decode_remote_write, decompress_snappy, series_rows};
 use causeway_model::{Error, ErrorKind, Result, Signal};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -59,14 +59,17 @@ async fn taken(desk: &Desk, version: Version, request: Request) -> Result<(Writt
     let received_unix_nano = desk.clock.now_unix_nano();
     let announced = snap::raw::decompress_len(&body).unwrap_or(usize::MAX);
     let bytes_max = desk.intake.body_bytes_max();
+    let known = desk.known_series.clone();
     let decode = move |mut charge: crate::body::Charge| {
         charge.raise_to(body.len().saturating_add(announced.min(bytes_max)))?;
         let body = decompress_snappy(&body, bytes_max)?;
-        // The store leaves out the rows of series that it has, wherever they come from.
-        decode_remote_write(version, &body, received_unix_nano, NOTHING_KNOWN)
+        let is_known = |id: u128, day: i64| known.lock().contains(id, day);
+        decode_remote_write(version, &body, received_unix_nano, &is_known)
     };
     let (decoded, written) = desk.intake.decode_by(announced, charge, decode).await?;
+    let new_series = series_rows(&decoded.batches);
     let kept = desk.intake.store(Signal::Metrics, sender, received_unix_nano, decoded).await?;
+    desk.known_series.lock().add(new_series);
     Ok((written, (kept.rejected > 0).then_some(kept.message)))
 }
 

@@ -1,6 +1,6 @@
 //! What does a metric become? Its series once, its points as samples, and their exemplars (opentelemetry-proto, metrics.proto).
 
-use causeway_model::{KeyDictionary, Result, Table};
+use causeway_model::{KeyDictionary, NO_RECORDED_VALUE, Result, Table};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Sink;
@@ -174,7 +174,7 @@ impl<'a> Metrics<'a> {
             _ => None,
         };
         // A point without a value need not say its buckets.
-        let bounds = bounds.filter(|bounds| !bounds.is_empty() || self.point.flags & 1 == 0);
+        let bounds = bounds.filter(|bounds| !bounds.is_empty() || self.point.flags & NO_RECORDED_VALUE == 0);
         if let Some(sets) = self.series.note(id, self.point.time, &metric.row(metadata, bounds))? {
             self.attributes.append_to(sets);
             self.series_pointers.push(&self.sources);
@@ -243,7 +243,7 @@ impl<'a> Metrics<'a> {
         }
         let point = &self.point;
         let is_number = matches!(metric_type, MetricType::Gauge | MetricType::Sum);
-        if is_number && point.value.is_none() && point.flags & 1 == 0 {
+        if is_number && point.value.is_none() && point.flags & NO_RECORDED_VALUE == 0 {
             return Err(Fault::Record("no_value"));
         }
         Ok(())

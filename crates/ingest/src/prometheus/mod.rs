@@ -4,6 +4,7 @@
 //! A series is kept as Prometheus names it: its labels are the attributes of a row of `metric_series` of type `prometheus`.
 
 mod exposition;
+mod known;
 mod labels;
 mod metadata;
 mod native_histogram;
@@ -19,6 +20,7 @@ use std::borrow::Cow;
 use causeway_model::Histogram;
 
 pub use exposition::{Entry, Family, Format, Options, ScrapeProtocol, Scraped, Sink, accept_header, parse};
+pub use known::{Known, series_rows};
 pub use labels::series_id;
 pub use metadata::{Metadata, MetricType, metadata_id};
 pub use remote_write::{Version, decode_remote_write, decompress_snappy};

@@ -1,7 +1,8 @@
 //! How do samples with labels become batches? One builder for remote write and for scrapes.
 
 use causeway_model::{
-    AttributeSetsBuilder, Batch, Error, ErrorKind, KeyDictionary, Kind, Labels, METRIC_NAME, Result, Side, Table, Value,
+    AttributeSetsBuilder, Batch, Error, ErrorKind, KeyDictionary, Kind, Labels, METRIC_NAME, Result, Side, Table,
+    Value, day_of,
 };
 
 use super::labels::{Label, LabelList, NamedSeries};
@@ -11,7 +12,7 @@ use crate::columns::Id;
 use crate::decoded::{Decoded, Tally};
 use crate::exemplars::{ExemplarRow, Exemplars};
 use crate::samples::{Point, Samples};
-use crate::series::{Series, SeriesRow, day_of};
+use crate::series::{Series, SeriesRow};
 use crate::wire::Fault;
 
 /// Buckets of all histograms in one request, counting the gaps: 64 MiB.

@@ -1,6 +1,6 @@
 //! How does a histogram stand in a row of `metric_samples`, and which one does a row stand for?
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, NO_RECORDED_VALUE, Result};
 
 use super::{BucketRun, BucketSpan, ExponentialHistogram, Histogram, ResetHint, layout};
 
@@ -183,7 +183,7 @@ impl Histogram {
     /// `Invalid` where the row is no histogram or no such histogram can be; `TooLarge` where it has too many buckets; `Corrupt` where
     /// its counts don't fit each other.
     pub fn of_sample(sample: &HistogramSample, flags: u32, is_delta: bool) -> Result<Self> {
-        if flags & 1 == 1 {
+        if flags & NO_RECORDED_VALUE != 0 {
             return Ok(Self::stale());
         }
         let (count, zero_count, first, second) = sample.counts()?;

@@ -12,13 +12,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use causeway_ingest::prometheus::Known;
 use causeway_model::{
     Appender, Batch, Clock, Delivery, Error, ErrorKind, Family, Histogram, LedgerEntry, Receipt, Result, Table, Value,
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::cache::{Known, SeriesCache};
+use crate::cache::SeriesCache;
 use crate::config::Config;
 use crate::fetch::LazyFetcher;
 use crate::scrape_loop::{Plan, ScrapeLoop};

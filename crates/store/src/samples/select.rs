@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{Float64Type, TimestampNanosecondType, UInt32Type};
-use causeway_model::{Batch, Error, Result, Table, TimeRange};
+use causeway_model::{Batch, Error, Histogram, NO_RECORDED_VALUE, Result, Table, TimeRange};
 use parking_lot::Mutex;
 
 use super::chunk::{Chunk, FLAGS, SERIES_ID, START_TIME, TIME, VALUE, milliseconds};
@@ -18,10 +18,6 @@ use crate::scan::{Filter, Pruning, Scan, ScanColumn};
 
 /// Chunks that are read together at most: about what a block holds.
 const SEGMENT_CHUNKS: usize = 256;
-/// A floating point value with these bits says that the series ended (Prometheus, model/value/value.go).
-const STALE: u64 = 0x7ff0_0000_0000_0002;
-/// The bit of OTLP's flags that says the same.
-const NO_RECORDED_VALUE: u32 = 1;
 
 /// Samples of one series, in order of time; of those within one millisecond the last that came.
 #[derive(Debug, Default)]
@@ -56,18 +52,22 @@ impl SeriesSamples {
         self.values.push(value);
     }
 
-    /// Adds the samples of a chunk.
-    fn add_chunk(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Adds the samples of a chunk as it lies on disk.
+    fn add_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let Self { times, values, starts, .. } = self;
-        if Chunk::decode_values(bytes, times, values, starts)? {
-            return Ok(());
+        if !Chunk::decode_values(bytes, times, values, starts)? {
+            self.add_chunk(Chunk::decode(bytes, |_| true)?);
         }
-        let chunk = Chunk::decode(bytes, |_| true)?;
+        Ok(())
+    }
+
+    /// Adds the samples of a chunk.
+    fn add_chunk(&mut self, chunk: Chunk) {
         let (values, flags, starts) = (chunk.floats(VALUE), chunk.integers(FLAGS), chunk.integers(START_TIME));
         let mut left = Vec::new();
         for (row, time) in chunk.times().iter().enumerate() {
             let stale = flags.get(row).is_some_and(|flags| *flags as u32 & NO_RECORDED_VALUE != 0);
-            let value = if stale { Some(f64::from_bits(STALE)) } else { values.get(row).copied().flatten() };
+            let value = if stale { Some(f64::from_bits(Histogram::STALE)) } else { values.get(row).copied().flatten() };
             match value {
                 Some(value) => self.push(*time, starts.get(row).copied().unwrap_or(0), value),
                 None => left.push(row),
@@ -76,7 +76,6 @@ impl SeriesSamples {
         if !left.is_empty() {
             self.others.push(if left.len() == chunk.rows() { chunk } else { chunk.rows_at(&left) });
         }
-        Ok(())
     }
 
     fn order(&mut self) {
@@ -170,7 +169,7 @@ impl Segment {
     }
 }
 
-/// A batch in memory, sorted by series and time.
+/// A batch in memory, sorted by series and time, as the memtable keeps it.
 #[derive(Debug)]
 struct MemoryBatch {
     columns: Vec<ArrayRef>,
@@ -183,8 +182,7 @@ struct MemoryBatch {
 
 impl MemoryBatch {
     fn of(batch: &Batch) -> Result<Self> {
-        let sorted = by_series(batch)?;
-        let columns = sorted.as_ref().unwrap_or(batch).records().columns().to_vec();
+        let columns = batch.records().columns().to_vec();
         let typed = (|| {
             let time = |position: usize| columns.get(position)?.as_primitive_opt::<TimestampNanosecondType>().cloned();
             Some((
@@ -239,7 +237,7 @@ impl MemoryBatch {
         for row in rows {
             let start = if self.starts.is_valid(row) { self.starts.value(row) } else { 0 };
             if self.flags.value(row) & NO_RECORDED_VALUE != 0 {
-                samples.push(self.times.value(row), start, f64::from_bits(STALE));
+                samples.push(self.times.value(row), start, f64::from_bits(Histogram::STALE));
             } else if self.values.is_valid(row) {
                 samples.push(self.times.value(row), start, self.values.value(row));
             } else {
@@ -328,15 +326,13 @@ impl SampleSet {
         let range = |starts: &[usize]| Some(*starts.get(series)?..*starts.get(series + 1)?);
         let first = self.unchunked.partition_point(|(number, _)| (*number as usize) < series);
         for (_, chunk) in self.unchunked.iter().skip(first).take_while(|(number, _)| *number as usize == series) {
-            let mut bytes = Vec::new();
-            chunk.encode(0..chunk.rows(), &mut bytes);
-            samples.add_chunk(&bytes)?;
+            samples.add_chunk(chunk.clone());
         }
         for place in range(&self.starts).and_then(|range| self.places.get(range)).unwrap_or_default() {
             let segment =
                 self.segments.get(place.segment as usize).ok_or_else(|| Error::internal("no such segment"))?;
             let (bytes, row) = segment.chunk(place.row)?;
-            samples.add_chunk(bytes.value(row))?;
+            samples.add_bytes(bytes.value(row))?;
         }
         for run in range(&self.memory_starts).and_then(|range| self.runs.get(range)).unwrap_or_default() {
             let batch = self.memory.get(run.batch as usize).ok_or_else(|| Error::internal("no such batch"))?;

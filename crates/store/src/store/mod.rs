@@ -212,7 +212,7 @@ impl Store {
     async fn keep(&self, mut delivery: Delivery) -> Result<Receipt> {
         ledger::check(&delivery.ledger)?;
         for batch in delivery.batches.iter_mut().filter(|batch| batch.table() == Table::MetricSamples) {
-            // Samples are looked for by series, in memory too.
+            // The memtable would do so while everyone waits for its lock.
             if let Some(sorted) = by_series(batch)? {
                 *batch = sorted;
             }

@@ -6,13 +6,12 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::datatypes::{Float64Type, TimestampNanosecondType};
-use causeway_model::{Batch, Result, Table};
+use causeway_model::{Batch, Result, Table, day_of, series_row_identity};
 use hashbrown::HashSet;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Series and days that are remembered. 1,000,000: about 40 MB at worst.
 pub const SERIES_MAX: usize = 1_000_000;
-const DAY_NS: i64 = 86_400_000_000_000;
 
 /// The series that are stored.
 #[derive(Debug, Default)]
@@ -44,7 +43,7 @@ impl KnownSeries {
         let keep: BooleanArray = identities
             .into_iter()
             .zip(times.values())
-            .map(|(identity, time)| Some(self.is_new(identity, time.div_euclid(DAY_NS))))
+            .map(|(identity, time)| Some(self.is_new(identity, day_of(*time))))
             .collect();
         if keep.true_count() == keep.len() {
             return Ok(batch.clone());
@@ -80,13 +79,10 @@ fn series_identities(ids: Option<&ArrayRef>, bounds: Option<&ArrayRef>) -> Optio
     let identity = |row: usize| {
         let id = u128::from_be_bytes(ids.value(row).try_into().ok()?);
         if bounds.is_null(row) {
-            return Some(id);
+            return Some(series_row_identity(id, None));
         }
-        let mut hasher = Xxh3::new();
-        for bound in bounds.value(row).as_primitive_opt::<Float64Type>()?.values() {
-            hasher.update(&bound.to_bits().to_le_bytes());
-        }
-        Some(id ^ hasher.digest128())
+        let list = bounds.value(row);
+        Some(series_row_identity(id, Some(list.as_primitive_opt::<Float64Type>()?.values())))
     };
     (0..ids.len()).map(identity).collect()
 }
@@ -110,6 +106,8 @@ fn metadata_identities(batch: &Batch) -> Option<Vec<u128>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use causeway_model::DAY_NS;
+
     use super::*;
     use crate::testing::batch;
 

@@ -167,16 +167,7 @@ pub(super) fn reaching<'a>(view: &View<'a>, extension: Extension, lookback_ms: i
         let first = times.partition_point(|time_ms| *time_ms <= after_ms);
         (first, advance(times, first, until_ms))
     };
-    let (floats, histograms) = (within(view.times), within(view.histogram_times));
-    View {
-        times: part(view.times, floats),
-        values: part(view.values, floats),
-        starts: part(view.starts, floats),
-        histogram_times: part(view.histogram_times, histograms),
-        histograms: part(view.histograms, histograms),
-        histogram_starts: part(view.histogram_starts, histograms),
-        ..*view
-    }
+    view.part(within(view.times), within(view.histogram_times))
 }
 
 /// What a function makes of an extended window.
@@ -247,16 +238,7 @@ fn anchored<'a>(view: &View<'a>) -> Option<View<'a>> {
         (Some(float_ms), other) if other.is_none_or(|other| float_ms > other) => (first - 1, first_histogram),
         _ => (first, first_histogram - 1),
     };
-    let (floats, histograms) = ((first, usize::MAX), (first_histogram, usize::MAX));
-    Some(View {
-        times: part(view.times, floats),
-        values: part(view.values, floats),
-        starts: part(view.starts, floats),
-        histogram_times: part(view.histogram_times, histograms),
-        histograms: part(view.histograms, histograms),
-        histogram_starts: part(view.histogram_starts, histograms),
-        ..*view
-    })
+    Some(view.part((first, usize::MAX), (first_histogram, usize::MAX)))
 }
 
 /// The value of a series at a moment, between the samples around it that `reach` allows; the last one where none comes after.

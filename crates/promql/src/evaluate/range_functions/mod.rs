@@ -47,6 +47,21 @@ pub(super) struct View<'a> {
     pub step: usize,
 }
 
+impl View<'_> {
+    /// Those of its samples between two places, floats and histograms.
+    fn part(&self, floats: (usize, usize), histograms: (usize, usize)) -> Self {
+        Self {
+            times: part(self.times, floats),
+            values: part(self.values, floats),
+            starts: part(self.starts, floats),
+            histogram_times: part(self.histogram_times, histograms),
+            histograms: part(self.histograms, histograms),
+            histogram_starts: part(self.histogram_starts, histograms),
+            ..*self
+        }
+    }
+}
+
 /// All windows over the floats of one series.
 pub(super) struct Sliding<'a> {
     pub times: &'a [i64],
