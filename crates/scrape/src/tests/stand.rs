@@ -284,6 +284,12 @@ impl Stand {
         self.reader.next().await
     }
 
+    /// Gives the target up at the very time of a scrape.
+    pub(super) async fn leave(&mut self, seconds: i64) -> Kept {
+        self.scrape_loop.leave(&self.plan, seconds * 1_000).await;
+        self.reader.next().await
+    }
+
     pub(super) fn error(&self) -> String {
         self.scrape_loop.status.lock().last_error.clone()
     }
