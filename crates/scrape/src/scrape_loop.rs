@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_ingest::prometheus::accept_header;
-use causeway_model::{Delivery, Error, ErrorKind, Result};
+use causeway_model::{Delivery, Error, ErrorKind, Receipt, Result};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -167,9 +167,9 @@ impl ScrapeLoop {
         let stored = entry.stored;
         let delivery = self.delivery(plan, batches, entry);
         match self.append(delivery, until).await {
-            Ok(()) => {
-                self.cache.known.add(noted.series);
-                self.shared.metadata.lock().add(noted.metadata);
+            Ok(receipt) => {
+                self.cache.known.add(noted.series, receipt);
+                self.shared.metadata.lock().add(noted.metadata, receipt);
             }
             Err(error) => {
                 add(&counters.samples_lost, stored);
@@ -195,10 +195,10 @@ impl ScrapeLoop {
         }
     }
 
-    async fn append(&self, delivery: Delivery, until: i64) -> Result<()> {
+    async fn append(&self, delivery: Delivery, until: i64) -> Result<Receipt> {
         loop {
             let error = match self.shared.appender.append(delivery.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(receipt) => return Ok(receipt),
                 Err(error) => error,
             };
             let pause = match error.kind {

@@ -103,7 +103,7 @@ impl Appender for Outlet {
                 return Err(Error::new(kind, "told to fail"));
             }
             let _test_is_over = self.deliveries.send(delivery);
-            Ok(Receipt { sequence: 1 })
+            Ok(Receipt { sequence: 1, series_forgotten: 0 })
         })
     }
 }
