@@ -13,7 +13,8 @@ const QUICK: &str = "  scrape_interval: 100ms\n";
 
 async fn start(text: &str) -> (Scraper, Reader) {
     let (appender, reader) = outlet();
-    let settings = Settings { hostname: "me".to_owned(), file_look_interval: Duration::from_millis(10) };
+    let settings =
+        Settings { hostname: "me".to_owned(), file_look_interval: Duration::from_millis(10), ..Settings::default() };
     (Scraper::start(config(text), appender, Arc::new(SystemClock::new()), settings).await, reader)
 }
 
