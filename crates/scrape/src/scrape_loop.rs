@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_ingest::prometheus::{accept_header, series_rows};
-use causeway_model::{Delivery, Error, ErrorKind, Result};
+use causeway_model::{Delivery, Error, ErrorKind, Receipt, Result};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -60,21 +60,22 @@ fn span_ns(from: i64, to: i64) -> Duration {
 impl ScrapeLoop {
     /// Scrapes by the latest order until told to leave, or nobody gives orders any more.
     pub(crate) async fn run(mut self, mut orders: watch::Receiver<Order>) {
-        let mut last: Option<(Arc<Plan>, i64)> = None;
+        // The plan of the last scrape, when it was due, and the time at which it was noted.
+        let mut last: Option<(Arc<Plan>, i64, i64)> = None;
         loop {
             let order = orders.borrow_and_update().clone();
             let Order::Scrape(plan) = order else {
-                if let Some((plan, _)) = last {
-                    self.leave(&plan).await;
+                if let Some((plan, _, noted_ms)) = last {
+                    self.leave(&plan, noted_ms).await;
                 }
                 return;
             };
-            if last.as_ref().is_some_and(|(before, _)| changes_names(&before.job, &plan.job)) {
+            if last.as_ref().is_some_and(|(before, ..)| changes_names(&before.job, &plan.job)) {
                 self.cache.forget_names();
             }
             let schedule = Schedule::new(plan.target.interval, plan.target.hash());
             let now = self.shared.clock.now_unix_nano();
-            let due = schedule.next_scrape(now, last.as_ref().map(|(_, due)| *due));
+            let due = schedule.next_scrape(now, last.as_ref().map(|(_, due, _)| *due));
             match tokio::time::timeout(span_ns(now, due), orders.changed()).await {
                 Ok(Ok(())) => continue,
                 Ok(Err(_)) => return,
@@ -85,8 +86,9 @@ impl ScrapeLoop {
             if span_ns(now, due) > Duration::from_millis(1) {
                 continue;
             }
-            self.scrape(&plan, schedule.noted_ms(due, now), schedule.next(now.max(due))).await;
-            last = Some((plan, due));
+            let noted_ms = schedule.noted_ms(due, now);
+            self.scrape(&plan, noted_ms, schedule.next(now.max(due))).await;
+            last = Some((plan, due, noted_ms));
         }
     }
 
@@ -174,9 +176,9 @@ impl ScrapeLoop {
         let stored = entry.stored;
         let delivery = self.delivery(plan, batches, entry);
         match self.append(delivery, until).await {
-            Ok(()) => {
-                self.cache.known.add(noted.series);
-                self.shared.metadata.lock().add(noted.metadata);
+            Ok(receipt) => {
+                self.cache.known.add(noted.series, receipt);
+                self.shared.metadata.lock().add(noted.metadata, receipt);
             }
             Err(error) => {
                 add(&counters.samples_lost, stored);
@@ -202,10 +204,10 @@ impl ScrapeLoop {
         }
     }
 
-    async fn append(&self, delivery: Delivery, until: i64) -> Result<()> {
+    async fn append(&self, delivery: Delivery, until: i64) -> Result<Receipt> {
         loop {
             let error = match self.shared.appender.append(delivery.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(receipt) => return Ok(receipt),
                 Err(error) => error,
             };
             let pause = match error.kind {
@@ -220,9 +222,11 @@ impl ScrapeLoop {
         }
     }
 
-    async fn leave(&mut self, plan: &Plan) {
+    /// Notes the end of all series, after the last scrape also where that is noted at the same millisecond or a later one.
+    pub(crate) async fn leave(&mut self, plan: &Plan, last_noted_ms: i64) {
         let now = self.shared.clock.now_unix_nano();
-        let ended = end(&occasion(plan, now.div_euclid(1_000_000)), &mut self.cache);
+        let time_ms = now.div_euclid(1_000_000).max(last_noted_ms.saturating_add(1));
+        let ended = end(&occasion(plan, time_ms), &mut self.cache);
         let until = now.saturating_add(i64::try_from(plan.target.interval.as_nanos()).unwrap_or(i64::MAX));
         let kept = match ended {
             Ok((batches, entry)) => self.append(self.delivery(plan, batches, entry), until).await,

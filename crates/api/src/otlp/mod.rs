@@ -12,7 +12,7 @@ use ::http::header;
 use bytes::Bytes;
 use causeway_ingest::Decoded;
 use causeway_ingest::otlp::Encoding;
-use causeway_model::{Appender, Clock, Delivery, Error, LedgerEntry, Result, Signal};
+use causeway_model::{Appender, Clock, Delivery, Error, LedgerEntry, Receipt, Result, Signal};
 use tokio::sync::Semaphore;
 
 use crate::DeskLimits;
@@ -51,6 +51,8 @@ pub(crate) struct Kept {
     pub rejected: u64,
     /// Why.
     pub message: String,
+    /// Where there was something to keep.
+    pub receipt: Option<Receipt>,
 }
 
 impl Intake {
@@ -155,7 +157,7 @@ impl Intake {
         decoded: Decoded,
     ) -> Result<Kept> {
         if decoded.received == 0 && decoded.batches.is_empty() {
-            return Ok(Kept { rejected: 0, message: decoded.message.unwrap_or_default() });
+            return Ok(Kept { rejected: 0, message: decoded.message.unwrap_or_default(), receipt: None });
         }
         let rejected = decoded.dropped.iter().map(|(_, count)| count).sum::<u64>().min(decoded.received);
         let message = decoded.message.unwrap_or_else(|| reasons(&decoded.dropped));
@@ -168,8 +170,8 @@ impl Intake {
         // Metadata alone is no record.
         let ledger = if entry.received > 0 { vec![entry] } else { Vec::new() };
         let delivery = Delivery { sender, received_unix_nano, batches: decoded.batches, ledger };
-        self.appender.append(delivery).await?;
-        Ok(Kept { rejected, message })
+        let receipt = Some(self.appender.append(delivery).await?);
+        Ok(Kept { rejected, message, receipt })
     }
 
     /// Active series, and what their limits refused.

@@ -78,7 +78,9 @@ async fn taken(desk: &Desk, version: Version, request: Request) -> Result<(Writt
     written.histograms = written.histograms.saturating_sub(of_histograms);
     let new_series = series_rows(&decoded.batches);
     let kept = desk.intake.store(Signal::Metrics, sender, received_unix_nano, decoded).await?;
-    desk.known_series.lock().add(new_series);
+    if let Some(receipt) = kept.receipt {
+        desk.known_series.lock().add(new_series, receipt);
+    }
     Ok((written, (kept.rejected > 0).then_some(kept.message)))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_model::{ErrorKind, Signal};
+use causeway_model::{Batch, ErrorKind, Signal, Table};
 use prost::Message;
 
 use super::doubles::{House, Reply, call};
@@ -229,6 +229,21 @@ async fn samples_are_taken_in_and_counted() {
     assert_eq!(send(&house, "write", PROTOBUF, &write_request(Vec::new())).await.status, 204);
     assert!(house.cellar.kept.lock().is_empty(), "of nothing, nothing is kept");
     assert_eq!(house.desk.intake.metrics_bytes(), 0, "nothing stays charged");
+}
+
+#[tokio::test]
+async fn a_series_is_described_once_and_again_when_the_store_has_lost_its_row() {
+    let house = house_of_prometheus(None).await;
+    let body = write_request(vec![series("up", 3)]);
+    let described = async || {
+        assert_eq!(send(&house, "write", PROTOBUF, &body).await.status, 204);
+        let delivery = house.cellar.kept.lock().pop().unwrap();
+        delivery.batches.iter().filter(|batch| batch.table() == Table::MetricSeries).map(Batch::rows).sum::<usize>()
+    };
+    assert_eq!((described().await, described().await), (1, 0));
+    *house.cellar.series_forgotten.lock() += 1;
+    // The answer to this one tells.
+    assert_eq!((described().await, described().await, described().await), (0, 1, 0));
 }
 
 #[tokio::test]
