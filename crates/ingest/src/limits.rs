@@ -20,10 +20,11 @@ const ROWS_TOLD_MAX: usize = 1_000;
 /// A series is active for so long after its last sample. 1 h: longer than senders wait between samples, short enough that the series of
 /// yesterday's release make room for today's.
 const ACTIVE_MINUTES: u64 = 60;
-/// How often what is no longer active is let go: looking at two million series takes some 10 ms.
+/// How often what is no longer active is let go: a look at every series, while deliveries wait.
 const SWEEP_MINUTES: u64 = 5;
 
-/// How many series may be active at one time. A series in the count takes 17 bytes, in a table that is at worst 7/16 full: 78 MB for 2 million.
+/// How many series may be active at one time. A series in the count takes 17 bytes, in a table that is at worst 7/16 full: 71 MB for 2
+/// million.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeriesLimitOptions {
     /// Of one metric. 100,000: a sum over them still takes a fraction of a second; no metric that people look at has more.
@@ -159,7 +160,8 @@ impl SeriesLimits {
         Self { options, state: Mutex::default() }
     }
 
-    /// Takes rows of refused series out of a delivery; what is left may be kept. The time is that of [`causeway_model::Clock::monotonic_nano`].
+    /// Takes rows of refused series out of a delivery; what is left may be kept. The time is that of
+    /// [`causeway_model::Clock::monotonic_nano`].
     ///
     /// # Errors
     /// `Internal` when a batch can't be cut down.

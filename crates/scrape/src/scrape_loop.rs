@@ -107,7 +107,8 @@ impl ScrapeLoop {
         add(&self.shared.counters.failed, u64::from(result.is_err()));
         let mut status = self.status.lock();
         status.health = if result.is_ok() { Health::Up } else { Health::Down };
-        status.last_error = result.err().map_or_else(String::new, |error| error.message);
+        // A target of which new series are refused is up, as its sample of `up` says.
+        status.last_error = result.unwrap_or_else(|error| error.message);
         status.last_scrape_unix_nano = Some(started);
         status.last_scrape_duration = elapsed;
     }
@@ -157,8 +158,8 @@ impl ScrapeLoop {
         absorbed
     }
 
-    /// Keeps what was absorbed, and says how the scrape went.
-    async fn keep(&mut self, plan: &Plan, absorbed: Absorbed, until: i64) -> Result<()> {
+    /// Keeps what was absorbed, and says what a limit refused of it.
+    async fn keep(&mut self, plan: &Plan, absorbed: Absorbed, until: i64) -> Result<String> {
         let Absorbed { mut batches, mut entry, counts, error, mut noted } = absorbed;
         let sender = sender(plan);
         let now = self.shared.clock.monotonic_nano();
@@ -186,8 +187,7 @@ impl ScrapeLoop {
                 return Err(error.context("the store did not keep the samples"));
             }
         }
-        let refused = refused.map(|refused| Error::new(ErrorKind::LimitExceeded, refused.message));
-        error.or(refused).map_or(Ok(()), Err)
+        error.map_or(Ok(refused.map_or_else(String::new, |refused| refused.message)), Err)
     }
 
     fn delivery(

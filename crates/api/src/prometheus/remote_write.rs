@@ -8,7 +8,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use causeway_ingest::Decoded;
 use causeway_ingest::prometheus::{Version, Written, decode_remote_write, decompress_snappy, series_rows};
 use causeway_model::{Error, ErrorKind, Result, Signal};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -67,15 +66,10 @@ async fn taken(desk: &Desk, version: Version, request: Request) -> Result<(Writt
         let is_known = |id: u128, day: i64| known.lock().contains(id, day);
         decode_remote_write(version, &body, received_unix_nano, &is_known)
     };
-    let (mut decoded, mut written) = desk.intake.decode_by(announced, charge, decode).await?;
-    let dropped = |decoded: &Decoded| decoded.dropped.iter().map(|(_, count)| count).sum::<u64>();
-    let unreadable = dropped(&decoded);
+    let mut decoded = desk.intake.decode_by(announced, charge, decode).await?;
     // Refused series are no known ones: rows of theirs that come later must be seen again.
     desk.intake.admit(&sender, &mut decoded)?;
-    let refused = dropped(&decoded).saturating_sub(unreadable);
-    let of_histograms = refused.saturating_sub(written.samples);
-    written.samples = written.samples.saturating_sub(refused);
-    written.histograms = written.histograms.saturating_sub(of_histograms);
+    let written = Written::of(&decoded.batches);
     let new_series = series_rows(&decoded.batches);
     let kept = desk.intake.store(Signal::Metrics, sender, received_unix_nano, decoded).await?;
     if let Some(receipt) = kept.receipt {

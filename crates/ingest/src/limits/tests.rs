@@ -23,7 +23,7 @@ fn batches(series: &[(u8, u32)]) -> Vec<Batch> {
         let sample = Sample { time_ms: 1, start_ms: None, value: SampleValue::Float(1.0) };
         writer.push(&labels, &sample, &[]).unwrap();
     }
-    writer.finish().unwrap().0.batches
+    writer.finish().unwrap().batches
 }
 
 fn rows(batches: &[Batch], table: Table) -> usize {
