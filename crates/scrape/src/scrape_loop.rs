@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_ingest::prometheus::accept_header;
+use causeway_ingest::prometheus::{accept_header, series_rows};
 use causeway_model::{Delivery, Error, ErrorKind, Receipt, Result};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -107,7 +107,8 @@ impl ScrapeLoop {
         add(&self.shared.counters.failed, u64::from(result.is_err()));
         let mut status = self.status.lock();
         status.health = if result.is_ok() { Health::Up } else { Health::Down };
-        status.last_error = result.err().map_or_else(String::new, |error| error.message);
+        // A target of which new series are refused is up, as its sample of `up` says.
+        status.last_error = result.unwrap_or_else(|error| error.message);
         status.last_scrape_unix_nano = Some(started);
         status.last_scrape_duration = elapsed;
     }
@@ -157,9 +158,18 @@ impl ScrapeLoop {
         absorbed
     }
 
-    /// Keeps what was absorbed, and says how the scrape went.
-    async fn keep(&mut self, plan: &Plan, absorbed: Absorbed, until: i64) -> Result<()> {
-        let Absorbed { batches, entry, counts, error, noted } = absorbed;
+    /// Keeps what was absorbed, and says what a limit refused of it.
+    async fn keep(&mut self, plan: &Plan, absorbed: Absorbed, until: i64) -> Result<String> {
+        let Absorbed { mut batches, mut entry, counts, error, mut noted } = absorbed;
+        let sender = sender(plan);
+        let now = self.shared.clock.monotonic_nano();
+        // Only new series are refused: a target that exposes one label too many is still seen by all that it exposed before.
+        let refused = self.shared.settings.series.admit(&sender, now, &mut batches)?;
+        for (reason, count) in refused.iter().flat_map(|refused| &refused.dropped) {
+            entry.stored = entry.stored.saturating_sub(*count);
+            entry.dropped.push(((*reason).to_owned(), *count));
+        }
+        noted.series = series_rows(&batches);
         let counters = &self.shared.counters;
         add(&counters.samples_out_of_order, counts.out_of_order);
         add(&counters.samples_duplicate, counts.duplicates);
@@ -177,7 +187,7 @@ impl ScrapeLoop {
                 return Err(error.context("the store did not keep the samples"));
             }
         }
-        error.map_or(Ok(()), Err)
+        error.map_or(Ok(refused.map_or_else(String::new, |refused| refused.message)), Err)
     }
 
     fn delivery(
@@ -186,9 +196,8 @@ impl ScrapeLoop {
         batches: Vec<causeway_model::Batch>,
         entry: causeway_model::LedgerEntry,
     ) -> Delivery {
-        let instance = plan.target.labels.get("instance").unwrap_or_default();
         Delivery {
-            sender: format!("scrape {} {instance}", plan.job.job_name),
+            sender: sender(plan),
             received_unix_nano: self.shared.clock.now_unix_nano(),
             batches,
             ledger: vec![entry],
@@ -227,6 +236,12 @@ impl ScrapeLoop {
             tracing::warn!(error = %error, job = plan.job.job_name, "the end of a target's series is not noted");
         }
     }
+}
+
+/// The target as the ledger names it.
+fn sender(plan: &Plan) -> String {
+    let instance = plan.target.labels.get("instance").unwrap_or_default();
+    format!("scrape {} {instance}", plan.job.job_name)
 }
 
 fn occasion(plan: &Plan, time_ms: i64) -> Occasion<'_> {
