@@ -4,7 +4,7 @@
 use std::fs;
 
 use causeway_ingest::otlp::{self, Encoding};
-use causeway_ingest::prometheus::{NOTHING_KNOWN, Version, decode_remote_write, decompress_snappy};
+use causeway_ingest::prometheus::{NOTHING_KNOWN, Version, Written, decode_remote_write, decompress_snappy};
 use causeway_model::{Error, Result};
 
 use crate::report::{Better, Cell, Row, Section};
@@ -95,7 +95,7 @@ fn decode_one(signal: Signal, body: &[u8]) -> Result<u64> {
         Signal::OtlpMetrics => causeway_model::Signal::Metrics,
         Signal::Metrics => {
             let body = decompress_snappy(body, BODY_BYTES_MAX)?;
-            return Ok(decode_remote_write(Version::V1, &body, 0, NOTHING_KNOWN)?.1.samples);
+            return Ok(Written::of(&decode_remote_write(Version::V1, &body, 0, NOTHING_KNOWN)?.batches).samples);
         }
     };
     let decoded = otlp::decode(table, Encoding::Protobuf, body, 0)?;

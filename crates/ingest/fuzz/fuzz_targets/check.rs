@@ -23,7 +23,7 @@ pub fn check(signal: Signal, data: &[u8]) {
 pub fn remote_write(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };
     let version = if choice & 1 == 0 { Version::V1 } else { Version::V2 };
-    if let Ok((decoded, _)) = decode_remote_write(version, body, 1, NOTHING_KNOWN) {
+    if let Ok(decoded) = decode_remote_write(version, body, 1, NOTHING_KNOWN) {
         assert_whole(&decoded);
     }
 }
