@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use causeway_flags::FlagStore;
+use causeway_ingest::SeriesLimits;
 use causeway_ingest::prometheus::Known;
 use causeway_model::{Appender, Clock};
 use causeway_query::Answerer;
@@ -30,6 +31,8 @@ pub struct DeskLimits {
     pub decoders_max: usize,
     /// The web pages that may use it.
     pub pages: Pages,
+    /// How many series may be active; shared with whatever else takes samples in.
+    pub series: Arc<SeriesLimits>,
 }
 
 impl Default for DeskLimits {
@@ -40,6 +43,7 @@ impl Default for DeskLimits {
             body_idle_max: Duration::from_secs(30),
             decoders_max: std::thread::available_parallelism().map_or(1, usize::from),
             pages: Pages::default(),
+            series: Arc::default(),
         }
     }
 }
@@ -118,6 +122,7 @@ impl Desk {
     pub fn metrics(&self) -> Vec<Metric> {
         let mut metrics = self.vitals.metrics();
         metrics.extend(self.intake.metrics());
+        metrics.extend(self.intake.series_metrics());
         metrics.extend(self.requests.metrics());
         metrics.extend(self.prometheus.iter().flat_map(Prometheus::metrics));
         metrics

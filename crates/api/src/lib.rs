@@ -22,6 +22,7 @@ mod tests;
 mod ui;
 
 pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
+pub use causeway_ingest::{SeriesLimitOptions, SeriesLimits};
 pub use desk::{Desk, DeskLimits};
 pub use errors::{Verdict, verdict};
 pub use observe::{Metric, Reading, Vitals, metrics_text};

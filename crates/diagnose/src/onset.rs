@@ -17,6 +17,9 @@ const OUTSIDE_MIN: usize = 3;
 const SIGNIFICANCE: f64 = 0.001;
 /// Half of chi-squared's 95 % point at one degree of freedom: the profile likelihood falls by this much at the interval's ends.
 const PROFILE_DROP: f64 = 1.920_73;
+/// A step before the largest one belongs to the same onset where it rises by at least this share of that one's rise: a smaller one is some
+/// other trouble. A tenth.
+const STEP_MIN: f64 = 0.1;
 /// Outliers that are set aside before the search is given up.
 const OUTLIERS_MAX: usize = 3;
 
@@ -64,6 +67,21 @@ pub fn scan(buckets: &[Counted], reach: usize) -> Option<Stretch> {
         cleaned = without;
     }
     None
+}
+
+/// As [`scan`], where what got worse did so in steps: the begin is that of the first one, with the rates there. The scan alone begins at
+/// the largest step, such as a circuit breaker that opens seconds after the calls behind it began to fail.
+pub fn scan_steps(buckets: &[Counted], reach: usize) -> Option<Stretch> {
+    let largest = scan(buckets, reach)?;
+    let rise_min = (largest.rate - largest.rate_outside) * STEP_MIN;
+    let mut first = largest;
+    while let Some(step) = scan(&buckets[..first.begin], first.begin.saturating_sub(1)) {
+        if step.rate - step.rate_outside < rise_min {
+            break;
+        }
+        first = Stretch { end: largest.end, p_value: largest.p_value, ..step };
+    }
+    Some(first)
 }
 
 /// Prefix sums: what lies in a stretch costs a subtraction.
@@ -249,6 +267,31 @@ mod tests {
         stepped[10].hits = 100.0;
         let found = scan(&stepped, 0).unwrap();
         assert!(found.begin.abs_diff(45) <= 1, "{found:?}");
+    }
+
+    #[test]
+    fn what_gets_worse_in_steps_began_with_the_first() {
+        let stepped = |first: f64| -> Vec<f64> {
+            (0..60)
+                .map(|at| match at {
+                    0..30 => 0.01,
+                    30..38 => first,
+                    _ => 0.9,
+                })
+                .collect()
+        };
+        for seed in 0..50 {
+            let buckets = series(&stepped(0.3), 40, seed);
+            assert!(scan(&buckets, 0).unwrap().begin.abs_diff(38) <= 1, "seed {seed}");
+            let found = scan_steps(&buckets, 0).unwrap();
+            assert!(found.begin.abs_diff(30) <= 1 && found.end >= 59, "seed {seed}: {found:?}");
+            assert!((found.rate - 0.3).abs() < 0.1 && found.rate_outside < 0.03, "seed {seed}: {found:?}");
+            // What is small beside the largest step is not its begin; nor does a single step have another one before.
+            let found = scan_steps(&series(&stepped(0.05), 400, seed), 0).unwrap();
+            assert!(found.begin.abs_diff(38) <= 1, "seed {seed}: {found:?}");
+            let single = series(&step(0.02, 0.5, 40), 40, seed);
+            assert_eq!(scan_steps(&single, 0), scan(&single, 0), "seed {seed}");
+        }
     }
 
     #[test]

@@ -286,7 +286,7 @@ fn candidate_of(
     let (stretch, inside, outside): (Option<Stretch>, Vec<Event>, Vec<Event>) = match symptom.baseline {
         Some(baseline) => (None, within(events, symptom.window()).to_vec(), within(events, baseline).to_vec()),
         None => {
-            let stretch = onset::scan(&grid.count(events, hit), grid.bucket(symptom.start.0))?;
+            let stretch = onset::scan_steps(&grid.count(events, hit), grid.bucket(symptom.start.0))?;
             let window = Window::new(grid.time(stretch.begin), grid.time(stretch.end));
             let (inside, outside) = events.iter().copied().partition(|event| window.contains(event.time));
             busier = traffic_ratio(all, window, grid);

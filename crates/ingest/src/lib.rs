@@ -6,8 +6,10 @@ pub mod prometheus;
 mod columns;
 mod decoded;
 mod exemplars;
+mod limits;
 mod samples;
 mod series;
 mod wire;
 
 pub use decoded::{BODY_BYTES_MAX, Decoded, ROWS_MAX};
+pub use limits::{LimitFigures, Refused, SeriesLimitOptions, SeriesLimits};

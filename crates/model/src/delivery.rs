@@ -67,6 +67,9 @@ pub struct Delivery {
 pub struct Receipt {
     /// Position in the log of deliveries; rises by one with each.
     pub sequence: u64,
+    /// How often rows of series or metadata went out of the store before. Whoever leaves rows out because the store has them must send
+    /// them again once this has risen.
+    pub series_forgotten: u64,
 }
 
 /// Keeps deliveries. The contract:

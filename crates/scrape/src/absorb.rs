@@ -104,7 +104,7 @@ pub(crate) fn absorb(
     if lost > 0 {
         (entry_counts.duplicates, entry_counts.out_of_order, entry_counts.out_of_bounds) = (0, 0, 0);
     }
-    let (decoded, _) = writer.finish()?;
+    let decoded = writer.finish()?;
     noted.series.retain(|(id, day)| !known.contains(*id, *day));
     cache.known = known;
     let entry = ledger_entry(decoded.received, decoded.dropped, &entry_counts, lost);
@@ -125,7 +125,7 @@ pub(crate) fn end(occasion: &Occasion<'_>, cache: &mut SeriesCache) -> Result<(V
         let labels = report_labels(name, occasion.labels);
         write(&labels, occasion.time_ms, f64::from_bits(Histogram::STALE), &mut writer, &mut noted)?;
     }
-    let (decoded, _) = writer.finish()?;
+    let decoded = writer.finish()?;
     let entry = ledger_entry(decoded.received, decoded.dropped, &Counts::default(), 0);
     Ok((decoded.batches, entry))
 }

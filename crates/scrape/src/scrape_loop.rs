@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_ingest::prometheus::accept_header;
-use causeway_model::{Delivery, Error, ErrorKind, Result};
+use causeway_ingest::prometheus::{accept_header, series_rows};
+use causeway_model::{Delivery, Error, ErrorKind, Receipt, Result};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -60,21 +60,22 @@ fn span_ns(from: i64, to: i64) -> Duration {
 impl ScrapeLoop {
     /// Scrapes by the latest order until told to leave, or nobody gives orders any more.
     pub(crate) async fn run(mut self, mut orders: watch::Receiver<Order>) {
-        let mut last: Option<(Arc<Plan>, i64)> = None;
+        // The plan of the last scrape, when it was due, and the time at which it was noted.
+        let mut last: Option<(Arc<Plan>, i64, i64)> = None;
         loop {
             let order = orders.borrow_and_update().clone();
             let Order::Scrape(plan) = order else {
-                if let Some((plan, _)) = last {
-                    self.leave(&plan).await;
+                if let Some((plan, _, noted_ms)) = last {
+                    self.leave(&plan, noted_ms).await;
                 }
                 return;
             };
-            if last.as_ref().is_some_and(|(before, _)| changes_names(&before.job, &plan.job)) {
+            if last.as_ref().is_some_and(|(before, ..)| changes_names(&before.job, &plan.job)) {
                 self.cache.forget_names();
             }
             let schedule = Schedule::new(plan.target.interval, plan.target.hash());
             let now = self.shared.clock.now_unix_nano();
-            let due = schedule.next_scrape(now, last.as_ref().map(|(_, due)| *due));
+            let due = schedule.next_scrape(now, last.as_ref().map(|(_, due, _)| *due));
             match tokio::time::timeout(span_ns(now, due), orders.changed()).await {
                 Ok(Ok(())) => continue,
                 Ok(Err(_)) => return,
@@ -85,8 +86,9 @@ impl ScrapeLoop {
             if span_ns(now, due) > Duration::from_millis(1) {
                 continue;
             }
-            self.scrape(&plan, schedule.noted_ms(due, now), schedule.next(now.max(due))).await;
-            last = Some((plan, due));
+            let noted_ms = schedule.noted_ms(due, now);
+            self.scrape(&plan, noted_ms, schedule.next(now.max(due))).await;
+            last = Some((plan, due, noted_ms));
         }
     }
 
@@ -105,7 +107,8 @@ impl ScrapeLoop {
         add(&self.shared.counters.failed, u64::from(result.is_err()));
         let mut status = self.status.lock();
         status.health = if result.is_ok() { Health::Up } else { Health::Down };
-        status.last_error = result.err().map_or_else(String::new, |error| error.message);
+        // A target of which new series are refused is up, as its sample of `up` says.
+        status.last_error = result.unwrap_or_else(|error| error.message);
         status.last_scrape_unix_nano = Some(started);
         status.last_scrape_duration = elapsed;
     }
@@ -155,9 +158,18 @@ impl ScrapeLoop {
         absorbed
     }
 
-    /// Keeps what was absorbed, and says how the scrape went.
-    async fn keep(&mut self, plan: &Plan, absorbed: Absorbed, until: i64) -> Result<()> {
-        let Absorbed { batches, entry, counts, error, noted } = absorbed;
+    /// Keeps what was absorbed, and says what a limit refused of it.
+    async fn keep(&mut self, plan: &Plan, absorbed: Absorbed, until: i64) -> Result<String> {
+        let Absorbed { mut batches, mut entry, counts, error, mut noted } = absorbed;
+        let sender = sender(plan);
+        let now = self.shared.clock.monotonic_nano();
+        // Only new series are refused: a target that exposes one label too many is still seen by all that it exposed before.
+        let refused = self.shared.settings.series.admit(&sender, now, &mut batches)?;
+        for (reason, count) in refused.iter().flat_map(|refused| &refused.dropped) {
+            entry.stored = entry.stored.saturating_sub(*count);
+            entry.dropped.push(((*reason).to_owned(), *count));
+        }
+        noted.series = series_rows(&batches);
         let counters = &self.shared.counters;
         add(&counters.samples_out_of_order, counts.out_of_order);
         add(&counters.samples_duplicate, counts.duplicates);
@@ -165,9 +177,9 @@ impl ScrapeLoop {
         let stored = entry.stored;
         let delivery = self.delivery(plan, batches, entry);
         match self.append(delivery, until).await {
-            Ok(()) => {
-                self.cache.known.add(noted.series);
-                self.shared.metadata.lock().add(noted.metadata);
+            Ok(receipt) => {
+                self.cache.known.add(noted.series, receipt);
+                self.shared.metadata.lock().add(noted.metadata, receipt);
             }
             Err(error) => {
                 add(&counters.samples_lost, stored);
@@ -175,7 +187,7 @@ impl ScrapeLoop {
                 return Err(error.context("the store did not keep the samples"));
             }
         }
-        error.map_or(Ok(()), Err)
+        error.map_or(Ok(refused.map_or_else(String::new, |refused| refused.message)), Err)
     }
 
     fn delivery(
@@ -184,19 +196,18 @@ impl ScrapeLoop {
         batches: Vec<causeway_model::Batch>,
         entry: causeway_model::LedgerEntry,
     ) -> Delivery {
-        let instance = plan.target.labels.get("instance").unwrap_or_default();
         Delivery {
-            sender: format!("scrape {} {instance}", plan.job.job_name),
+            sender: sender(plan),
             received_unix_nano: self.shared.clock.now_unix_nano(),
             batches,
             ledger: vec![entry],
         }
     }
 
-    async fn append(&self, delivery: Delivery, until: i64) -> Result<()> {
+    async fn append(&self, delivery: Delivery, until: i64) -> Result<Receipt> {
         loop {
             let error = match self.shared.appender.append(delivery.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(receipt) => return Ok(receipt),
                 Err(error) => error,
             };
             let pause = match error.kind {
@@ -211,9 +222,11 @@ impl ScrapeLoop {
         }
     }
 
-    async fn leave(&mut self, plan: &Plan) {
+    /// Notes the end of all series, after the last scrape also where that is noted at the same millisecond or a later one.
+    pub(crate) async fn leave(&mut self, plan: &Plan, last_noted_ms: i64) {
         let now = self.shared.clock.now_unix_nano();
-        let ended = end(&occasion(plan, now.div_euclid(1_000_000)), &mut self.cache);
+        let time_ms = now.div_euclid(1_000_000).max(last_noted_ms.saturating_add(1));
+        let ended = end(&occasion(plan, time_ms), &mut self.cache);
         let until = now.saturating_add(i64::try_from(plan.target.interval.as_nanos()).unwrap_or(i64::MAX));
         let kept = match ended {
             Ok((batches, entry)) => self.append(self.delivery(plan, batches, entry), until).await,
@@ -223,6 +236,12 @@ impl ScrapeLoop {
             tracing::warn!(error = %error, job = plan.job.job_name, "the end of a target's series is not noted");
         }
     }
+}
+
+/// The target as the ledger names it.
+fn sender(plan: &Plan) -> String {
+    let instance = plan.target.labels.get("instance").unwrap_or_default();
+    format!("scrape {} {instance}", plan.job.job_name)
 }
 
 fn occasion(plan: &Plan, time_ms: i64) -> Occasion<'_> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_ingest::SeriesLimits;
 use causeway_ingest::prometheus::Known;
 use causeway_model::{Appender, Clock};
 use parking_lot::Mutex;
@@ -25,11 +26,13 @@ pub struct Settings {
     pub hostname: String,
     /// How often files with targets are looked at for changes.
     pub file_look_interval: Duration,
+    /// How many series may be active; shared with the other ways in.
+    pub series: Arc<SeriesLimits>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { hostname: String::new(), file_look_interval: FILE_LOOK_INTERVAL }
+        Self { hostname: String::new(), file_look_interval: FILE_LOOK_INTERVAL, series: Arc::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use causeway_api::Pages;
+use causeway_api::{Pages, SeriesLimitOptions};
 use causeway_metrics::Translation;
 use causeway_model::{Error, Result, Table};
 use causeway_store::StoreOptions;
@@ -77,6 +77,15 @@ pub struct SettingsSource {
     /// The oldest samples, and of exemplars a tenth as much, are removed beyond this size [default: never]
     #[arg(long, env = "CAUSEWAY_METRICS_BYTES_MAX", value_name = "SIZE")]
     pub metrics_bytes_max: Option<Size>,
+    /// Series of one metric that may be active; new ones beyond it are refused [default: 100000]
+    #[arg(long, env = "CAUSEWAY_SERIES_PER_METRIC_MAX", value_name = "COUNT")]
+    pub series_per_metric_max: Option<usize>,
+    /// Series from one sender that may be active [default: 500000]
+    #[arg(long, env = "CAUSEWAY_SERIES_PER_SENDER_MAX", value_name = "COUNT")]
+    pub series_per_sender_max: Option<usize>,
+    /// Series that may be active in all [default: 2000000]
+    #[arg(long, env = "CAUSEWAY_SERIES_MAX", value_name = "COUNT")]
+    pub series_max: Option<usize>,
     /// Memory of the newest records before they are written to a part [default: 24MiB]
     #[arg(long, env = "CAUSEWAY_MEMTABLE_BYTES_MAX", value_name = "SIZE")]
     pub memtable_bytes_max: Option<Size>,
@@ -134,6 +143,8 @@ pub struct Settings {
     pub promql_experimental: bool,
     /// The file of flags.
     pub flags: PathBuf,
+    /// Series that may be active.
+    pub series: SeriesLimitOptions,
     /// Memory of request bodies.
     pub in_flight_bytes_max: usize,
     /// Memory of all questions together; the engine's default when unset.
@@ -173,6 +184,7 @@ impl Settings {
         let address = |given: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {
             given.or(file).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
         };
+        let series = SeriesLimitOptions::default();
         let flags = given.flags.or(file.flags).unwrap_or_else(|| store.directory.join("flags.json"));
         Self {
             read_only: false,
@@ -191,6 +203,17 @@ impl Settings {
             log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: given.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             self_telemetry: given.self_telemetry.or(file.self_telemetry).unwrap_or(true),
+            series: SeriesLimitOptions {
+                per_metric_max: given
+                    .series_per_metric_max
+                    .or(file.series_per_metric_max)
+                    .unwrap_or(series.per_metric_max),
+                per_sender_max: given
+                    .series_per_sender_max
+                    .or(file.series_per_sender_max)
+                    .unwrap_or(series.per_sender_max),
+                total_max: given.series_max.or(file.series_max).unwrap_or(series.total_max),
+            },
             in_flight_bytes_max: memory(
                 given.in_flight_bytes_max,
                 file.in_flight_bytes_max,

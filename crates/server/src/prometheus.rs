@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_api::prometheus::{self, TargetHealth, TargetList, Targets};
-use causeway_api::{Metric, Prometheus, PrometheusOptions, Reading};
+use causeway_api::{Metric, Prometheus, PrometheusOptions, Reading, SeriesLimits};
 use causeway_metrics::{Metrics, MetricsOptions, Naming};
 use causeway_model::{Appender, Clock, Result};
 use causeway_scrape::{Config, Health, Scraper};
@@ -39,10 +39,12 @@ pub async fn scraping(
     settings: &Settings,
     appender: Arc<dyn Appender>,
     clock: Arc<dyn Clock>,
+    series: Arc<SeriesLimits>,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Scraper>>> {
     let Some(path) = settings.scrape_config.clone() else { return Ok(None) };
-    let scraper = Arc::new(Scraper::start(read(&path)?, appender, clock, causeway_scrape::Settings::default()).await);
+    let scrape = causeway_scrape::Settings { series, ..causeway_scrape::Settings::default() };
+    let scraper = Arc::new(Scraper::start(read(&path)?, appender, clock, scrape).await);
     tokio::spawn(reload_at_hangup(scraper.clone(), path, stop.clone()));
     Ok(Some(scraper))
 }

@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
-use causeway_api::{Desk, DeskLimits, flags};
+use causeway_api::{Desk, DeskLimits, SeriesLimits, flags};
 use causeway_flags::FlagStore;
 use causeway_kit::SHUTDOWN_TIMEOUT;
 use causeway_model::{Clock, Error, Result, SystemClock};
@@ -58,7 +58,8 @@ pub async fn run_until(
     let flag_store = Arc::new(FlagStore::open(settings.flags.clone(), flag_audit, clock.clone())?);
 
     let stop = CancellationToken::new();
-    let scraper = prometheus::scraping(&settings, house.store.clone(), clock.clone(), &stop).await?;
+    let series = Arc::new(SeriesLimits::new(settings.series));
+    let scraper = prometheus::scraping(&settings, house.store.clone(), clock.clone(), series.clone(), &stop).await?;
     let answering = prometheus::answering(&house.store, &settings, &*clock, scraper.clone());
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals = HouseVitals {
@@ -70,6 +71,7 @@ pub async fn run_until(
     let limits = DeskLimits {
         in_flight_bytes_max: settings.in_flight_bytes_max,
         pages: settings.pages.clone(),
+        series,
         ..DeskLimits::default()
     };
     let (appender, vitals) = (house.store.clone(), Arc::new(vitals));

@@ -232,7 +232,7 @@ mod tests {
                     return Err(refusal.clone());
                 }
                 self.kept.lock().push(delivery);
-                Ok(Receipt { sequence: 1 })
+                Ok(Receipt { sequence: 1, series_forgotten: 0 })
             })
         }
     }

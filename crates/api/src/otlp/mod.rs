@@ -12,7 +12,7 @@ use ::http::header;
 use bytes::Bytes;
 use causeway_ingest::Decoded;
 use causeway_ingest::otlp::Encoding;
-use causeway_model::{Appender, Clock, Delivery, Error, LedgerEntry, Result, Signal};
+use causeway_model::{Appender, Clock, Delivery, Error, LedgerEntry, Receipt, Result, Signal};
 use tokio::sync::Semaphore;
 
 use crate::DeskLimits;
@@ -51,6 +51,8 @@ pub(crate) struct Kept {
     pub rejected: u64,
     /// Why.
     pub message: String,
+    /// Where there was something to keep.
+    pub receipt: Option<Receipt>,
 }
 
 impl Intake {
@@ -102,7 +104,8 @@ impl Intake {
             let body = inflate(compression, body, bytes_max, &mut charge)?;
             causeway_ingest::otlp::decode(signal, encoding, &body, received_unix_nano)
         };
-        let decoded = self.decode_by(announced, charge, decode).await?;
+        let mut decoded = self.decode_by(announced, charge, decode).await?;
+        self.admit(&sender, &mut decoded)?;
         self.store(signal, sender, received_unix_nano, decoded).await
     }
 
@@ -128,6 +131,20 @@ impl Intake {
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("decoding this request failed"))?
     }
 
+    /// Takes out samples of new series beyond the limits; they count as dropped.
+    ///
+    /// # Errors
+    /// `Internal` when a batch can't be cut down.
+    pub(crate) fn admit(&self, sender: &str, decoded: &mut Decoded) -> Result<()> {
+        let refused = self.limits.series.admit(sender, self.clock.monotonic_nano(), &mut decoded.batches)?;
+        if let Some(refused) = refused {
+            decoded.dropped.extend(refused.dropped);
+            let said = decoded.message.take().map_or(String::new(), |message| format!("; {message}"));
+            decoded.message = Some(format!("{}{said}", refused.message));
+        }
+        Ok(())
+    }
+
     /// Keeps what a request of any protocol was decoded to, with its entry in the ledger.
     ///
     /// # Errors
@@ -140,7 +157,7 @@ impl Intake {
         decoded: Decoded,
     ) -> Result<Kept> {
         if decoded.received == 0 && decoded.batches.is_empty() {
-            return Ok(Kept { rejected: 0, message: decoded.message.unwrap_or_default() });
+            return Ok(Kept { rejected: 0, message: decoded.message.unwrap_or_default(), receipt: None });
         }
         let rejected = decoded.dropped.iter().map(|(_, count)| count).sum::<u64>().min(decoded.received);
         let message = decoded.message.unwrap_or_else(|| reasons(&decoded.dropped));
@@ -153,8 +170,32 @@ impl Intake {
         // Metadata alone is no record.
         let ledger = if entry.received > 0 { vec![entry] } else { Vec::new() };
         let delivery = Delivery { sender, received_unix_nano, batches: decoded.batches, ledger };
-        self.appender.append(delivery).await?;
-        Ok(Kept { rejected, message })
+        let receipt = Some(self.appender.append(delivery).await?);
+        Ok(Kept { rejected, message, receipt })
+    }
+
+    /// Active series, and what their limits refused.
+    pub fn series_metrics(&self) -> Vec<Metric> {
+        let figures = self.limits.series.figures();
+        let gauge =
+            |name, help, value: usize| Metric { name, help, labels: Vec::new(), reading: Reading::Gauge(value as f64) };
+        let mut metrics = vec![
+            gauge("causeway_series_active", "Series that had a sample in the last hour.", figures.active),
+            gauge("causeway_series_active_max", "Series that may be active in all.", figures.options.total_max),
+        ];
+        metrics.extend(figures.refused.map(|(reason, count)| Metric {
+            name: "causeway_series_samples_refused_total",
+            help: "Samples of new series that a limit refused, by reason.",
+            labels: vec![("reason", reason.to_owned())],
+            reading: Reading::Counter(count as f64),
+        }));
+        metrics.extend(figures.refused_of.into_iter().map(|(metric, count)| Metric {
+            name: "causeway_series_refused_total",
+            help: "Samples of new series that a limit refused, by metric; those beyond the hundredth metric under no name.",
+            labels: vec![("metric", metric)],
+            reading: Reading::Counter(count as f64),
+        }));
+        metrics
     }
 
     /// Bytes in flight and refusals.

@@ -66,10 +66,15 @@ async fn taken(desk: &Desk, version: Version, request: Request) -> Result<(Writt
         let is_known = |id: u128, day: i64| known.lock().contains(id, day);
         decode_remote_write(version, &body, received_unix_nano, &is_known)
     };
-    let (decoded, written) = desk.intake.decode_by(announced, charge, decode).await?;
+    let mut decoded = desk.intake.decode_by(announced, charge, decode).await?;
+    // Refused series are no known ones: rows of theirs that come later must be seen again.
+    desk.intake.admit(&sender, &mut decoded)?;
+    let written = Written::of(&decoded.batches);
     let new_series = series_rows(&decoded.batches);
     let kept = desk.intake.store(Signal::Metrics, sender, received_unix_nano, decoded).await?;
-    desk.known_series.lock().add(new_series);
+    if let Some(receipt) = kept.receipt {
+        desk.known_series.lock().add(new_series, receipt);
+    }
     Ok((written, (kept.rejected > 0).then_some(kept.message)))
 }
 

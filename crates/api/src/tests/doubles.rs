@@ -29,6 +29,7 @@ pub struct Cellar {
     pub fail: Mutex<Option<ErrorKind>>,
     pub problems: Mutex<Vec<String>>,
     pub degraded: Mutex<Vec<String>>,
+    pub series_forgotten: Mutex<u64>,
 }
 
 impl Appender for Cellar {
@@ -39,7 +40,7 @@ impl Appender for Cellar {
             }
             let mut kept = self.kept.lock();
             kept.push(delivery);
-            Ok(Receipt { sequence: kept.len() as u64 })
+            Ok(Receipt { sequence: kept.len() as u64, series_forgotten: *self.series_forgotten.lock() })
         })
     }
 }

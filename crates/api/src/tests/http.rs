@@ -1,15 +1,18 @@
 //! Does OTLP over HTTP answer with the specification's statuses, and keep exactly what it says it kept?
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_model::{ErrorKind, Signal};
+use causeway_model::{Error, ErrorKind, Signal};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::doubles::{House, Reply, call, house, logs, one_good_span_of_two, raw};
+use super::doubles::{House, Reply, call, house, house_of, limits, logs, one_good_span_of_two, raw};
 use crate::otlp::rpc::{ExportResponse, RetryInfo, Status};
+use crate::serve::Patience;
+use crate::{DeskLimits, SeriesLimitOptions, SeriesLimits};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -78,6 +81,29 @@ async fn a_broken_record_is_told_of_and_its_neighbour_kept() {
     let json = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"no ids"}]}]}]}"#;
     let reply = send(&house, "/v1/traces", &[JSON], json).await;
     assert_eq!(reply.json()["partialSuccess"]["rejectedSpans"], "1");
+}
+
+#[tokio::test]
+async fn samples_of_series_beyond_the_limit_are_a_partial_success() {
+    let series = SeriesLimitOptions { per_sender_max: 2, ..SeriesLimitOptions::default() };
+    let limits = DeskLimits { series: Arc::new(SeriesLimits::new(series)), ..limits() };
+    let house = house_of(Box::new(|_| Err(Error::invalid("none"))), limits, Patience::default(), 100).await;
+    let point = |user: u32| {
+        format!(r#"{{"timeUnixNano":"1","asInt":"1","attributes":[{{"key":"user","value":{{"intValue":"{user}"}}}}]}}"#)
+    };
+    let points = |users: std::ops::Range<u32>| users.map(point).collect::<Vec<String>>().join(",");
+    let request = |users| {
+        let metric = format!(r#"{{"name":"m","gauge":{{"dataPoints":[{}]}}}}"#, points(users));
+        format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{metric}]}}]}}]}}"#)
+    };
+    let reply = send(&house, "/v1/metrics", &[JSON], request(0..5).as_bytes()).await;
+    let partial = reply.json()["partialSuccess"].clone();
+    assert_eq!((reply.status, partial["rejectedDataPoints"].as_str()), (200, Some("3")), "{partial}");
+    assert!(partial["errorMessage"].as_str().unwrap().contains("series-per-sender-max"), "{partial}");
+    let delivery = house.cellar.kept.lock().pop().unwrap();
+    assert_eq!(delivery.ledger[0].dropped, [("series_limit_sender".to_owned(), 3)]);
+    let reply = send(&house, "/v1/metrics", &[JSON], request(0..2).as_bytes()).await;
+    assert_eq!((reply.status, reply.body), (200, b"{}".to_vec()), "known series go on");
 }
 
 #[tokio::test]

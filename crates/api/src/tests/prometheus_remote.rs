@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_model::{ErrorKind, Signal};
+use causeway_model::{Batch, Error, ErrorKind, Signal, Table};
 use prost::Message;
 
-use super::doubles::{House, Reply, call};
+use super::doubles::{House, Reply, call, house_of, limits};
 use super::series_double::{house_of_prometheus, house_of_series, shelf};
 use crate::prometheus::PrometheusOptions;
+use crate::serve::Patience;
+use crate::{DeskLimits, SeriesLimitOptions, SeriesLimits};
 
 #[derive(Clone, PartialEq, Message)]
 struct Label {
@@ -205,6 +207,41 @@ fn write_request_v2(samples: usize) -> Vec<u8> {
     snappy(&RequestV2 { symbols, timeseries: vec![TimeSeriesV2 { labels_refs: vec![1, 2, 3, 4], samples }] })
 }
 
+/// One series of `m` for each user.
+fn of_users(users: &[&str]) -> Vec<u8> {
+    let series = |user: &&str| {
+        let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
+        TimeSeries { labels: vec![label("__name__", "m"), label("user", user)], ..series("m", 1) }
+    };
+    write_request(users.iter().map(series).collect())
+}
+
+#[tokio::test]
+async fn new_series_beyond_the_limit_are_refused_and_known_ones_go_on() {
+    let series = SeriesLimitOptions { per_metric_max: 2, ..SeriesLimitOptions::default() };
+    let limits = DeskLimits { series: Arc::new(SeriesLimits::new(series)), ..limits() };
+    let house = house_of(Box::new(|_| Err(Error::invalid("none"))), limits, Patience::default(), 100).await;
+    let reply = send(&house, "write", PROTOBUF, &of_users(&["a", "b", "c"])).await;
+    let said = String::from_utf8_lossy(&reply.body).into_owned();
+    assert_eq!(reply.status, 400, "{said}");
+    for word in ["1 samples of new series of metric m refused", "series-per-metric-max", "label user"] {
+        assert!(said.contains(word), "{said}");
+    }
+    let delivery = house.cellar.kept.lock().pop().unwrap();
+    let [entry] = &delivery.ledger[..] else { panic!("one entry") };
+    assert_eq!((entry.received, entry.stored), (3, 2));
+    assert_eq!(entry.dropped, [("series_limit_metric".to_owned(), 1)]);
+    assert_eq!(send(&house, "write", PROTOBUF, &of_users(&["b", "a"])).await.status, 204);
+    // A refused series is no known one: where it is all that was sent, the answer is the same the second time.
+    for _ in 0..2 {
+        assert_eq!(send(&house, "write", PROTOBUF, &of_users(&["c"])).await.status, 400);
+    }
+    let metrics = call(&house.address, "GET", "/metrics", &[], b"").await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(text.contains("causeway_series_active 2\n"), "{text}");
+    assert!(text.contains("causeway_series_refused_total{metric=\"m\"} 3\n"), "{text}");
+}
+
 #[tokio::test]
 async fn samples_are_taken_in_and_counted() {
     let house = house_of_prometheus(None).await;
@@ -229,6 +266,21 @@ async fn samples_are_taken_in_and_counted() {
     assert_eq!(send(&house, "write", PROTOBUF, &write_request(Vec::new())).await.status, 204);
     assert!(house.cellar.kept.lock().is_empty(), "of nothing, nothing is kept");
     assert_eq!(house.desk.intake.metrics_bytes(), 0, "nothing stays charged");
+}
+
+#[tokio::test]
+async fn a_series_is_described_once_and_again_when_the_store_has_lost_its_row() {
+    let house = house_of_prometheus(None).await;
+    let body = write_request(vec![series("up", 3)]);
+    let described = async || {
+        assert_eq!(send(&house, "write", PROTOBUF, &body).await.status, 204);
+        let delivery = house.cellar.kept.lock().pop().unwrap();
+        delivery.batches.iter().filter(|batch| batch.table() == Table::MetricSeries).map(Batch::rows).sum::<usize>()
+    };
+    assert_eq!((described().await, described().await), (1, 0));
+    *house.cellar.series_forgotten.lock() += 1;
+    // The answer to this one tells.
+    assert_eq!((described().await, described().await, described().await), (0, 1, 0));
 }
 
 #[tokio::test]

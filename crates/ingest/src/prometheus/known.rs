@@ -3,7 +3,7 @@
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampNanosecondType;
-use causeway_model::{Batch, Table, day_of};
+use causeway_model::{Batch, Receipt, Table, day_of};
 use hashbrown::HashMap;
 
 /// Ids that are known; beyond it all are forgotten, which costs their rows once more. 2 million: twice what one target or one machine may
@@ -14,6 +14,8 @@ const KNOWN_MAX: usize = 2 << 20;
 #[derive(Debug, Default)]
 pub struct Known {
     days: HashMap<u128, i64>,
+    /// [`Receipt::series_forgotten`] of the last that was noted.
+    forgotten: u64,
 }
 
 impl Known {
@@ -22,9 +24,15 @@ impl Known {
         self.days.get(&id) == Some(&day)
     }
 
-    /// Notes ids and days whose rows were appended.
-    pub fn add(&mut self, noted: Vec<(u128, i64)>) {
-        self.add_within(noted, KNOWN_MAX);
+    /// Notes ids and days whose rows were appended. What was noted before the store last lost rows is forgotten, as it may be among them.
+    pub fn add(&mut self, noted: Vec<(u128, i64)>, receipt: Receipt) {
+        if receipt.series_forgotten > self.forgotten {
+            self.days.clear();
+            self.forgotten = receipt.series_forgotten;
+        }
+        if receipt.series_forgotten == self.forgotten {
+            self.add_within(noted, KNOWN_MAX);
+        }
     }
 
     fn add_within(&mut self, noted: Vec<(u128, i64)>, known_max: usize) {
@@ -69,5 +77,18 @@ mod tests {
         assert!(!known.contains(1, 1) && known.contains(10, 2));
         known.add_within((30..40).map(|id| (id, 2)).collect(), 20);
         assert!(!known.contains(10, 2) && known.contains(30, 2));
+    }
+
+    #[test]
+    fn what_the_store_lost_is_not_known() {
+        let mut known = Known::default();
+        let receipt = |series_forgotten| Receipt { sequence: 1, series_forgotten };
+        known.add(vec![(1, 1)], receipt(0));
+        assert!(known.contains(1, 1));
+        known.add(vec![(2, 1)], receipt(1));
+        assert!(!known.contains(1, 1) && known.contains(2, 1));
+        // One that was overtaken.
+        known.add(vec![(3, 1)], receipt(0));
+        assert!(known.contains(2, 1) && !known.contains(3, 1));
     }
 }

@@ -7,7 +7,7 @@ use causeway_model::{Error, ErrorKind, ResetHint, Result};
 use super::labels::{Label, LabelList, NamedSeries, plain_label};
 use super::native_histogram::Parts;
 use super::writer::text;
-use super::{Exemplar, IsKnown, LABELS_MAX, Metadata, MetricType, Sample, SampleValue, SeriesWriter, Written};
+use super::{Exemplar, IsKnown, LABELS_MAX, Metadata, MetricType, Sample, SampleValue, SeriesWriter};
 use crate::decoded::{Decoded, contain};
 use crate::wire::{Data, Fault, Fields};
 use crate::{BODY_BYTES_MAX, ROWS_MAX};
@@ -56,7 +56,7 @@ pub fn decode_remote_write(
     body: &[u8],
     received_unix_nano: i64,
     is_known: IsKnown<'_>,
-) -> Result<(Decoded, Written)> {
+) -> Result<Decoded> {
     if body.len() > BODY_BYTES_MAX {
         return Err(Error::new(ErrorKind::TooLarge, format!("a body may have at most {BODY_BYTES_MAX} bytes")));
     }

@@ -29,11 +29,22 @@ pub struct Written {
     pub exemplars: u64,
 }
 
+impl Written {
+    /// Counts the rows.
+    pub fn of(batches: &[Batch]) -> Self {
+        let of = |table: Table| batches.iter().filter(move |batch| batch.table() == table);
+        let rows = |table: Table| of(table).map(Batch::rows).sum::<usize>() as u64;
+        let numbers =
+            |batch: &Batch| batch.records().column_by_name("value").map_or(0, |it| it.len() - it.null_count());
+        let samples = of(Table::MetricSamples).map(numbers).sum::<usize>() as u64;
+        Self { samples, histograms: rows(Table::MetricSamples) - samples, exemplars: rows(Table::Exemplars) }
+    }
+}
+
 /// Gathers samples of series that are named by labels.
 pub struct SeriesWriter<'k> {
     is_known: IsKnown<'k>,
     pub(super) tally: Tally,
-    written: Written,
     keys: KeyDictionary,
     scratch: Vec<u8>,
     /// The numbers of the label names of the series that was added last, slot by slot.
@@ -78,7 +89,6 @@ impl<'k> SeriesWriter<'k> {
         Self {
             is_known,
             tally: Tally::default(),
-            written: Written::default(),
             keys: KeyDictionary::new(),
             scratch: Vec::new(),
             key_numbers: Vec::new(),
@@ -206,7 +216,6 @@ impl<'k> SeriesWriter<'k> {
         self.note(series, time)?;
         let flags = u32::from(value.to_bits() == causeway_model::Histogram::STALE);
         self.samples.push_number(series.id, time, start_time, flags, Some(value));
-        self.written.samples += 1;
         Ok(())
     }
 
@@ -219,7 +228,6 @@ impl<'k> SeriesWriter<'k> {
             return Err(Fault::Limit("the histograms reach over too many buckets"));
         }
         self.samples.push(series_id, &self.point);
-        self.written.histograms += 1;
         Ok(())
     }
 
@@ -232,11 +240,12 @@ impl<'k> SeriesWriter<'k> {
     ) -> Result<(), Fault> {
         self.tally.row()?;
         match self.try_exemplar(series, exemplar, sample_ms) {
-            Ok(()) => self.written.exemplars += 1,
-            Err(Fault::Record(_)) => self.tally.warn("exemplars left out as unreadable"),
-            Err(fault) => return Err(fault),
+            Err(Fault::Record(_)) => {
+                self.tally.warn("exemplars left out as unreadable");
+                Ok(())
+            }
+            result => result,
         }
-        Ok(())
     }
 
     fn try_exemplar(&mut self, series: &NamedSeries<'_>, exemplar: &Exemplar<'_>, sample_ms: i64) -> Result<(), Fault> {
@@ -268,11 +277,11 @@ impl<'k> SeriesWriter<'k> {
         Ok(())
     }
 
-    /// The batches, and how many of what went into them.
+    /// What was gathered.
     ///
     /// # Errors
     /// `Internal` where Arrow refuses.
-    pub fn finish(self) -> Result<(Decoded, Written)> {
+    pub fn finish(self) -> Result<Decoded> {
         let mut batches = Vec::new();
         let (series, exemplars) = (self.series.finish()?, self.exemplars.finish());
         let mut add =
@@ -287,7 +296,7 @@ impl<'k> SeriesWriter<'k> {
         add(Table::Exemplars, exemplars)?;
         self.samples.finish(&mut batches)?;
         self.metadata.finish(&mut batches)?;
-        Ok((self.tally.decoded(batches), self.written))
+        Ok(self.tally.decoded(batches))
     }
 }
 

@@ -13,6 +13,17 @@ fn label(name: &str, site: &Site) -> String {
 }
 
 #[tokio::test]
+async fn series_end_after_their_last_sample_even_at_once() {
+    let site = Site::of_text("a 1\n").await;
+    let mut stand = Stand::new(&site, "");
+    let kept = stand.scrape(10).await;
+    assert_eq!(kept.value("a{"), Some(1.0));
+    let end = stand.leave(10).await;
+    assert_eq!(end.own().iter().map(|(_, value)| *value).collect::<Vec<_>>(), [None]);
+    assert!(end.samples.values().all(|(time_ms, value)| (*time_ms, *value) == (10_001, None)), "{end:?}");
+}
+
+#[tokio::test]
 async fn a_text_becomes_samples_and_series_about_the_scrape() {
     let site = Site::of_text("# TYPE a counter\na 1\nb{x=\"y\"} 2 5000\n").await;
     let mut stand = Stand::new(&site, "");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_ingest::{SeriesLimitOptions, SeriesLimits};
 use causeway_model::SystemClock;
 
 use super::stand::{Reader, Site, answer, config, job_text, outlet};
@@ -12,8 +13,13 @@ use crate::status::Health;
 const QUICK: &str = "  scrape_interval: 100ms\n";
 
 async fn start(text: &str) -> (Scraper, Reader) {
+    start_within(text, SeriesLimitOptions::default()).await
+}
+
+async fn start_within(text: &str, series: SeriesLimitOptions) -> (Scraper, Reader) {
     let (appender, reader) = outlet();
-    let settings = Settings { hostname: "me".to_owned(), file_look_interval: Duration::from_millis(10) };
+    let series = Arc::new(SeriesLimits::new(series));
+    let settings = Settings { hostname: "me".to_owned(), file_look_interval: Duration::from_millis(10), series };
     (Scraper::start(config(text), appender, Arc::new(SystemClock::new()), settings).await, reader)
 }
 
@@ -40,6 +46,23 @@ async fn targets_are_scraped_and_told_of() {
     assert_eq!(targets.dropped_counts["j"], 1);
     scraper.stop().await;
     assert!(scraper.targets().active.is_empty());
+}
+
+#[tokio::test]
+async fn a_target_with_too_many_series_is_up_and_its_known_ones_go_on() {
+    let site = Site::of_text("a{user=\"1\"} 1\na{user=\"2\"} 1\na{user=\"3\"} 1\nb 1\n").await;
+    let limits = SeriesLimitOptions { per_metric_max: 2, ..SeriesLimitOptions::default() };
+    let (scraper, mut reader) = start_within(&job_text(&site.address, QUICK), limits).await;
+    for _ in 0..2 {
+        let kept = reader.until(|kept| kept.has("b{")).await;
+        let of_a = kept.samples.keys().filter(|series| series.starts_with("a{")).count();
+        assert_eq!((of_a, kept.value("up{")), (2, Some(1.0)));
+    }
+    // A scrape is kept before its status is told, so the one before the last that was seen is.
+    let targets = scraper.targets();
+    let [target] = targets.active.as_slice() else { panic!("{targets:?}") };
+    assert_eq!(target.health, Health::Up);
+    assert!(target.last_error.contains("series-per-metric-max"), "{}", target.last_error);
 }
 
 #[tokio::test]

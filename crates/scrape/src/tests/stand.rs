@@ -103,7 +103,7 @@ impl Appender for Outlet {
                 return Err(Error::new(kind, "told to fail"));
             }
             let _test_is_over = self.deliveries.send(delivery);
-            Ok(Receipt { sequence: 1 })
+            Ok(Receipt { sequence: 1, series_forgotten: 0 })
         })
     }
 }
@@ -281,6 +281,12 @@ impl Stand {
     pub(super) async fn scrape(&mut self, seconds: i64) -> Kept {
         self.clock.0.store(seconds * 1_000_000_000, Ordering::Relaxed);
         self.scrape_loop.scrape(&self.plan, seconds * 1_000, i64::MAX).await;
+        self.reader.next().await
+    }
+
+    /// Gives the target up at the very time of a scrape.
+    pub(super) async fn leave(&mut self, seconds: i64) -> Kept {
+        self.scrape_loop.leave(&self.plan, seconds * 1_000).await;
         self.reader.next().await
     }
 

@@ -21,6 +21,8 @@ pub struct KnownSeries {
     forgotten_before: Option<i64>,
     /// Rows left out because they were stored already.
     pub skipped: u64,
+    /// How often stored rows went away.
+    pub forgotten: u64,
 }
 
 impl KnownSeries {
@@ -55,6 +57,7 @@ impl KnownSeries {
     /// Forgets everything: stored rows are gone.
     pub fn clear(&mut self) {
         self.seen.clear();
+        self.forgotten = self.forgotten.saturating_add(1);
     }
 
     fn is_new(&mut self, id: u128, day: i64) -> bool {
@@ -121,7 +124,9 @@ mod tests {
         assert_eq!(rows(&mut known, &[0, 1, DAY_NS, -1]), 3);
         assert_eq!(rows(&mut known, &[5, DAY_NS + 5]), 0);
         assert_eq!(known.skipped, 3);
+        assert_eq!(known.forgotten, 0);
         known.clear();
+        assert_eq!(known.forgotten, 1);
         assert_eq!(rows(&mut known, &[5]), 1);
     }
 

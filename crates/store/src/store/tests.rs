@@ -376,6 +376,23 @@ fn series_are_stored_once_and_changes_survive_restarts() {
     assert_eq!(times(&snapshot, Table::Changes), vec![30]);
 }
 
+#[test]
+fn series_whose_rows_went_away_are_stored_again_and_senders_can_tell() {
+    let mut bench = Bench::new();
+    bench.options.retention_bytes = vec![(Table::MetricSeries, 0)];
+    let core = bench.open();
+    let send = |time: i64| core.keep(vec![queued(mixed_delivery("cart", "1", &[], &[], &[time]))]).unwrap();
+    let series = || times(&core.state.lock().snapshot(&[Table::MetricSeries]), Table::MetricSeries);
+    send(10);
+    core.flush().unwrap();
+    send(20);
+    assert_eq!((series(), core.state.lock().series.forgotten), (vec![10], 0));
+    core.maintain(&|| false).unwrap();
+    assert_eq!((series(), core.state.lock().series.forgotten), (vec![], 1));
+    send(30);
+    assert_eq!(series(), vec![30]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_is_visible_counted_and_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();

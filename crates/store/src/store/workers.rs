@@ -198,10 +198,12 @@ fn commit(core: &Core, queue: &Receiver<Waiting>, flusher: &Bell) {
         let (queued, waiting): (Vec<_>, Vec<_>) =
             group.into_iter().map(|one| (one.queued, (one.room, one.reply))).unzip();
         let kept = core.keep(queued);
+        let series_forgotten = core.state.lock().series.forgotten;
         for (offset, (room, reply)) in (0u64..).zip(waiting) {
             drop(room);
             // A caller that went away has withdrawn nothing but its interest.
-            let _ = reply.send(kept.clone().map(|first| Receipt { sequence: first.saturating_add(offset) }));
+            let receipt = |first: u64| Receipt { sequence: first.saturating_add(offset), series_forgotten };
+            let _ = reply.send(kept.clone().map(receipt));
         }
         if let Err(error) = kept {
             tracing::error!(target: "causeway::store", "deliveries were refused: {error}");

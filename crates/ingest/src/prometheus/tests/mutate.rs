@@ -7,7 +7,7 @@ use super::exposition::{OPEN_METRICS, TEXT, families};
 use super::remote_write::{any_request, as_v2, stored};
 use crate::otlp::tests::mutate::{Random, assert_reads_back, damage};
 use crate::prometheus::{
-    Entry, Format, NOTHING_KNOWN, Options, Sample, SeriesWriter, Version, decode_remote_write, parse,
+    Entry, Format, NOTHING_KNOWN, Options, Sample, SeriesWriter, Version, Written, decode_remote_write, parse,
 };
 
 /// Damaged requests of each version.
@@ -31,7 +31,8 @@ fn remote_write(version: Version) {
         damage(&mut body, &other, &mut random);
         match decode_remote_write(version, &body, 1, NOTHING_KNOWN) {
             Err(error) => assert_eq!(error.kind, ErrorKind::Invalid, "{error}"),
-            Ok((decoded, written)) => {
+            Ok(decoded) => {
+                let written = Written::of(&decoded.batches);
                 let dropped: u64 = decoded.dropped.iter().map(|(_, count)| count).sum();
                 assert_eq!(decoded.received, stored(&decoded.batches) + dropped);
                 assert_eq!(stored(&decoded.batches), written.samples + written.histograms);
@@ -65,7 +66,7 @@ fn exposition(format: Format, whole: &[u8]) {
         if let Err(error) = parsed {
             assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
         }
-        assert_reads_back(&writer.finish().unwrap().0.batches);
+        assert_reads_back(&writer.finish().unwrap().batches);
     }
 }
 

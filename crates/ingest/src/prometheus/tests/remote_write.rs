@@ -25,7 +25,7 @@ fn sample(value: f64, timestamp: i64) -> messages::Sample {
     messages::Sample { value, timestamp, start_timestamp: 0 }
 }
 
-fn decode(request: &WriteRequest) -> (Decoded, Written) {
+fn decode(request: &WriteRequest) -> Decoded {
     decode_remote_write(Version::V1, &request.encode_to_vec(), RECEIVED, NOTHING_KNOWN).unwrap()
 }
 
@@ -198,13 +198,15 @@ proptest! {
     fn both_versions_and_the_writer_say_what_was_sent(timeseries in prop::collection::vec(any_series(), 0..6)) {
         let request = WriteRequest { timeseries, metadata: vec![] };
         let told = tell(&request);
-        let (decoded, written) = decode(&request);
+        let decoded = decode(&request);
+        let written = Written::of(&decoded.batches);
         prop_assert_eq!(found(&decoded), told.clone());
         prop_assert_eq!(written.samples, told.0.len() as u64);
         prop_assert_eq!(decoded.received, written.samples + told.2.values().sum::<u64>());
         let all = |decoded: &Decoded| decoded.batches.iter().map(|batch| (batch.table(), rows(batch))).collect::<Vec<_>>();
         let body = as_v2(&request).encode_to_vec();
-        let (second, written_second) = decode_remote_write(Version::V2, &body, RECEIVED, NOTHING_KNOWN).unwrap();
+        let second = decode_remote_write(Version::V2, &body, RECEIVED, NOTHING_KNOWN).unwrap();
+        let written_second = Written::of(&second.batches);
         prop_assert_eq!(all(&second), all(&decoded));
         prop_assert_eq!((written_second, second.dropped), (written, decoded.dropped.clone()));
         let mut writer = SeriesWriter::new(NOTHING_KNOWN);
@@ -215,7 +217,7 @@ proptest! {
                 writer.push(&as_labels(&series.labels), &Sample { time_ms: sample.timestamp, start_ms, value }, &[]).unwrap();
             }
         }
-        let (third, _) = writer.finish().unwrap();
+        let third = writer.finish().unwrap();
         prop_assert_eq!(table(&third, Table::MetricSamples), table(&decoded, Table::MetricSamples));
     }
 }
@@ -261,7 +263,8 @@ fn bits(values: &[f64]) -> String {
 
 #[test]
 fn native_histograms_stand_in_columns() {
-    let (decoded, written) = decode(&histogram_request(int_histogram()));
+    let decoded = decode(&histogram_request(int_histogram()));
+    let written = Written::of(&decoded.batches);
     assert_eq!(written, Written { samples: 0, histograms: 1, exemplars: 0 });
     let double = |value: f64| bits(&[value]).trim_matches(['[', ']']).to_owned();
     assert_eq!(
@@ -291,7 +294,7 @@ fn native_histograms_stand_in_columns() {
         negative_deltas: vec![],
         ..int_histogram()
     };
-    let shown = cells(&decode(&histogram_request(float)).0);
+    let shown = cells(&decode(&histogram_request(float)));
     assert!(shown.contains(&format!("float_counts {}", bits(&[4.5, 0.5, 1.5, 0.0, 0.0, 0.0, 2.5]))), "{shown:?}");
     assert!(shown.contains(&"positive_bucket_counts [2,0,0,0,3]".to_owned()), "{shown:?}");
     let custom = messages::Histogram {
@@ -303,13 +306,13 @@ fn native_histograms_stand_in_columns() {
         timestamp: 5,
         ..messages::Histogram::default()
     };
-    let shown = cells(&decode(&histogram_request(custom)).0);
+    let shown = cells(&decode(&histogram_request(custom)));
     assert!(shown.contains(&"bucket_counts [0,1,2]".to_owned()), "{shown:?}");
     assert!(shown.contains(&format!("explicit_bounds {}", bits(&[0.5, 2.0]))), "{shown:?}");
     assert!(!shown.iter().any(|cell| cell.starts_with("scale") || cell.starts_with("zero")), "{shown:?}");
     let stale =
         messages::Histogram { sum: f64::from_bits(Histogram::STALE), timestamp: 5, ..messages::Histogram::default() };
-    let shown = cells(&decode(&histogram_request(stale)).0);
+    let shown = cells(&decode(&histogram_request(stale)));
     assert!(
         shown.contains(&"flags 1".to_owned())
             && shown.contains(&format!("sum {}", bits(&[f64::from_bits(Histogram::STALE)]).trim_matches(['[', ']']))),
@@ -333,7 +336,8 @@ fn histograms_that_cannot_be_kept_say_why() {
         (messages::Histogram { timestamp: i64::MAX, ..int_histogram() }, "time_out_of_range"),
     ];
     for (histogram, reason) in cases {
-        let (decoded, written) = decode(&histogram_request(histogram.clone()));
+        let decoded = decode(&histogram_request(histogram.clone()));
+        let written = Written::of(&decoded.batches);
         assert_eq!(
             (decoded.received, decoded.dropped, written),
             (1, vec![(reason, 1)], Written::default()),
@@ -357,7 +361,8 @@ fn a_histogram_may_be_pushed_as_it_is() {
     let sample = Sample { time_ms: 1, start_ms: None, value: SampleValue::Histogram(&histogram) };
     writer.push(&labels, &sample, &[]).unwrap();
     writer.push(&Labels::empty(), &sample, &[]).unwrap();
-    let (decoded, written) = writer.finish().unwrap();
+    let decoded = writer.finish().unwrap();
+    let written = Written::of(&decoded.batches);
     assert_eq!(
         (decoded.received, decoded.dropped.clone(), written.histograms),
         (2, vec![("missing_metric_name", 1)], 1)
@@ -379,7 +384,8 @@ fn exemplars_keep_their_trace_and_labels() {
         ],
         ..TimeSeries::default()
     };
-    let (decoded, written) = decode(&WriteRequest { timeseries: vec![series], metadata: vec![] });
+    let decoded = decode(&WriteRequest { timeseries: vec![series], metadata: vec![] });
+    let written = Written::of(&decoded.batches);
     assert_eq!((decoded.received, written.exemplars), (0, 2));
     assert_eq!(decoded.message.as_deref(), Some("1 exemplars left out as unreadable"));
     let rows = table(&decoded, Table::Exemplars);
@@ -401,7 +407,7 @@ fn metadata_stands_once() {
     let metadata =
         vec![said("a", 1, "help"), said("a", 1, "help"), said("a", 1, "other"), said("", 1, "x"), said("b", 99, "")];
     let request = WriteRequest { timeseries: vec![], metadata };
-    let (decoded, _) = decode(&request);
+    let decoded = decode(&request);
     let shown = |decoded: &Decoded| -> Vec<String> {
         table(decoded, Table::MetricMetadata)
             .iter()
@@ -411,7 +417,7 @@ fn metadata_stands_once() {
     assert_eq!(shown(&decoded), [r#""a" "counter" "help""#, r#""a" "counter" "other""#, r#""b" "unknown" null"#]);
     let known = metadata_id(&Metadata { name: "a", metric_type: MetricType::Counter, unit: "", description: "help" });
     let is_known = |id: u128, day: i64| id == known && day == RECEIVED / 86_400_000_000_000;
-    let (decoded, _) = decode_remote_write(Version::V1, &request.encode_to_vec(), RECEIVED, &is_known).unwrap();
+    let decoded = decode_remote_write(Version::V1, &request.encode_to_vec(), RECEIVED, &is_known).unwrap();
     assert_eq!(shown(&decoded).len(), 2);
     // In version 2.0 it stands at the series.
     let symbols = ["", METRIC_NAME, "latency_bucket", "le", "1.0", "seconds", "Latency."];
@@ -423,7 +429,7 @@ fn metadata_stands_once() {
         ..v2::TimeSeries::default()
     };
     let request = v2::Request { symbols: symbols.map(str::to_owned).to_vec(), timeseries: vec![series] };
-    let (decoded, _) = decode_remote_write(Version::V2, &request.encode_to_vec(), RECEIVED, NOTHING_KNOWN).unwrap();
+    let decoded = decode_remote_write(Version::V2, &request.encode_to_vec(), RECEIVED, NOTHING_KNOWN).unwrap();
     assert_eq!(shown(&decoded), [r#""latency" "histogram" "Latency.""#]);
     assert!(cells(&decoded).contains(&"start_time 2000000".to_owned()));
 }
@@ -438,7 +444,8 @@ fn series_that_are_known_have_no_row() {
     let request = WriteRequest { timeseries: vec![series("up"), series("down")], metadata: vec![] };
     let known = series_id(&Labels::new([(METRIC_NAME, "up"), ("job", "cart")]));
     let is_known = |id: u128, day: i64| id == known && day == 1;
-    let (decoded, written) = decode_remote_write(Version::V1, &request.encode_to_vec(), RECEIVED, &is_known).unwrap();
+    let decoded = decode_remote_write(Version::V1, &request.encode_to_vec(), RECEIVED, &is_known).unwrap();
+    let written = Written::of(&decoded.batches);
     assert_eq!(written.samples, 4);
     let rows = table(&decoded, Table::MetricSeries);
     let shown: Vec<_> = rows.iter().map(|row| (row["name"].as_str(), row["time"].as_str())).collect();
@@ -466,7 +473,7 @@ fn references_that_lead_nowhere_cost_their_series() {
     let symbols = ["", METRIC_NAME, "up"].map(str::to_owned).to_vec();
     let timeseries = vec![series(vec![1, 2]), series(vec![1, 9]), series(vec![1, 2, 1])];
     let mut body = v2::Request { symbols, timeseries }.encode_to_vec();
-    let decoded = |body: &[u8]| decode_remote_write(Version::V2, body, RECEIVED, NOTHING_KNOWN).unwrap().0;
+    let decoded = |body: &[u8]| decode_remote_write(Version::V2, body, RECEIVED, NOTHING_KNOWN).unwrap();
     assert_eq!(decoded(&body).dropped, [("invalid_symbol", 2)]);
     let at = body.windows(2).position(|pair| pair == b"up").unwrap();
     body[at] = 0xff;
@@ -506,7 +513,8 @@ fn bodies_that_do_not_frame_are_refused() {
             let error = decode_remote_write(version, body, RECEIVED, NOTHING_KNOWN).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Invalid, "{version:?} {body:?}");
         }
-        let (decoded, written) = decode_remote_write(version, &[], RECEIVED, NOTHING_KNOWN).unwrap();
+        let decoded = decode_remote_write(version, &[], RECEIVED, NOTHING_KNOWN).unwrap();
+        let written = Written::of(&decoded.batches);
         assert_eq!((decoded.batches.len(), written), (0, Written::default()));
     }
 }
@@ -553,7 +561,8 @@ fn an_exemplar_is_pushed_with_its_sample() {
     writer.push(&Labels::new([(METRIC_NAME, "c")]), &sample, std::slice::from_ref(&exemplar)).unwrap();
     writer.push(&Labels::empty(), &sample, &[exemplar]).unwrap();
     writer.describe(&Metadata { name: "c", ..Metadata::default() }, RECEIVED).unwrap();
-    let (decoded, written) = writer.finish().unwrap();
+    let decoded = writer.finish().unwrap();
+    let written = Written::of(&decoded.batches);
     assert_eq!(written, Written { samples: 1, histograms: 0, exemplars: 1 });
     assert_eq!(table(&decoded, Table::Exemplars)[0]["time"], "7000000");
     assert_eq!(table(&decoded, Table::MetricMetadata).len(), 1);
