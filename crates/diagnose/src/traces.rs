@@ -13,9 +13,7 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ask::{Inquiry, all_of, at, quoted};
-use crate::conventions::{
-    EXCEPTION_EVENT, FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS, POOL, says_refused, says_timeout,
-};
+use crate::conventions::{EXCEPTION_EVENT, FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS, POOL, says_refused, says_timeout};
 use crate::entries;
 use crate::refusals;
 use crate::scene::{Broke, Scene};
@@ -235,7 +233,11 @@ impl Traces {
         ]
         .map(str::to_owned)
         .into();
-        let keys = ["error.type", "exception.type", FLAG_KEY].iter().chain(FLAG_VARIANTS).chain(CALL_TARGETS).chain(CALL_SYSTEMS);
+        let keys = ["error.type", "exception.type", FLAG_KEY]
+            .iter()
+            .chain(FLAG_VARIANTS)
+            .chain(CALL_TARGETS)
+            .chain(CALL_SYSTEMS);
         columns.extend(keys.map(|key| format!("attr({})", quoted(key))));
         columns.extend(self.dimensions.iter().map(|key| format!("resource({})", quoted(key))));
         columns.extend([format!("attr({})", quoted(POOL)), "events".to_owned()]);
