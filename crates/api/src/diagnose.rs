@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::post;
-use causeway_diagnose::{compare, locate, suspects, triage, validate};
+use causeway_diagnose::{cardinality, compare, locate, suspects, triage, validate};
 use causeway_model::{Error, Result};
 use serde::de::DeserializeOwned;
 
@@ -24,6 +24,7 @@ pub fn routes() -> Router<Arc<Desk>> {
         .route("/api/v1/diagnose/where", post(locate))
         .route("/api/v1/diagnose/suspects", post(suspects))
         .route("/api/v1/diagnose/validate", post(validate))
+        .route("/api/v1/diagnose/cardinality", post(cardinality))
 }
 
 async fn triage(State(desk): State<Arc<Desk>>, request: Request) -> Response {
@@ -48,6 +49,11 @@ async fn suspects(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 
 async fn validate(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let answer = async { validate::validate(&*desk.answerer, &read(&desk, request).await?).await };
+    json::answer(answer.await)
+}
+
+async fn cardinality(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    let answer = async { cardinality::cardinality(&*desk.answerer, &read(&desk, request).await?).await };
     json::answer(answer.await)
 }
 

@@ -1,19 +1,6 @@
 //! Which attribute keys mean something? OpenTelemetry's semantic conventions (1.37, and the names they had before), as hints only:
 //! where data lacks them the methods do without.
 
-/// Where a client span goes, the most telling first.
-pub(crate) const TARGETS: &[&str] = &[
-    "peer.service",
-    "server.address",
-    "net.peer.name",
-    "db.namespace",
-    "db.name",
-    "messaging.destination.name",
-    "rpc.service",
-    "network.peer.address",
-];
-/// What kind of thing it goes to.
-pub(crate) const SYSTEMS: &[&str] = &["db.system.name", "db.system", "messaging.system", "rpc.system"];
 /// The feature flag that was evaluated, and what it said.
 pub(crate) const FLAG_KEY: &str = "feature_flag.key";
 /// As above.

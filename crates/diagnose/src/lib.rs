@@ -6,6 +6,7 @@
 //! errors begin) -> [`suspects`] (why) -> [`validate`] (is it over). `docs/diagnosis.md` gives each method's source.
 
 mod ask;
+pub mod cardinality;
 mod changes;
 pub mod compare;
 mod conventions;
@@ -22,6 +23,7 @@ pub mod suspects;
 mod traces;
 pub mod triage;
 mod types;
+pub mod use_method;
 pub mod validate;
 mod weights;
 

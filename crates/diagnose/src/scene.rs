@@ -41,7 +41,7 @@ const TRAFFIC_RATIO_MIN: f64 = 1.5;
 /// Time before the window that serves as its past: as long as the window, at least 10 minutes, at most a day.
 const LOOKBACK_NS: (i64, i64) = (600_000_000_000, 86_400_000_000_000);
 /// Probability with which the interval of the onset holds it.
-const CONFIDENCE: f64 = 0.95;
+pub(crate) const CONFIDENCE: f64 = 0.95;
 
 /// What broke, as far as the requests tell.
 #[derive(Debug, Clone, Copy, PartialEq)]

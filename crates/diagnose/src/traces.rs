@@ -8,14 +8,12 @@
 use std::collections::BTreeMap;
 
 use arrow::array::Array;
-use causeway_model::Result;
+use causeway_model::{CALL_SYSTEMS, CALL_TARGETS, Result};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ask::{Inquiry, all_of, at, quoted};
-use crate::conventions::{
-    EXCEPTION_EVENT, FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS, POOL, SYSTEMS, TARGETS, says_refused, says_timeout,
-};
+use crate::conventions::{EXCEPTION_EVENT, FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS, POOL, says_refused, says_timeout};
 use crate::entries;
 use crate::refusals;
 use crate::scene::{Broke, Scene};
@@ -235,7 +233,11 @@ impl Traces {
         ]
         .map(str::to_owned)
         .into();
-        let keys = ["error.type", "exception.type", FLAG_KEY].iter().chain(FLAG_VARIANTS).chain(TARGETS).chain(SYSTEMS);
+        let keys = ["error.type", "exception.type", FLAG_KEY]
+            .iter()
+            .chain(FLAG_VARIANTS)
+            .chain(CALL_TARGETS)
+            .chain(CALL_SYSTEMS);
         columns.extend(keys.map(|key| format!("attr({})", quoted(key))));
         columns.extend(self.dimensions.iter().map(|key| format!("resource({})", quoted(key))));
         columns.extend([format!("attr({})", quoted(POOL)), "events".to_owned()]);
@@ -258,8 +260,8 @@ impl Traces {
     ) -> Result<BTreeMap<[u8; 16], Vec<Node>>> {
         let mut loaded: BTreeMap<[u8; 16], Vec<Node>> = BTreeMap::new();
         let (variants, targets) = (13, 13 + FLAG_VARIANTS.len());
-        let systems = targets + TARGETS.len();
-        let resources = systems + SYSTEMS.len();
+        let systems = targets + CALL_TARGETS.len();
+        let resources = systems + CALL_SYSTEMS.len();
         let (mut kept, mut left_out) = (0, 0);
         let (question, dimensions) = (self.question(scene, sampled), self.dimensions.len());
         inquiry
@@ -280,7 +282,7 @@ impl Traces {
                     kept += 1;
                     let read = |column: usize| text.get(column).and_then(Option::as_ref).and_then(|it| at(it, row));
                     let first = |from: usize, count: usize| (from..from + count).find_map(&read);
-                    let system = first(systems, SYSTEMS.len()).map(|it| self.intern(it));
+                    let system = first(systems, CALL_SYSTEMS.len()).map(|it| self.intern(it));
                     let told = events.get(row).map_or(&[][..], Vec::as_slice);
                     let flag = read(12)
                         .map(|key| (key.to_owned(), first(variants, FLAG_VARIANTS.len()).unwrap_or("").to_owned()));
@@ -292,7 +294,7 @@ impl Traces {
                         service: self.intern(read(8).unwrap_or("")),
                         name: self.intern(read(5).unwrap_or("")),
                         kind: i32::try_from(kinds.value(row)).unwrap_or(0),
-                        target: first(targets, TARGETS.len()).map(|it| self.intern(it)),
+                        target: first(targets, CALL_TARGETS.len()).map(|it| self.intern(it)),
                         system,
                         start: times.value(row),
                         end: times.value(row).saturating_add(durations.value(row).max(0)),

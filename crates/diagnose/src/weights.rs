@@ -15,8 +15,7 @@ use crate::types::Window;
 const RANDOM_VALUES: u64 = 1 << 56;
 /// Hex digits of R.
 const RANDOM_DIGITS: usize = 14;
-/// What a span counts for, in SQL: what its tracestate says, but a thousand at most. Whoever calls a service writes its tracestate, and one span
-/// that stood for 2^56 would outweigh all others; a sampler that keeps less than a thousandth is taken for one that keeps a thousandth.
+/// What a span counts for, in SQL: what its tracestate says, but [`causeway_model::SAMPLE_WEIGHT_MAX`] at most.
 pub(crate) const WEIGHT: &str = "least(sample_weight(trace_state), 1000.0)";
 
 /// Whether spans are counted by weight.
@@ -139,6 +138,11 @@ pub(crate) fn weight_from(randomness: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_weight_has_the_limit_that_all_spans_are_counted_by() {
+        assert!(WEIGHT.ends_with(&format!(" {:?})", causeway_model::SAMPLE_WEIGHT_MAX)));
+    }
 
     #[test]
     fn a_trace_has_the_randomness_that_samplers_read() {

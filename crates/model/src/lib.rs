@@ -3,6 +3,7 @@
 
 mod attribute;
 mod batch;
+mod calls;
 mod clock;
 mod delivery;
 mod error;
@@ -11,11 +12,13 @@ mod histogram;
 mod labels;
 mod metrics;
 mod nulls;
+mod sampling;
 mod table;
 mod value;
 
 pub use attribute::{AttributeEntry, AttributeSets, AttributeSetsBuilder, Family, KeyDictionary};
 pub use batch::{Batch, Side};
+pub use calls::{CALL_SYSTEMS, CALL_TARGETS};
 pub use clock::{Clock, Rng, SystemClock, TimeRange};
 pub use delivery::{Appender, Delivery, LedgerEntry, Receipt, Signal};
 pub use error::{Error, ErrorKind, Result};
@@ -26,6 +29,7 @@ pub use histogram::{
 pub use labels::{Labels, METRIC_NAME};
 pub use metrics::{DAY_NS, NO_RECORDED_VALUE, day_of, series_row_identity};
 pub use nulls::null_column;
+pub use sampling::{SAMPLE_WEIGHT_MAX, sample_weight};
 pub use table::{Column, ColumnLevel, Table};
 pub use value::{Kind, Value, json_escape_into};
 

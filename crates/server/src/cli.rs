@@ -6,7 +6,7 @@ use causeway_model::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Settings, SettingsSource};
-use crate::diagnose::{CompareArguments, SymptomArguments, ValidateArguments};
+use crate::diagnose::{CardinalityArguments, CompareArguments, SymptomArguments, ValidateArguments};
 
 /// Takes telemetry in over OTLP, keeps it in Parquet, answers SQL.
 #[derive(Debug, Parser)]
@@ -44,6 +44,8 @@ pub enum Command {
     Suspects(SymptomArguments),
     /// Is it over since something was done about it
     Validate(ValidateArguments),
+    /// Which metrics and senders have the most series, which grow, and which label does it
+    Cardinality(CardinalityArguments),
     /// Tell of a change, or list them
     #[command(subcommand)]
     Change(crate::change::ChangeCommand),

@@ -47,6 +47,9 @@ pub struct SettingsSource {
     /// Whether its own logs, request spans and metrics go into its own store [default: true]
     #[arg(long, env = "CAUSEWAY_SELF_TELEMETRY", value_name = "BOOL")]
     pub self_telemetry: Option<bool>,
+    /// Counts requests, failures and durations from the spans that arrive, by service, operation and dependency [default: true]
+    #[arg(long, env = "CAUSEWAY_SPAN_METRICS", value_name = "BOOL")]
+    pub span_metrics: Option<bool>,
     /// A file of Prometheus' configuration: its `scrape_configs` are scraped; read anew at SIGHUP [default: none]
     #[arg(long, env = "CAUSEWAY_SCRAPE_CONFIG", value_name = "FILE")]
     pub scrape_config: Option<PathBuf>,
@@ -135,6 +138,8 @@ pub struct Settings {
     pub log_level: String,
     /// Whether it observes itself.
     pub self_telemetry: bool,
+    /// Metrics from spans.
+    pub span_metrics: bool,
     /// What is scraped.
     pub scrape_config: Option<PathBuf>,
     /// How PromQL names the metrics of OTLP.
@@ -203,6 +208,7 @@ impl Settings {
             log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: given.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             self_telemetry: given.self_telemetry.or(file.self_telemetry).unwrap_or(true),
+            span_metrics: given.span_metrics.or(file.span_metrics).unwrap_or(true),
             series: SeriesLimitOptions {
                 per_metric_max: given
                     .series_per_metric_max

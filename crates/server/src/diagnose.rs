@@ -92,16 +92,39 @@ pub struct CompareArguments {
     pub server: Server,
 }
 
+/// Arguments of `cardinality`.
+#[derive(Debug, Args)]
+pub struct CardinalityArguments {
+    /// Only this metric
+    pub metric: Option<String>,
+    /// Metrics and senders that are listed
+    #[arg(long, default_value_t = 10)]
+    pub limit: usize,
+    /// Look back this far from the end, such as 1h or 7d
+    #[arg(long, default_value = "1d", conflicts_with = "start")]
+    pub since: Age,
+    /// Look from here, as 2026-11-20T09:30:00Z
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Look until here; now when missing
+    #[arg(long)]
+    pub end: Option<String>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub server: Server,
+}
+
 impl WindowArguments {
     fn bounds(&self) -> Result<(Time, Time)> {
-        let end = match &self.end {
-            Some(text) => Time::parse(text)?,
-            None => Time(SystemClock::new().now_unix_nano()),
-        };
-        let back = i64::try_from(self.since.0.as_nanos()).unwrap_or(i64::MAX);
-        let start = self.start.as_ref().map_or(Ok(Time(end.0.saturating_sub(back))), |text| Time::parse(text))?;
-        Ok((start, end))
+        bounds(&self.since, self.start.as_deref(), self.end.as_deref())
     }
+}
+
+fn bounds(since: &Age, start: Option<&str>, end: Option<&str>) -> Result<(Time, Time)> {
+    let end = end.map_or_else(|| Ok(Time(SystemClock::new().now_unix_nano())), Time::parse)?;
+    let back = i64::try_from(since.0.as_nanos()).unwrap_or(i64::MAX);
+    let start = start.map_or(Ok(Time(end.0.saturating_sub(back))), Time::parse)?;
+    Ok((start, end))
 }
 
 impl SymptomArguments {
@@ -156,6 +179,19 @@ pub async fn validate(arguments: &ValidateArguments) -> Result<(), Failure> {
 /// See [`Failure`].
 pub async fn compare(arguments: &CompareArguments) -> Result<(), Failure> {
     ask("compare", &arguments.body().map_err(wrong)?, &arguments.server).await
+}
+
+/// `cardinality`.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn cardinality(arguments: &CardinalityArguments) -> Result<(), Failure> {
+    let (start, end) = bounds(&arguments.since, arguments.start.as_deref(), arguments.end.as_deref()).map_err(wrong)?;
+    let mut body = json!({ "start": start, "end": end, "limit": arguments.limit });
+    if let Some(metric) = &arguments.metric {
+        body["metric"] = metric.as_str().into();
+    }
+    ask("cardinality", &body, &arguments.server).await
 }
 
 fn wrong(error: Error) -> Failure {
@@ -234,6 +270,9 @@ fn render(answer: &Value) -> String {
             number["baseline"]["p50"]
         );
     });
+    if answer["senders"].is_array() {
+        cardinality_text(&mut out, answer);
+    }
     out.push_str(&how(&answer["how"]));
     // Names and values are anyone's text: control characters could recolour the terminal.
     out.chars().map(|letter| if letter.is_control() && letter != '\n' { '·' } else { letter }).collect()
@@ -259,6 +298,39 @@ fn section(out: &mut String, title: &str, list: &Value, line: impl Fn(&mut Strin
     if items.len() > LISTED_MAX {
         let _ = writeln!(out, "  … {} more", items.len() - LISTED_MAX);
     }
+}
+
+fn cardinality_text(out: &mut String, answer: &Value) {
+    let count =
+        |item: &Value| format!("{} series, {} of them new{}", item["series"], item["new"], growth(&item["growth"]));
+    let _ = writeln!(out, "{}", count(answer));
+    section(out, "metrics", &answer["metrics"], |out, item| {
+        let _ = writeln!(out, "  {}: {}", item["metric"].as_str().unwrap_or_default(), count(item));
+        // A label that saves nothing is not what makes them many.
+        let saving = |label: &&Value| label["saved"].as_f64().is_some_and(|saved| saved >= 0.005);
+        for label in item["labels"].as_array().into_iter().flatten().filter(saving).take(3) {
+            let _ = writeln!(
+                out,
+                "     without label {}, which has {} values: {} series, {:.1} % less",
+                label["label"].as_str().unwrap_or_default(),
+                label["values"],
+                label["series_without"],
+                label["saved"].as_f64().unwrap_or(0.0) * 100.0
+            );
+        }
+    });
+    section(out, "senders", &answer["senders"], |out, item| {
+        let sender = item["sender"].as_str().filter(|sender| !sender.is_empty()).unwrap_or("(no service, no job)");
+        let _ = writeln!(out, "  {sender}: {}", count(item));
+    });
+}
+
+/// When series were born faster than else, in words.
+fn growth(growth: &Value) -> String {
+    let Some(since) = growth["since"]["time"].as_str() else { return String::new() };
+    let until = growth["until"].as_str().map_or("still going on".to_owned(), |until| format!("until {until}"));
+    let rate = growth["series_per_minute"].as_f64().unwrap_or(0.0);
+    format!("; {} since {since}, {rate:.0} a minute, {until}", growth["series"])
 }
 
 fn red_line(red: &Map<String, Value>) -> String {

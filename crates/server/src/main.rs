@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         Command::Suspects(arguments) => done(runtime.block_on(diagnose::symptom("suspects", &arguments))),
         Command::Compare(arguments) => done(runtime.block_on(diagnose::compare(&arguments))),
         Command::Validate(arguments) => done(runtime.block_on(diagnose::validate(&arguments))),
+        Command::Cardinality(arguments) => done(runtime.block_on(diagnose::cardinality(&arguments))),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut std::io::stdout());
             ExitCode::SUCCESS

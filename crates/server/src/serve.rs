@@ -12,7 +12,8 @@ use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
 use causeway_api::{Desk, DeskLimits, SeriesLimits, flags};
 use causeway_flags::FlagStore;
 use causeway_kit::SHUTDOWN_TIMEOUT;
-use causeway_model::{Clock, Error, Result, SystemClock};
+use causeway_model::{Appender, Clock, Error, Result, SystemClock};
+use causeway_red::SpanMetrics;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -61,12 +62,14 @@ pub async fn run_until(
     let series = Arc::new(SeriesLimits::new(settings.series));
     let scraper = prometheus::scraping(&settings, house.store.clone(), clock.clone(), series.clone(), &stop).await?;
     let answering = prometheus::answering(&house.store, &settings, &*clock, scraper.clone());
+    let span_metrics = settings.span_metrics.then(|| Arc::new(SpanMetrics::new(house.store.clone(), clock.clone())));
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals = HouseVitals {
         store: house.store.clone(),
         connections: connections.clone(),
         kit: kit.clone(),
         scraper: scraper.clone(),
+        span_metrics: span_metrics.clone(),
     };
     let limits = DeskLimits {
         in_flight_bytes_max: settings.in_flight_bytes_max,
@@ -74,7 +77,12 @@ pub async fn run_until(
         series,
         ..DeskLimits::default()
     };
-    let (appender, vitals) = (house.store.clone(), Arc::new(vitals));
+    // Causeway's own spans go to the store past it: it is no part of the system that it watches.
+    let appender: Arc<dyn Appender> = match &span_metrics {
+        Some(counted) => counted.clone(),
+        None => house.store.clone(),
+    };
+    let vitals = Arc::new(vitals);
     let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, Some(answering));
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
@@ -83,6 +91,11 @@ pub async fn run_until(
         tokio::spawn(async move { connections.serve(listener, router).await });
     }
     tokio::spawn(flags::watch(desk.clone(), stop.clone()));
+    let drained = CancellationToken::new();
+    let counting = span_metrics.map(|counted| {
+        let drained = drained.clone();
+        tokio::spawn(async move { counted.run(drained.cancelled()).await })
+    });
     let (desk, counted) = (Arc::downgrade(&desk), transport.clone());
     kit.produce_metrics(move || counted.metrics(&desk.upgrade().map_or_else(Vec::new, |desk| desk.metrics())));
     transport.lead_to(house.store.clone());
@@ -96,6 +109,10 @@ pub async fn run_until(
     }
     if !connections.drained().await {
         tracing::warn!("some requests were cut off");
+    }
+    drained.cancel();
+    if let Some(Err(error)) = futures::future::OptionFuture::from(counting).await {
+        tracing::warn!(%error, "the metrics of spans ended early");
     }
     kit.shutdown(SHUTDOWN_TIMEOUT).await;
     house.store.close().await
