@@ -13,3 +13,4 @@ mod prometheus;
 mod senders;
 mod shop;
 mod span_metrics;
+mod use_method;

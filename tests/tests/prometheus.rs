@@ -25,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const SETTINGS: &[(&str, &str)] = &[("CAUSEWAY_SELF_TELEMETRY", "false")];
 
 /// Looks until `look` finds what it looks for, and fails the test with what was looked for when it never comes.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let mut again = tokio::time::interval(LOOK_AGAIN);
     again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let found = tokio::time::timeout(PATIENCE, async {
@@ -41,14 +41,14 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// Prometheus' HTTP API, whoever speaks it.
 #[derive(Debug, Clone)]
-struct Api {
+pub(crate) struct Api {
     client: Client,
     /// What stands before `/api/v1`.
     base: String,
 }
 
 /// Parameters as a form writes them.
-fn form(parameters: &[(&str, &str)]) -> String {
+pub(crate) fn form(parameters: &[(&str, &str)]) -> String {
     let escaped = |text: &str| -> String {
         let escape = |byte: u8| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
@@ -66,12 +66,12 @@ impl Api {
         Self { client: causeway_tests::client(), base }
     }
 
-    fn of_program(program: &causeway_tests::Program) -> Self {
+    pub(crate) fn of_program(program: &causeway_tests::Program) -> Self {
         Self::of(format!("http://{}/prometheus", program.listen))
     }
 
     /// Asks with a form; status and whole answer.
-    async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> (StatusCode, Value) {
+    pub(crate) async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> (StatusCode, Value) {
         let request = self.client.post(format!("{}/api/v1/{path}", self.base));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(parameters));
         let answer = request.timeout(PATIENCE).send().await.unwrap();

@@ -6,6 +6,8 @@ use causeway_tests::Program;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::prometheus::form;
+
 fn now_ns() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
 }
@@ -35,13 +37,19 @@ fn spans(request: u32) -> Value {
     json!({"resourceSpans": [service("checkout", caller), service("payment", called)]})
 }
 
+async fn get(program: &Program, path: &str, parameters: &[(&str, &str)]) -> Value {
+    let url = format!("http://{}/prometheus/api/v1/{path}?{}", program.listen, form(parameters));
+    program.client.get(url).send().await.unwrap().json().await.unwrap()
+}
+
 async fn ask(program: &Program, query: &str) -> Vec<(Value, f64)> {
-    let url = format!("http://{}/prometheus/api/v1/query", program.listen);
-    let answer = program.client.get(url).query(&[("query", query)]).send().await.unwrap();
-    let answer: Value = answer.json().await.unwrap();
+    let answer = get(program, "query", &[("query", query)]).await;
     let result = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{query}: {answer}"));
     let number = |sample: &Value| sample["value"][1].as_str().unwrap().parse().unwrap();
-    result.iter().map(|sample| (sample["metric"].clone(), number(sample))).collect()
+    let mut samples: Vec<(Value, f64)> =
+        result.iter().map(|sample| (sample["metric"].clone(), number(sample))).collect();
+    samples.sort_by_key(|(labels, _)| labels.to_string());
+    samples
 }
 
 #[tokio::test]
@@ -75,10 +83,8 @@ async fn services_that_send_only_spans_have_rates_failures_and_durations() {
     let edges: Vec<(&Value, &Value, f64)> =
         edges.iter().map(|(labels, count)| (&labels["client"], &labels["server"], *count)).collect();
     assert_eq!(edges, [(&json!("checkout"), &json!("payment"), 10.0), (&json!("user"), &json!("checkout"), 10.0)]);
-    let url = format!("http://{}/prometheus/api/v1/query_exemplars", program.listen);
-    let window =
-        [("query", "traces_spanmetrics_latency".to_owned()), ("start", "0".to_owned()), ("end", "4e9".to_owned())];
-    let exemplars: Value = program.client.get(url).query(&window).send().await.unwrap().json().await.unwrap();
+    let window = [("query", "traces_spanmetrics_latency"), ("start", "0"), ("end", "4e9")];
+    let exemplars = get(&program, "query_exemplars", &window).await;
     let labels = &exemplars["data"][0]["exemplars"][0]["labels"];
     assert_eq!(labels["trace_id"].as_str().map(str::len), Some(32), "{exemplars}");
     program.end().await;

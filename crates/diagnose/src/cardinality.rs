@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{AsArray, StringArray};
 use arrow::datatypes::DataType;
 use causeway_model::{DAY_NS, Error, Result};
 use causeway_query::Answerer;
@@ -130,7 +130,7 @@ pub struct Cardinality {
 /// # Errors
 /// `Invalid` for a window that can't be; what the store says otherwise.
 pub async fn cardinality(answerer: &dyn Answerer, question: &Question) -> Result<Cardinality> {
-    let window = Window::new(question.start, question.end);
+    let window = Window::new(question.start.0, question.end.0);
     window.check()?;
     let limit = question.limit.unwrap_or(LISTED_MAX);
     if limit == 0 || limit > LIMIT_MAX {

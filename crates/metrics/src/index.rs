@@ -1,6 +1,8 @@
 //! Which series stand in some rows of `metric_series`, under their Prometheus names? Built once for a part or a batch of memory, as these
 //! never change, and asked by matchers.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -8,7 +10,7 @@ use arrow::array::{
     TimestampNanosecondArray,
 };
 use arrow::datatypes::{Float64Type, TimestampNanosecondType};
-use causeway_model::{Error, Family, Labels, METRIC_NAME, Result, Table};
+use causeway_model::{Error, Family, Labels, METRIC_NAME, Result, Table, TimeRange};
 use causeway_promql::{MatchOperator, Matcher};
 use causeway_store::ScanColumn;
 use hashbrown::{HashMap, HashSet};
@@ -86,6 +88,20 @@ pub(crate) struct Match<'a> {
 }
 
 impl Match<'_> {
+    /// The value of one of its labels; empty where it lacks it.
+    pub(crate) fn value(&self, name: &str) -> Cow<'_, str> {
+        let own = || self.entry.labels.get(name).unwrap_or_default();
+        let suffixed = |suffix: &str| Cow::Owned(format!("{}{suffix}", own()));
+        match (name, self.component) {
+            (METRIC_NAME, Component::Sum) => suffixed("_sum"),
+            (METRIC_NAME, Component::Count) => suffixed("_count"),
+            (METRIC_NAME, Component::Bucket(_)) => suffixed("_bucket"),
+            ("le", Component::Bucket(bound)) => Cow::Owned(bound_text(f64::from_bits(bound))),
+            ("quantile", Component::Quantile(quantile)) => Cow::Owned(bound_text(f64::from_bits(quantile))),
+            _ => Cow::Borrowed(own()),
+        }
+    }
+
     /// The labels of the component.
     pub(crate) fn labels(&self) -> Labels {
         let family = || self.entry.labels.metric_name().unwrap_or_default();
@@ -355,6 +371,39 @@ impl SeriesIndex {
     /// What is told of its metrics.
     pub(crate) fn families(&self) -> &[FamilyFacts] {
         &self.families
+    }
+
+    /// Adds the values of a label over all series of these days. Which entries have a value is known, so no series is looked at.
+    pub(crate) fn values(&self, name: &str, days: TimeRange, values: &mut BTreeSet<String>) {
+        let lives = |number: u32| {
+            self.entries.get(number as usize).is_some_and(|entry| (days.start..=days.end).contains(&entry.time))
+        };
+        let mut add = |value: &str, mut entries: &mut dyn Iterator<Item = u32>| {
+            let entries = &mut entries;
+            if !value.is_empty() && !values.contains(value) && entries.any(lives) {
+                values.insert(value.to_owned());
+            }
+        };
+        if name == METRIC_NAME {
+            self.by_name.iter().for_each(|(name, of)| add(name, &mut of.iter().map(|(number, _)| *number)));
+            return;
+        }
+        let of_value = self.by_value(name);
+        of_value.iter().for_each(|(value, entries)| add(value, &mut entries.iter().copied()));
+        let wanted = match name {
+            "le" => Shape::Classic,
+            "quantile" => Shape::Summary,
+            _ => return,
+        };
+        let of_shape =
+            self.entries.iter().filter(|entry| entry.shape == wanted && (days.start..=days.end).contains(&entry.time));
+        let infinite = (wanted == Shape::Classic).then_some(f64::INFINITY);
+        for entry in of_shape {
+            let bounds = entry.bounds.iter().copied().chain(infinite);
+            bounds.for_each(|bound| {
+                values.insert(bound_text(bound));
+            });
+        }
     }
 
     /// Visits the series that fulfil all matchers, until `visit` fails.

@@ -220,9 +220,23 @@ impl Catalog for Metrics {
     }
 
     fn label_values(&self, name: &str, query: &SeriesQuery) -> Result<Limited<String>> {
-        let found = self.label_sets(query)?;
-        let values: BTreeSet<&str> = found.iter().filter_map(|labels| labels.get(name)).collect();
-        Ok(limited(values.into_iter().map(str::to_owned), query.limit))
+        let days = whole_days(nanoseconds(query.start_ms.saturating_sub(1), query.end_ms));
+        let indexes = self.indexes.of(&self.table(Table::MetricSeries)?, days)?;
+        let mut values = BTreeSet::new();
+        if query.selectors.is_empty() {
+            indexes.iter().for_each(|index| index.values(name, days, &mut values));
+        }
+        for matchers in &query.selectors {
+            Self::find(&indexes, days, matchers, &mut |series| {
+                // Most series share their values.
+                let value = series.value(name);
+                if !value.is_empty() && !values.contains(&*value) {
+                    values.insert(value.into_owned());
+                }
+                if values.len() > self.options.series_max { Err(self.too_many()) } else { Ok(()) }
+            })?;
+        }
+        Ok(limited(values, query.limit))
     }
 
     fn metadata(&self, metric: Option<&str>) -> Result<Vec<Metadata>> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use causeway_ingest::otlp::{Encoding, decode};
@@ -158,6 +159,18 @@ async fn the_catalog_knows_series_labels_and_exemplars() {
         metrics.label_values("le", &query(vec![of("request_duration_seconds_bucket")], 2)).unwrap().items,
         ["+Inf", "0.1"]
     );
+    // However the values of a label are found, they are those of the series.
+    let series = metrics.series(&query(vec![], 0)).unwrap().items;
+    for name in metrics.label_names(&query(vec![], 0)).unwrap().items {
+        let of_series: BTreeSet<&str> = series.iter().filter_map(|labels| labels.get(&name)).collect();
+        let anything = vec![Matcher::new("__name__", MatchOperator::Matches, ".+").unwrap()];
+        for selectors in [vec![], vec![anything]] {
+            let values = metrics.label_values(&name, &query(selectors, 0)).unwrap().items;
+            assert!(values.iter().map(String::as_str).eq(of_series.iter().copied()), "{name}: {values:?}");
+        }
+        let before = SeriesQuery { start_ms: 0, end_ms: START_MS - 2 * 86_400_000, ..query(vec![], 0) };
+        assert!(metrics.label_values(&name, &before).unwrap().items.is_empty(), "{name}");
+    }
     assert!(metrics.label_names(&query(vec![of("queue_length")], 2)).unwrap().truncated);
     let told = metrics.metadata(Some("http_requests_total")).unwrap();
     assert_eq!((told[0].kind.as_str(), told[0].help.as_str(), told.len()), ("counter", "How many.", 1));

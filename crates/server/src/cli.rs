@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Settings, SettingsSource};
 use crate::diagnose::{CardinalityArguments, CompareArguments, SymptomArguments, ValidateArguments};
+use crate::use_method::UseArguments;
 
 /// Takes telemetry in over OTLP, keeps it in Parquet, answers SQL.
 #[derive(Debug, Parser)]
@@ -44,6 +45,8 @@ pub enum Command {
     Suspects(SymptomArguments),
     /// Is it over since something was done about it
     Validate(ValidateArguments),
+    /// How busy each host and pod is, what waits there, what fails
+    Use(UseArguments),
     /// Which metrics and senders have the most series, which grow, and which label does it
     Cardinality(CardinalityArguments),
     /// Tell of a change, or list them

@@ -13,6 +13,10 @@ use causeway_store::StoreOptions;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+/// Without these the same metric of two hosts, pods or containers would be one series.
+const RESOURCE_LABELS: [&str; 6] =
+    ["host.name", "k8s.node.name", "k8s.namespace.name", "k8s.pod.name", "k8s.container.name", "container.name"];
+
 /// A series is written once a day, with the time of its first sample: its row must outlive the samples of that day.
 const SERIES_EXTRA_AGE: Duration = Duration::from_secs(24 * 3600);
 
@@ -47,6 +51,9 @@ pub struct SettingsSource {
     /// Whether its own logs, request spans and metrics go into its own store [default: true]
     #[arg(long, env = "CAUSEWAY_SELF_TELEMETRY", value_name = "BOOL")]
     pub self_telemetry: Option<bool>,
+    /// Resource attributes that become labels of OTLP's metrics besides job and instance [default: those that name a host or a pod]
+    #[arg(long, env = "CAUSEWAY_METRIC_RESOURCE_LABELS", value_name = "KEY,…", value_delimiter = ',')]
+    pub metric_resource_labels: Option<Vec<String>>,
     /// Counts requests, failures and durations from the spans that arrive, by service, operation and dependency [default: true]
     #[arg(long, env = "CAUSEWAY_SPAN_METRICS", value_name = "BOOL")]
     pub span_metrics: Option<bool>,
@@ -140,6 +147,8 @@ pub struct Settings {
     pub self_telemetry: bool,
     /// Metrics from spans.
     pub span_metrics: bool,
+    /// Resource attributes that are labels.
+    pub metric_resource_labels: Vec<String>,
     /// What is scraped.
     pub scrape_config: Option<PathBuf>,
     /// How PromQL names the metrics of OTLP.
@@ -156,6 +165,16 @@ pub struct Settings {
     pub query_memory_bytes_max: Option<usize>,
     /// Whether it only answers, as over a recording; no key of the configuration.
     pub read_only: bool,
+}
+
+fn series_limits(given: &SettingsSource, file: &SettingsSource) -> SeriesLimitOptions {
+    let default = SeriesLimitOptions::default();
+    let of = |given: Option<usize>, file: Option<usize>, default: usize| given.or(file).unwrap_or(default);
+    SeriesLimitOptions {
+        per_metric_max: of(given.series_per_metric_max, file.series_per_metric_max, default.per_metric_max),
+        per_sender_max: of(given.series_per_sender_max, file.series_per_sender_max, default.per_sender_max),
+        total_max: of(given.series_max, file.series_max, default.total_max),
+    }
 }
 
 impl Settings {
@@ -189,7 +208,7 @@ impl Settings {
         let address = |given: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {
             given.or(file).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
         };
-        let series = SeriesLimitOptions::default();
+        let series = series_limits(&given, &file);
         let flags = given.flags.or(file.flags).unwrap_or_else(|| store.directory.join("flags.json"));
         Self {
             read_only: false,
@@ -208,18 +227,12 @@ impl Settings {
             log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: given.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             self_telemetry: given.self_telemetry.or(file.self_telemetry).unwrap_or(true),
+            metric_resource_labels: given
+                .metric_resource_labels
+                .or(file.metric_resource_labels)
+                .unwrap_or_else(|| RESOURCE_LABELS.map(str::to_owned).into()),
             span_metrics: given.span_metrics.or(file.span_metrics).unwrap_or(true),
-            series: SeriesLimitOptions {
-                per_metric_max: given
-                    .series_per_metric_max
-                    .or(file.series_per_metric_max)
-                    .unwrap_or(series.per_metric_max),
-                per_sender_max: given
-                    .series_per_sender_max
-                    .or(file.series_per_sender_max)
-                    .unwrap_or(series.per_sender_max),
-                total_max: given.series_max.or(file.series_max).unwrap_or(series.total_max),
-            },
+            series,
             in_flight_bytes_max: memory(
                 given.in_flight_bytes_max,
                 file.in_flight_bytes_max,

@@ -16,6 +16,7 @@ mod serve;
 mod sql;
 mod table;
 mod telemetry;
+mod use_method;
 mod vitals;
 
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Command::Suspects(arguments) => done(runtime.block_on(diagnose::symptom("suspects", &arguments))),
         Command::Compare(arguments) => done(runtime.block_on(diagnose::compare(&arguments))),
         Command::Validate(arguments) => done(runtime.block_on(diagnose::validate(&arguments))),
+        Command::Use(arguments) => done(runtime.block_on(use_method::used(&arguments))),
         Command::Cardinality(arguments) => done(runtime.block_on(diagnose::cardinality(&arguments))),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut std::io::stdout());

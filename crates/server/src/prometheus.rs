@@ -21,7 +21,8 @@ pub fn answering(
     clock: &dyn Clock,
     scraper: Option<Arc<Scraper>>,
 ) -> Prometheus {
-    let naming = Naming { translation: settings.metric_names, ..Naming::default() };
+    let resource_labels = settings.metric_resource_labels.clone();
+    let naming = Naming { translation: settings.metric_names, resource_labels, ..Naming::default() };
     let metrics = Metrics::new(store.clone(), MetricsOptions { naming, ..MetricsOptions::default() });
     let options = PrometheusOptions { experimental: settings.promql_experimental, ..PrometheusOptions::default() };
     let prometheus = Prometheus::new(Arc::new(metrics), clock, options);

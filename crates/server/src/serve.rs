@@ -62,7 +62,7 @@ pub async fn run_until(
     let series = Arc::new(SeriesLimits::new(settings.series));
     let scraper = prometheus::scraping(&settings, house.store.clone(), clock.clone(), series.clone(), &stop).await?;
     let answering = prometheus::answering(&house.store, &settings, &*clock, scraper.clone());
-    let span_metrics = settings.span_metrics.then(|| Arc::new(SpanMetrics::new(house.store.clone(), clock.clone())));
+    let (appender, span_metrics) = counted(&settings, &house, clock.clone());
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals = HouseVitals {
         store: house.store.clone(),
@@ -77,11 +77,6 @@ pub async fn run_until(
         series,
         ..DeskLimits::default()
     };
-    // Causeway's own spans go to the store past it: it is no part of the system that it watches.
-    let appender: Arc<dyn Appender> = match &span_metrics {
-        Some(counted) => counted.clone(),
-        None => house.store.clone(),
-    };
     let vitals = Arc::new(vitals);
     let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, Some(answering));
     let read_only = settings.read_only;
@@ -92,10 +87,7 @@ pub async fn run_until(
     }
     tokio::spawn(flags::watch(desk.clone(), stop.clone()));
     let drained = CancellationToken::new();
-    let counting = span_metrics.map(|counted| {
-        let drained = drained.clone();
-        tokio::spawn(async move { counted.run(drained.cancelled()).await })
-    });
+    let counting = span_metrics.map(|counted| tokio::spawn(turns(counted, drained.clone())));
     let (desk, counted) = (Arc::downgrade(&desk), transport.clone());
     kit.produce_metrics(move || counted.metrics(&desk.upgrade().map_or_else(Vec::new, |desk| desk.metrics())));
     transport.lead_to(house.store.clone());
@@ -111,11 +103,24 @@ pub async fn run_until(
         tracing::warn!("some requests were cut off");
     }
     drained.cancel();
-    if let Some(Err(error)) = futures::future::OptionFuture::from(counting).await {
-        tracing::warn!(%error, "the metrics of spans ended early");
-    }
+    futures::future::OptionFuture::from(counting).await;
     kit.shutdown(SHUTDOWN_TIMEOUT).await;
     house.store.close().await
+}
+
+/// What the doors keep by, and what counts the spans on the way there. Causeway's own spans go to the store past it: it is no part of the
+/// system that it watches.
+fn counted(settings: &Settings, house: &House, clock: Arc<dyn Clock>) -> (Arc<dyn Appender>, Option<Arc<SpanMetrics>>) {
+    if !settings.span_metrics {
+        return (house.store.clone(), None);
+    }
+    let counted = Arc::new(SpanMetrics::new(house.store.clone(), clock));
+    (counted.clone(), Some(counted))
+}
+
+/// Keeps samples of the spans that were counted, until no more can come.
+async fn turns(counted: Arc<SpanMetrics>, drained: CancellationToken) {
+    counted.run(drained.cancelled()).await;
 }
 
 /// Paths below which POST asks and changes nothing.

@@ -87,6 +87,25 @@ impl Failure {
     }
 }
 
+/// The same in the words of our own API.
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure.error_type {
+            ErrorType::BadData => ErrorKind::Invalid,
+            ErrorType::Execution => ErrorKind::LimitExceeded,
+            ErrorType::Timeout => ErrorKind::Timeout,
+            ErrorType::Canceled => ErrorKind::Cancelled,
+            ErrorType::Internal => ErrorKind::Internal,
+            ErrorType::NotFound => ErrorKind::NotFound,
+            ErrorType::Unavailable => match failure.retry_after {
+                Some(retry_after) => ErrorKind::Overloaded { retry_after },
+                None => ErrorKind::Unavailable,
+            },
+        };
+        Self::new(kind, failure.message)
+    }
+}
+
 /// What went wrong while a query was evaluated or series were looked up.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {

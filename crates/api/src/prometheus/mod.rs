@@ -10,6 +10,7 @@ mod remote_write;
 mod series;
 mod status;
 mod targets;
+mod use_method;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -228,7 +229,8 @@ impl Prometheus {
 /// Routes of Prometheus' API.
 pub fn routes() -> Router<Arc<Desk>> {
     let asked = query::routes().merge(series::routes()).merge(status::routes());
-    asked.merge(targets::routes()).merge(remote_read::routes()).merge(remote_write::routes())
+    let asked = asked.merge(targets::routes()).merge(use_method::routes());
+    asked.merge(remote_read::routes()).merge(remote_write::routes())
 }
 
 /// The dialect, where this desk speaks it.

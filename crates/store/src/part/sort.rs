@@ -19,7 +19,11 @@ pub(crate) fn sorted_rows(table: Table, batches: &[Arc<Batch>]) -> Result<Vec<Or
     if by_time {
         leading.pop();
     }
-    let ranks = if leading.is_empty() { None } else { Some(rank(table, batches, &leading)?) };
+    let ranks = match leading[..] {
+        [] => None,
+        ["series_id"] => Some(rank_ids(table, batches)?),
+        _ => Some(rank(table, batches, &leading)?),
+    };
     let mut rows = Vec::with_capacity(batches.iter().map(|batch| batch.rows()).sum());
     for (number, batch) in batches.iter().enumerate() {
         let times =
@@ -37,6 +41,44 @@ pub(crate) fn sorted_rows(table: Table, batches: &[Arc<Batch>]) -> Result<Vec<Or
         rows.sort_by_key(|row| row.0);
     }
     Ok(rows)
+}
+
+/// For each row of each batch the rank of its series, whose id is never null: as numbers, which is faster than as bytes.
+fn rank_ids(table: Table, batches: &[Arc<Batch>]) -> Result<Vec<Vec<u32>>> {
+    let mut numbers: HashMap<u128, u32> = HashMap::new();
+    let mut all = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let (column, _) = column_of(table, batch, "series_id")?;
+        let ids = column.as_fixed_size_binary_opt().ok_or_else(|| Error::internal("series_id is no id"))?;
+        let (ids, _) = ids.value_data().as_chunks::<16>();
+        let mut of_batch = Vec::with_capacity(ids.len());
+        let mut last = None;
+        for id in ids {
+            let number = match last {
+                Some((known, number)) if known == id => number,
+                _ => {
+                    let next = u32::try_from(numbers.len()).map_err(|_| Error::internal("over 4 billion keys"))?;
+                    *numbers.entry(u128::from_be_bytes(*id)).or_insert(next)
+                }
+            };
+            last = Some((id, number));
+            of_batch.push(number);
+        }
+        all.push(of_batch);
+    }
+    to_ranks(numbers, &mut all);
+    Ok(all)
+}
+
+/// Puts the rank of a key in the place of its number.
+fn to_ranks<K: Ord>(numbers: HashMap<K, u32>, all: &mut [Vec<u32>]) {
+    let mut sorted: Vec<(K, u32)> = numbers.into_iter().collect();
+    sorted.sort_unstable();
+    let mut ranks = vec![0u32; sorted.len()];
+    for (rank, (_, number)) in (0u32..).zip(&sorted) {
+        ranks[*number as usize] = rank;
+    }
+    all.iter_mut().flatten().for_each(|number| *number = ranks[*number as usize]);
 }
 
 /// For each row of each batch the rank of its leading columns.
@@ -66,13 +108,7 @@ fn rank(table: Table, batches: &[Arc<Batch>], leading: &[&str]) -> Result<Vec<Ve
         }
         all.push(of_batch);
     }
-    let mut sorted: Vec<(Vec<u8>, u32)> = numbers.into_iter().collect();
-    sorted.sort_unstable();
-    let mut ranks = vec![0u32; sorted.len()];
-    for (rank, (_, number)) in (0u32..).zip(&sorted) {
-        ranks[*number as usize] = rank;
-    }
-    all.iter_mut().flatten().for_each(|number| *number = ranks[*number as usize]);
+    to_ranks(numbers, &mut all);
     Ok(all)
 }
 
