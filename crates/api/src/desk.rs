@@ -9,7 +9,7 @@ use causeway_ingest::SeriesLimits;
 use causeway_ingest::prometheus::Known;
 use causeway_model::{Appender, Clock};
 use causeway_query::Answerer;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
@@ -59,7 +59,7 @@ pub struct Desk {
     pub(crate) flags: Arc<FlagStore>,
     pub(crate) prometheus: Option<Prometheus>,
     /// Series that remote write has brought and that are kept.
-    pub(crate) known_series: Arc<Mutex<Known>>,
+    pub(crate) known_series: Arc<RwLock<Known>>,
     /// Whoever keeps changes.
     pub(crate) change_turn: Semaphore,
 }

@@ -2,7 +2,6 @@
 //! never change, and asked by matchers.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -374,14 +373,14 @@ impl SeriesIndex {
     }
 
     /// Adds the values of a label over all series of these days. Which entries have a value is known, so no series is looked at.
-    pub(crate) fn values(&self, name: &str, days: TimeRange, values: &mut BTreeSet<String>) {
+    pub(crate) fn values(&self, name: &str, days: TimeRange, values: &mut Vec<String>) {
         let lives = |number: u32| {
             self.entries.get(number as usize).is_some_and(|entry| (days.start..=days.end).contains(&entry.time))
         };
         let mut add = |value: &str, mut entries: &mut dyn Iterator<Item = u32>| {
             let entries = &mut entries;
-            if !value.is_empty() && !values.contains(value) && entries.any(lives) {
-                values.insert(value.to_owned());
+            if !value.is_empty() && entries.any(lives) {
+                values.push(value.to_owned());
             }
         };
         if name == METRIC_NAME {
@@ -397,13 +396,12 @@ impl SeriesIndex {
         };
         let of_shape =
             self.entries.iter().filter(|entry| entry.shape == wanted && (days.start..=days.end).contains(&entry.time));
-        let infinite = (wanted == Shape::Classic).then_some(f64::INFINITY);
+        let mut bounds: HashSet<u64> = HashSet::new();
         for entry in of_shape {
-            let bounds = entry.bounds.iter().copied().chain(infinite);
-            bounds.for_each(|bound| {
-                values.insert(bound_text(bound));
-            });
+            bounds.extend(entry.bounds.iter().map(|bound| bound.to_bits()));
+            bounds.extend((wanted == Shape::Classic).then_some(f64::INFINITY.to_bits()));
         }
+        values.extend(bounds.into_iter().map(|bound| bound_text(f64::from_bits(bound))));
     }
 
     /// Visits the series that fulfil all matchers, until `visit` fails.

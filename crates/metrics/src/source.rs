@@ -222,20 +222,24 @@ impl Catalog for Metrics {
     fn label_values(&self, name: &str, query: &SeriesQuery) -> Result<Limited<String>> {
         let days = whole_days(nanoseconds(query.start_ms.saturating_sub(1), query.end_ms));
         let indexes = self.indexes.of(&self.table(Table::MetricSeries)?, days)?;
-        let mut values = BTreeSet::new();
+        let mut values = Vec::new();
         if query.selectors.is_empty() {
             indexes.iter().for_each(|index| index.values(name, days, &mut values));
         }
+        let mut found = HashSet::new();
         for matchers in &query.selectors {
             Self::find(&indexes, days, matchers, &mut |series| {
                 // Most series share their values.
                 let value = series.value(name);
-                if !value.is_empty() && !values.contains(&*value) {
-                    values.insert(value.into_owned());
+                if !value.is_empty() && !found.contains(&*value) {
+                    found.insert(value.into_owned());
                 }
-                if values.len() > self.options.series_max { Err(self.too_many()) } else { Ok(()) }
+                if found.len() > self.options.series_max { Err(self.too_many()) } else { Ok(()) }
             })?;
         }
+        values.extend(found);
+        values.sort_unstable();
+        values.dedup();
         Ok(limited(values, query.limit))
     }
 

@@ -152,7 +152,7 @@ impl SpanMetrics {
             let (mut state, known) = (self.state.lock(), self.known.lock());
             let State { meters, calls, .. } = &mut *state;
             calls.expire(self.clock.monotonic_nano(), meters);
-            let is_known = |id: u128, day: i64| known.contains(id, day);
+            let is_known = known.asker();
             let mut writer = SeriesWriter::new(&is_known);
             meters.write(Turn { time_ms, begin_ms: last_ms + 1 }, &mut writer)?;
             if meters.len() > 0 {

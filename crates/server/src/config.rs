@@ -180,6 +180,7 @@ fn series_limits(given: &SettingsSource, file: &SettingsSource) -> SeriesLimitOp
 impl Settings {
     /// What `given` says, else what `file` says, else the default.
     pub fn resolve(given: SettingsSource, file: SettingsSource) -> Self {
+        let series = series_limits(&given, &file);
         let mut store = StoreOptions::new(given.data.or(file.data).unwrap_or_else(|| "data".into()));
         let age = |given: Option<Age>, file: Option<Age>| given.or(file).map(|age| age.0);
         let bytes = |given: Option<Size>, file: Option<Size>| given.or(file).map(|size| size.0);
@@ -208,7 +209,6 @@ impl Settings {
         let address = |given: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {
             given.or(file).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
         };
-        let series = series_limits(&given, &file);
         let flags = given.flags.or(file.flags).unwrap_or_else(|| store.directory.join("flags.json"));
         Self {
             read_only: false,

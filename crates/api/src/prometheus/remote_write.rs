@@ -63,8 +63,8 @@ async fn taken(desk: &Desk, version: Version, request: Request) -> Result<(Writt
     let decode = move |mut charge: crate::body::Charge| {
         charge.raise_to(body.len().saturating_add(announced.min(bytes_max)))?;
         let body = decompress_snappy(&body, bytes_max)?;
-        let is_known = |id: u128, day: i64| known.lock().contains(id, day);
-        decode_remote_write(version, &body, received_unix_nano, &is_known)
+        let known = known.read();
+        decode_remote_write(version, &body, received_unix_nano, &known.asker())
     };
     let mut decoded = desk.intake.decode_by(announced, charge, decode).await?;
     // Refused series are no known ones: rows of theirs that come later must be seen again.
@@ -72,8 +72,11 @@ async fn taken(desk: &Desk, version: Version, request: Request) -> Result<(Writt
     let written = Written::of(&decoded.batches);
     let new_series = series_rows(&decoded.batches);
     let kept = desk.intake.store(Signal::Metrics, sender, received_unix_nano, decoded).await?;
-    if let Some(receipt) = kept.receipt {
-        desk.known_series.lock().add(new_series, receipt);
+    // Whoever decodes reads meanwhile, so that it is locked against them only where something is new.
+    if let Some(receipt) = kept.receipt
+        && desk.known_series.read().is_behind(&new_series, receipt)
+    {
+        desk.known_series.write().add(new_series, receipt);
     }
     Ok((written, (kept.rejected > 0).then_some(kept.message)))
 }

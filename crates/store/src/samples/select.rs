@@ -270,7 +270,12 @@ pub(crate) fn by_series(batch: &Batch) -> Result<Option<Batch>> {
     // Samples of one time stay as they came; batches that were sorted before they were joined are merged.
     keys.sort_by_key(|(id, time, _)| (*id, *time));
     let order: UInt32Array = keys.into_iter().map(|(_, _, row)| row).collect();
-    let columns = columns.iter().map(|column| Ok(take(column, &order, None)?)).collect::<Result<Vec<_>>>()?;
+    // Nulls alone have no order.
+    let sorted = |column: &ArrayRef| match column.null_count() == column.len() {
+        true => Ok(column.clone()),
+        false => Ok(take(column, &order, None)?),
+    };
+    let columns = columns.iter().map(sorted).collect::<Result<Vec<_>>>()?;
     Ok(Some(Batch::of_columns(Table::MetricSamples, columns)?))
 }
 
