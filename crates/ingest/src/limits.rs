@@ -367,7 +367,9 @@ impl Turn<'_> {
         let names = batch.records().column_by_name("name").and_then(|names| names.as_string_opt::<i32>());
         let (Some(ids), Some(names)) = (ids_of(batch), names) else { return };
         let sets = batch.attributes(Family::Record);
-        let refused = (0..batch.rows()).filter(|row| !keep.value(*row)).take(ROWS_TOLD_MAX);
+        // Spread over all of them: neighbours often differ in one label only, not in that which has the most values.
+        let step = (keep.len() - keep.true_count()).div_ceil(ROWS_TOLD_MAX).max(1);
+        let refused = (0..batch.rows()).filter(|row| !keep.value(*row)).step_by(step);
         for row in refused {
             let Some(told) = self.state.told.get_mut(&parts_of(ids.value(row)).0) else { continue };
             if told.name.is_empty() {

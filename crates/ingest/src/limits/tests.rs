@@ -54,6 +54,21 @@ fn the_message_names_metric_limit_and_label_and_known_series_go_on() {
 }
 
 #[test]
+fn the_label_is_named_that_has_the_most_values_in_all() {
+    let limits = limits(1, 1_000_000, 1_000_000);
+    let mut writer = SeriesWriter::new(NOTHING_KNOWN);
+    for number in 0..10_000 {
+        // Fifty routes of one customer, then fifty of the next.
+        let (route, customer) = ((number % 50).to_string(), (number / 50).to_string());
+        let labels = Labels::new([("__name__", "m"), ("route", route.as_str()), ("customer", customer.as_str())]);
+        let sample = Sample { time_ms: 1, start_ms: None, value: SampleValue::Float(1.0) };
+        writer.push(&labels, &sample, &[]).unwrap();
+    }
+    let refused = limits.admit("a", 0, &mut writer.finish().unwrap().batches).unwrap().unwrap();
+    assert!(refused.message.contains("label customer"), "{}", refused.message);
+}
+
+#[test]
 fn one_sender_does_not_take_the_place_of_others_and_what_ends_makes_room() {
     let limits = limits(100, 5, 8);
     let users = |from: u32, count: u32| batches(&(from..from + count).map(|user| (1, user)).collect::<Vec<_>>());
