@@ -1,20 +1,18 @@
 //! Are there request rates, failures and durations of services that send nothing but spans, and does the last turn survive the end?
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use causeway_tests::Program;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::prometheus::form;
 
-fn now_ns() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+/// Nanoseconds since 1970, as the program has them.
+pub(crate) async fn now_ns(program: &Program) -> u64 {
+    u64::try_from(program.number("SELECT CAST(now() AS BIGINT) AS now").await).unwrap()
 }
 
 /// A checkout that calls payment, which fails.
-fn spans(request: u32) -> Value {
-    let end = now_ns();
+fn spans(request: u32, end: u64) -> Value {
     let span = |id: u32, parent: &str, kind: u8, name: &str, code: u8, milliseconds: u64| {
         json!({
             "traceId": format!("{:032x}", request + 1), "spanId": format!("{id:016x}"), "parentSpanId": parent,
@@ -58,9 +56,10 @@ async fn services_that_send_only_spans_have_rates_failures_and_durations() {
     let data = folder.path().join("data");
     let settings = [("CAUSEWAY_SELF_TELEMETRY", "false")];
     let program = Program::start(&data, &settings).await;
+    let now = now_ns(&program).await;
     for request in 0..10 {
         let url = format!("http://{}/v1/traces", program.otlp_http);
-        let sent = program.client.post(url).json(&spans(request)).send().await.unwrap();
+        let sent = program.client.post(url).json(&spans(request, now)).send().await.unwrap();
         assert_eq!(sent.status(), StatusCode::OK);
     }
     program.end().await;

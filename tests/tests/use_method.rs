@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::prometheus::{Api, until};
 use crate::senders::{prepared, skipped};
+use crate::span_metrics::now_ns;
 
 /// What an entity uses; nothing where it is not known.
 fn used<'a>(answer: &'a Value, entity: &str, resource: &str, aspect: &str) -> Option<&'a Value> {
@@ -125,7 +126,7 @@ async fn the_collectors_host_metrics_and_kubelet_stats_are_known_under_any_namin
         let data = tempfile::tempdir().unwrap();
         let settings = [("CAUSEWAY_SELF_TELEMETRY", "false"), ("CAUSEWAY_METRIC_NAMES", names)];
         let program = Program::start(&data.path().join("data"), &settings).await;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let now = now_ns(&program).await;
         for minute in 0..2 {
             let url = format!("http://{}/v1/metrics", program.otlp_http);
             let sent = program.client.post(url).json(&told(minute, now)).send().await.unwrap();
