@@ -21,7 +21,7 @@ use crate::scene::{CONFIDENCE, Grid};
 use crate::statistics::Counted;
 use crate::types::{How, Onset, Time, Window};
 
-/// Series that are counted one by one. 4 million: twice what may be active, some 200 MB; the rest is left out, and said so.
+/// Series that are counted one by one. 4 million: twice what may be active, some 400 MB at the worst; the rest is left out, and said so.
 const SERIES_MAX: usize = 4_000_000;
 /// Metrics and senders that are told apart. 100,000: more names than any system has that is not broken.
 const NAMES_MAX: usize = 100_000;

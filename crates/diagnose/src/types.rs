@@ -49,6 +49,9 @@ pub struct Window {
     pub end: Time,
 }
 
+/// The longest time that can be looked at: ten years.
+const LENGTH_MAX_NS: i64 = 3_653 * 86_400_000_000_000;
+
 impl Window {
     /// From two counts of nanoseconds.
     pub(crate) fn new(start: i64, end: i64) -> Self {
@@ -73,6 +76,13 @@ impl Window {
     pub(crate) fn check(&self) -> Result<()> {
         if self.end <= self.start {
             return Err(Error::invalid(format!("the end {} is not after the start {}", self.end, self.start)));
+        }
+        let length = self.end.0.checked_sub(self.start.0);
+        if self.start.0 < 0 || length.is_none_or(|length| length > LENGTH_MAX_NS) {
+            return Err(Error::invalid(format!(
+                "from {} to {} is before 1970 or more than ten years",
+                self.start, self.end
+            )));
         }
         Ok(())
     }

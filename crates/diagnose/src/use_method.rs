@@ -113,9 +113,12 @@ const NETWORK_ERRORS: (&str, Aspect, Unit) = ("network", Aspect::Errors, Unit::P
 pub const MEASURES: &[Measure] = &[
     node(
         CPU_BUSY,
-        r#"1 - avg by (instance) (sum by (instance, cpu) (rate(node_cpu_seconds_total{mode=~"idle|iowait"}[$window])))"#,
+        r#"1 - avg by (instance) (sum by (instance, job, cpu) (rate(node_cpu_seconds_total{mode=~"idle|iowait"}[$window])))"#,
     ),
-    node(CPU_QUEUE, r#"max by (instance) (node_load1) / count by (instance) (node_cpu_seconds_total{mode="idle"})"#),
+    node(
+        CPU_QUEUE,
+        r#"max by (instance) (node_load1) / count by (instance) (count by (instance, cpu) (node_cpu_seconds_total{mode="idle"}))"#,
+    ),
     node(
         MEMORY_USED,
         "1 - max by (instance) (node_memory_MemAvailable_bytes) / max by (instance) (node_memory_MemTotal_bytes)",
@@ -134,15 +137,19 @@ pub const MEASURES: &[Measure] = &[
     ),
     node(
         NETWORK_BUSY,
-        r#"max by (instance, device) (rate(node_network_receive_bytes_total{device!="lo"}[$window]) / node_network_speed_bytes > 0 or rate(node_network_transmit_bytes_total{device!="lo"}[$window]) / node_network_speed_bytes > 0)"#,
+        r#"max by (instance, device) (rate(node_network_receive_bytes_total{device!="lo"}[$window]) / (node_network_speed_bytes > 0))"#,
+    ),
+    node(
+        NETWORK_BUSY,
+        r#"max by (instance, device) (rate(node_network_transmit_bytes_total{device!="lo"}[$window]) / (node_network_speed_bytes > 0))"#,
     ),
     node(
         NETWORK_DROPS,
-        r#"sum by (instance, device) (rate({__name__=~"node_network_(receive|transmit)_drop_total", device!="lo"}[$window]))"#,
+        r#"max by (instance, device) (sum by (instance, job, device) (rate({__name__=~"node_network_(receive|transmit)_drop_total", device!="lo"}[$window])))"#,
     ),
     node(
         NETWORK_ERRORS,
-        r#"sum by (instance, device) (rate({__name__=~"node_network_(receive|transmit)_errs_total", device!="lo"}[$window]))"#,
+        r#"max by (instance, device) (sum by (instance, job, device) (rate({__name__=~"node_network_(receive|transmit)_errs_total", device!="lo"}[$window])))"#,
     ),
     host(
         CPU_BUSY,
@@ -154,7 +161,7 @@ pub const MEASURES: &[Measure] = &[
     ),
     host(
         MEMORY_USED,
-        r#"sum by (host_name, "host.name") ({__name__=~"system_memory_usage_bytes|system.memory.usage(_bytes)?", state="used"}) / sum by (host_name, "host.name") ({__name__=~"system_memory_usage_bytes|system.memory.usage(_bytes)?"})"#,
+        r#"sum by (host_name, "host.name") ({__name__=~"system_memory_usage_bytes|system.memory.usage(_bytes)?", state="used"}) / sum by (host_name, "host.name") ({__name__=~"system_memory_usage_bytes|system.memory.usage(_bytes)?", state!~"slab_.*"})"#,
     ),
     host(
         MEMORY_FAULTS,
@@ -190,7 +197,7 @@ pub const MEASURES: &[Measure] = &[
     ),
     pod(
         MEMORY_FAULTS,
-        r#"max by (k8s_namespace_name, "k8s.namespace.name", k8s_pod_name, "k8s.pod.name") (deriv({__name__=~"k8s[_.]pod[_.]memory[_.]major_page_faults"}[$window]))"#,
+        r#"max by (k8s_namespace_name, "k8s.namespace.name", k8s_pod_name, "k8s.pod.name") (deriv({__name__=~"k8s[_.]pod[_.]memory[_.]major_page_faults(_ratio)?"}[$window]))"#,
     ),
     pod(
         FILES_USED,
@@ -202,7 +209,7 @@ pub const MEASURES: &[Measure] = &[
     ),
     container(
         CPU_BUSY,
-        r#"sum by (namespace, pod) (rate(container_cpu_usage_seconds_total{container!="", container!="POD"}[$window])) / sum by (namespace, pod) (container_spec_cpu_quota{container!="", container!="POD"} / container_spec_cpu_period)"#,
+        r#"max by (namespace, pod, container) (sum by (namespace, pod, container) (rate(container_cpu_usage_seconds_total{container!="", container!="POD"}[$window])) / max by (namespace, pod, container) (container_spec_cpu_quota{container!="", container!="POD"} / container_spec_cpu_period))"#,
     ),
     container(
         CPU_WAITING,

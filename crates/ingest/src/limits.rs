@@ -129,6 +129,8 @@ struct State {
     of_metric: HashMap<u32, usize>,
     sender_numbers: HashMap<String, u16>,
     of_sender: Vec<usize>,
+    /// Numbers that nobody has.
+    sender_free: Vec<u16>,
     minute: u64,
     swept: u64,
     refused: [u64; 3],
@@ -233,7 +235,7 @@ impl State {
         let all_ended = self.minute - self.swept > u64::from(u16::MAX) - ACTIVE_MINUTES;
         self.swept = self.minute;
         let now = self.minute as u16;
-        let Self { series, of_metric, of_sender, .. } = self;
+        let Self { series, of_metric, of_sender, sender_numbers, sender_free, .. } = self;
         series.retain(|_, active| {
             let is_active = !all_ended && u64::from(now.wrapping_sub(active.seen)) <= ACTIVE_MINUTES;
             if !is_active {
@@ -247,12 +249,24 @@ impl State {
             is_active
         });
         of_metric.retain(|_, count| *count > 0);
+        // A sender without a series gives its number back.
+        sender_numbers.retain(|_, number| {
+            let stays = of_sender.get(usize::from(*number)).is_some_and(|count| *count > 0);
+            if !stays {
+                sender_free.push(*number);
+            }
+            stays
+        });
     }
 
     /// The number of a sender; that of whoever came last may stand for all beyond the limit.
     fn number(&mut self, sender: &str) -> u16 {
         if let Some(number) = self.sender_numbers.get(sender) {
             return *number;
+        }
+        if let Some(number) = self.sender_free.pop() {
+            self.sender_numbers.insert(sender.to_owned(), number);
+            return number;
         }
         if self.of_sender.len() >= SENDERS_MAX {
             return (SENDERS_MAX - 1) as u16;

@@ -373,14 +373,14 @@ impl SeriesIndex {
     }
 
     /// Adds the values of a label over all series of these days. Which entries have a value is known, so no series is looked at.
-    pub(crate) fn values(&self, name: &str, days: TimeRange, values: &mut Vec<String>) {
+    pub(crate) fn values(&self, name: &str, days: TimeRange, values: &mut HashSet<String>) {
         let lives = |number: u32| {
             self.entries.get(number as usize).is_some_and(|entry| (days.start..=days.end).contains(&entry.time))
         };
         let mut add = |value: &str, mut entries: &mut dyn Iterator<Item = u32>| {
             let entries = &mut entries;
-            if !value.is_empty() && entries.any(lives) {
-                values.push(value.to_owned());
+            if !value.is_empty() && !values.contains(value) && entries.any(lives) {
+                values.insert(value.to_owned());
             }
         };
         if name == METRIC_NAME {

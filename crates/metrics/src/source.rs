@@ -222,11 +222,15 @@ impl Catalog for Metrics {
     fn label_values(&self, name: &str, query: &SeriesQuery) -> Result<Limited<String>> {
         let days = whole_days(nanoseconds(query.start_ms.saturating_sub(1), query.end_ms));
         let indexes = self.indexes.of(&self.table(Table::MetricSeries)?, days)?;
-        let mut values = Vec::new();
-        if query.selectors.is_empty() {
-            indexes.iter().for_each(|index| index.values(name, days, &mut values));
-        }
         let mut found = HashSet::new();
+        if query.selectors.is_empty() {
+            for index in &indexes {
+                index.values(name, days, &mut found);
+                if found.len() > self.options.series_max {
+                    return Err(self.too_many());
+                }
+            }
+        }
         for matchers in &query.selectors {
             Self::find(&indexes, days, matchers, &mut |series| {
                 // Most series share their values.
@@ -237,9 +241,8 @@ impl Catalog for Metrics {
                 if found.len() > self.options.series_max { Err(self.too_many()) } else { Ok(()) }
             })?;
         }
-        values.extend(found);
+        let mut values: Vec<String> = found.into_iter().collect();
         values.sort_unstable();
-        values.dedup();
         Ok(limited(values, query.limit))
     }
 

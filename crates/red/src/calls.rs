@@ -9,7 +9,7 @@ use hashbrown::hash_map::Entry;
 use crate::meters::{Family, Meters, Observation};
 use crate::spans::{Kind, Seen, SpanKey};
 
-/// Ends of calls that wait. 50,000: 5,000 calls a second for as long as they wait, some 10 MB.
+/// Calls of which an end waits, or whose caller's span is kept for more that were called. 50,000: 5,000 calls a second, some 10 MB.
 const WAITING_MAX: usize = 50_000;
 /// For how long an end waits for the other, in nanoseconds. 10 s: senders hand over batches every few seconds.
 const WAIT_NS: u64 = 10_000_000_000;
@@ -30,13 +30,17 @@ struct End {
     /// Of the caller's end: how it names the other, and what kind of thing that is.
     other: Option<(Box<str>, &'static str)>,
     is_client: bool,
+    /// Whether it was counted with the other end already: more may come, such as the consumers of one message.
+    is_paired: bool,
+    /// The monotonic time at which it gives up.
+    deadline: u64,
 }
 
 /// Ends that wait for the other one.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     waiting: HashMap<SpanKey, End>,
-    /// In the order of arrival, with the monotonic time at which they give up.
+    /// One for each that waits, in the order of arrival, with the monotonic time at which it gives up.
     deadlines: VecDeque<(u64, SpanKey)>,
     /// Ends of calls that were counted by what the caller said, or not at all, as too many were waiting.
     pub crowded: u64,
@@ -53,20 +57,27 @@ impl Calls {
             (Kind::Server | Kind::Consumer, None) => return count(None, Some(&end_of(seen, false)), meters),
             (Kind::Internal, _) => return,
         };
-        let end = end_of(seen, is_client);
+        let mut end = end_of(seen, is_client);
+        end.deadline = now.saturating_add(WAIT_NS);
         // A database has no spans: nobody would come.
         if is_client && seen.system.is_some_and(|(_, is_database)| is_database) {
             return count(Some(&end), None, meters);
         }
         let crowded = self.waiting.len() >= WAITING_MAX;
         match self.waiting.entry(key) {
-            Entry::Occupied(entry) if entry.get().is_client != is_client => {
-                let other = entry.remove();
-                let (client, server) = if is_client { (&end, &other) } else { (&other, &end) };
-                count(Some(client), Some(server), meters);
+            Entry::Occupied(mut entry) if entry.get().is_client && !is_client => {
+                entry.get_mut().is_paired = true;
+                count(Some(entry.get()), Some(&end), meters);
             }
-            // The same span once more: a sender that repeats itself.
-            Entry::Occupied(_) => {}
+            Entry::Occupied(mut entry) if is_client && !entry.get().is_client => {
+                count(Some(&end), Some(entry.get()), meters);
+                (end.is_paired, end.deadline) = (true, entry.get().deadline);
+                entry.insert(end);
+            }
+            // The same span once more, from a sender that repeats itself.
+            Entry::Occupied(entry) if entry.get().key == end.key => {}
+            // One more that was called, before the caller's span came.
+            Entry::Occupied(_) => self.unclaimed += 1,
             Entry::Vacant(_) if crowded => {
                 self.crowded += 1;
                 if is_client {
@@ -74,8 +85,8 @@ impl Calls {
                 }
             }
             Entry::Vacant(entry) => {
+                self.deadlines.push_back((end.deadline, key));
                 entry.insert(end);
-                self.deadlines.push_back((now.saturating_add(WAIT_NS), key));
             }
         }
     }
@@ -85,6 +96,7 @@ impl Calls {
         while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= now) {
             let Some((_, key)) = self.deadlines.pop_front() else { break };
             match self.waiting.remove(&key) {
+                Some(end) if end.is_paired => {}
                 Some(end) if end.is_client => count(Some(&end), None, meters),
                 Some(_) => self.unclaimed += 1,
                 None => {}
@@ -115,6 +127,8 @@ fn end_of(seen: &Seen<'_>, is_client: bool) -> End {
         end: seen.end,
         other: other.filter(|_| is_client).map(|(name, kind)| (name.into(), kind)),
         is_client,
+        is_paired: false,
+        deadline: 0,
     }
 }
 

@@ -30,6 +30,8 @@ use meters::{
 pub const TURN_INTERVAL: Duration = Duration::from_secs(15);
 /// Spans that ended longer ago are of another time, such as a recording, and not counted. 5 min: as long as senders repeat.
 const LATE_MAX_NS: i64 = 300_000_000_000;
+/// Where the clock was set back by more, time begins anew; less is waited for. 1 min.
+const CLOCK_BACK_MAX_MS: i64 = 60_000;
 /// The sender in the ledger.
 const SENDER: &str = "causeway span-metrics";
 
@@ -92,6 +94,11 @@ impl SpanMetrics {
         tokio::pin!(stopped);
         loop {
             let over = tokio::time::timeout(TURN_INTERVAL, &mut stopped).await.is_ok();
+            if over {
+                // Nothing more comes for those that wait.
+                let State { meters, calls, .. } = &mut *self.state.lock();
+                calls.expire(u64::MAX, meters);
+            }
             if let Err(error) = self.turn().await {
                 tracing::warn!(%error, "the metrics of spans were not kept; the next ones hold what these did");
             }
@@ -121,6 +128,7 @@ impl SpanMetrics {
         let (now, monotonic) = (self.clock.now_unix_nano(), self.clock.monotonic_nano());
         let mut state = self.state.lock();
         let State { meters, calls, late } = &mut *state;
+        calls.expire(monotonic, meters);
         for batch in batches {
             spans::each(batch, |seen| {
                 if now.saturating_sub(seen.end) > LATE_MAX_NS {
@@ -146,8 +154,13 @@ impl SpanMetrics {
     /// What the store says; nothing is lost then, as the next turn holds it too.
     pub async fn turn(&self) -> Result<()> {
         let received_unix_nano = self.clock.now_unix_nano();
-        let last_ms = *self.last_ms.lock();
-        let time_ms = received_unix_nano.div_euclid(1_000_000).max(last_ms + 2);
+        let now_ms = received_unix_nano.div_euclid(1_000_000);
+        let mut last_ms = *self.last_ms.lock();
+        if last_ms.saturating_sub(now_ms) > CLOCK_BACK_MAX_MS {
+            // The clock was ahead: samples of then would come before those of now for as long as it was.
+            last_ms = now_ms - 2;
+        }
+        let time_ms = now_ms.max(last_ms + 2);
         let decoded = {
             let (mut state, known) = (self.state.lock(), self.known.lock());
             let State { meters, calls, .. } = &mut *state;
@@ -161,6 +174,7 @@ impl SpanMetrics {
             writer.finish()?
         };
         if decoded.batches.is_empty() {
+            self.state.lock().meters.settle();
             *self.last_ms.lock() = time_ms;
             return Ok(());
         }

@@ -293,6 +293,52 @@ async fn what_the_store_did_not_keep_is_neither_counted_nor_lost() {
 }
 
 #[tokio::test]
+async fn one_message_is_a_call_for_each_of_its_consumers() {
+    let stand = Stand::new();
+    let queue = json!([{"key": "messaging.destination.name", "value": {"stringValue": "orders"}}]);
+    let producer = with(span(1, 1, None, 4, "send"), "attributes", queue);
+    let consumer = |id: u8| vec![span(1, id, Some(1), 5, "process")];
+    stand.send(&[("shop", vec![producer]), ("mail", consumer(2)), ("bill", consumer(3)), ("bill", consumer(4))]).await;
+    stand.turn(15).await;
+    let samples = stand.samples();
+    let calls = |server: &str| {
+        let labels = format!("client=shop,connection_type=messaging_system,server={server}");
+        value(&samples, &format!("traces_service_graph_request_total{{{labels}}}"))[1].1
+    };
+    assert_eq!((calls("mail"), calls("bill")), (Some(1.0), Some(2.0)));
+    let edges = samples.keys().filter(|it| it.starts_with("traces_service_graph_request_total"));
+    assert_eq!(edges.count(), 2, "the queue itself is no third one: {samples:#?}");
+    assert_eq!(stand.metrics.figures().waiting, 0);
+}
+
+#[tokio::test]
+async fn what_was_counted_before_a_long_outage_is_told_after_it() {
+    let stand = Stand::new();
+    stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
+    *stand.cellar.fails.lock() = true;
+    for turn in 1..=40 {
+        stand.turn(turn * 15).await;
+    }
+    *stand.cellar.fails.lock() = false;
+    stand.turn(41 * 15).await;
+    let calls = value(&stand.samples(), &format!("traces_spanmetrics_calls_total{{{OPERATION}}}"));
+    assert_eq!(calls, [(0.001, Some(0.0)), (615.0, Some(1.0))]);
+    stand.turn(42 * 15).await;
+    assert_eq!(stand.metrics.figures().meters, 0, "it ends with the next turn, having been idle for long");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_does_not_hold_the_samples_back() {
+    let stand = Stand::new();
+    stand.turn(3_600).await;
+    stand.clock.0.store(0, Ordering::SeqCst);
+    stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
+    stand.turn(15).await;
+    let calls = value(&stand.samples(), &format!("traces_spanmetrics_calls_total{{{OPERATION}}}"));
+    assert_eq!(calls.last(), Some(&(15.0, Some(1.0))));
+}
+
+#[tokio::test]
 async fn one_service_with_ids_in_its_names_does_not_take_the_place_of_others() {
     let stand = Stand::new();
     let with_id = |id: u32| span(1, 1, Some(9), 2, &format!("GET /user/{id}"));

@@ -439,7 +439,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 23);
+        assert_eq!(keys, 28);
     }
 
     #[test]

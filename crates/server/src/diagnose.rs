@@ -292,11 +292,15 @@ fn how(how: &Value) -> String {
 }
 
 fn section(out: &mut String, title: &str, list: &Value, line: impl Fn(&mut String, &Value)) {
+    listed(out, title, list, LISTED_MAX, line);
+}
+
+fn listed(out: &mut String, title: &str, list: &Value, listed_max: usize, line: impl Fn(&mut String, &Value)) {
     let Some(items) = list.as_array().filter(|items| !items.is_empty()) else { return };
     let _ = writeln!(out, "\n{title}:");
-    items.iter().take(LISTED_MAX).for_each(|item| line(out, item));
-    if items.len() > LISTED_MAX {
-        let _ = writeln!(out, "  … {} more", items.len() - LISTED_MAX);
+    items.iter().take(listed_max).for_each(|item| line(out, item));
+    if items.len() > listed_max {
+        let _ = writeln!(out, "  … {} more", items.len() - listed_max);
     }
 }
 
@@ -304,7 +308,8 @@ fn cardinality_text(out: &mut String, answer: &Value) {
     let count =
         |item: &Value| format!("{} series, {} of them new{}", item["series"], item["new"], growth(&item["growth"]));
     let _ = writeln!(out, "{}", count(answer));
-    section(out, "metrics", &answer["metrics"], |out, item| {
+    // As many as were asked for.
+    listed(out, "metrics", &answer["metrics"], usize::MAX, |out, item| {
         let _ = writeln!(out, "  {}: {}", item["metric"].as_str().unwrap_or_default(), count(item));
         // A label that saves nothing is not what makes them many.
         let saving = |label: &&Value| label["saved"].as_f64().is_some_and(|saved| saved >= 0.005);
@@ -319,7 +324,7 @@ fn cardinality_text(out: &mut String, answer: &Value) {
             );
         }
     });
-    section(out, "senders", &answer["senders"], |out, item| {
+    listed(out, "senders", &answer["senders"], usize::MAX, |out, item| {
         let sender = item["sender"].as_str().filter(|sender| !sender.is_empty()).unwrap_or("(no service, no job)");
         let _ = writeln!(out, "  {sender}: {}", count(item));
     });

@@ -49,7 +49,8 @@ fn render(answer: &Value) -> String {
     let mut out = String::new();
     let entities = answer["entities"].as_array().map_or(&[][..], Vec::as_slice);
     if entities.is_empty() {
-        out.push_str("no host or pod is known: send metrics of node_exporter, the collector's host metrics or kubelet stats, or cAdvisor\n");
+        out.push_str("no host or pod is known: send metrics of node_exporter, cAdvisor, the collector's kubelet stats or host metrics (these with host.name, by its \
+             resourcedetection processor)\n");
     }
     for entity in entities {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -65,6 +66,11 @@ fn render(answer: &Value) -> String {
     }
     if answer["left_out"].as_u64().unwrap_or(0) > 0 {
         let _ = writeln!(out, "… {} more", answer["left_out"]);
+    }
+    for failed in answer["failed"].as_array().into_iter().flatten() {
+        let text = |name: &str| failed[name].as_str().unwrap_or_default();
+        let _ =
+            writeln!(out, "failed: {} {} of {}: {}", text("resource"), text("aspect"), text("sender"), text("error"));
     }
     // Names are anyone's text: control characters could recolour the terminal.
     out.chars().map(|letter| if letter.is_control() && letter != '\n' { '·' } else { letter }).collect()

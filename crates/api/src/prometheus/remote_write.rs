@@ -72,11 +72,13 @@ async fn taken(desk: &Desk, version: Version, request: Request) -> Result<(Writt
     let written = Written::of(&decoded.batches);
     let new_series = series_rows(&decoded.batches);
     let kept = desk.intake.store(Signal::Metrics, sender, received_unix_nano, decoded).await?;
-    // Whoever decodes reads meanwhile, so that it is locked against them only where something is new.
+    // Whoever decodes reads all the while. Waiting for them would hold this thread, and whoever comes after: what is not noted now is
+    // only built once more.
     if let Some(receipt) = kept.receipt
-        && desk.known_series.read().is_behind(&new_series, receipt)
+        && desk.known_series.try_read().is_none_or(|known| known.is_behind(&new_series, receipt))
+        && let Some(mut known) = desk.known_series.try_write()
     {
-        desk.known_series.write().add(new_series, receipt);
+        known.add(new_series, receipt);
     }
     Ok((written, (kept.rejected > 0).then_some(kept.message)))
 }

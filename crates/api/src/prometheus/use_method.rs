@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use causeway_diagnose::use_method::{Aspect, EntityKind, MEASURES, Measure, Unit};
-use causeway_model::{Error, Labels, Result};
+use causeway_model::{Error, ErrorKind, Labels, Result};
 use causeway_promql::{Catalog, Number, Options, Value, VectorSample, Window, parse, print_duration_ms};
 use serde::Serialize;
 
@@ -52,6 +52,16 @@ struct Entity {
     uses: Vec<Used>,
 }
 
+/// A measure without an answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Failed {
+    sender: &'static str,
+    resource: &'static str,
+    aspect: Aspect,
+    query: String,
+    error: String,
+}
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Answer {
@@ -60,6 +70,8 @@ struct Answer {
     entities: Vec<Entity>,
     /// Hosts and pods beyond the limit.
     left_out: usize,
+    /// Measures that could not be evaluated, such as for their limits.
+    failed: Vec<Failed>,
 }
 
 async fn used(State(desk): State<Arc<Desk>>, request: Request) -> Response {
@@ -82,23 +94,31 @@ async fn found(desk: &Desk, request: Request) -> Result<Answer> {
     let asked = window.clone();
     let work = prometheus.ask(prometheus.options.timeout_max, move |catalog, waited| {
         let options = Options { interrupted: Arc::new(move || waited.check()), ..options };
-        let mut entities = BTreeMap::new();
+        let (mut entities, mut failed) = (BTreeMap::new(), Vec::new());
         for measure in MEASURES {
             let query = measure.query.replace("$window", &asked);
             let expr = parse(&query, &syntax).map_err(|error| Error::internal(format!("{query}: {error}")))?;
             let at = Window { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-            let value = causeway_promql::evaluate(&query, &expr, at, catalog as &dyn Catalog, &options)?.value;
-            if let Value::Vector(samples) = value {
-                samples.iter().for_each(|sample| add(&mut entities, measure, &query, sample));
+            match causeway_promql::evaluate(&query, &expr, at, catalog as &dyn Catalog, &options) {
+                Ok(evaluation) => {
+                    let Value::Vector(samples) = evaluation.value else { continue };
+                    samples.iter().for_each(|sample| add(&mut entities, measure, &query, sample));
+                }
+                // Whoever asked is gone, or the time is over.
+                Err(error) if matches!(error.kind, ErrorKind::Cancelled | ErrorKind::Timeout) => return Err(error),
+                Err(error) => {
+                    let Measure { sender, resource, aspect, .. } = *measure;
+                    failed.push(Failed { sender, resource, aspect, query, error: error.message });
+                }
             }
         }
-        Ok(entities)
+        Ok((entities, failed))
     });
-    let (entities, _) = work.await?;
+    let ((entities, failed), _) = work.await?;
     let left_out = entities.len().saturating_sub(ENTITIES_MAX);
     let entities = entities.into_iter().take(ENTITIES_MAX);
     let entities = entities.map(|((kind, entity), uses)| Entity { kind, entity, uses: uses.into_values().collect() });
-    Ok(Answer { time_ms, window, entities: entities.collect(), left_out })
+    Ok(Answer { time_ms, window, entities: entities.collect(), left_out, failed })
 }
 
 fn options(prometheus: &Prometheus, lookback_ms: i64) -> Options {

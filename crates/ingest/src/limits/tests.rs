@@ -54,6 +54,20 @@ fn the_message_names_metric_limit_and_label_and_known_series_go_on() {
 }
 
 #[test]
+fn senders_that_are_gone_give_their_count_back() {
+    let limits = limits(1_000, 1, 1_000_000);
+    // More than have a number at one time.
+    for round in 0..5u32 {
+        for sender in 0..900 {
+            let minute = u64::from(round) * (ACTIVE_MINUTES + SWEEP_MINUTES + 1);
+            let admitted =
+                limits.admit(&format!("pod-{round}-{sender}"), minute * MINUTE_NS, &mut batches(&[(1, sender)]));
+            assert_eq!(admitted.unwrap(), None, "{round} {sender}");
+        }
+    }
+}
+
+#[test]
 fn the_label_is_named_that_has_the_most_values_in_all() {
     let limits = limits(1, 1_000_000, 1_000_000);
     let mut writer = SeriesWriter::new(NOTHING_KNOWN);
