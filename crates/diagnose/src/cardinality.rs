@@ -5,6 +5,7 @@
 //! nanosecond: it is new where its first row lies in the window and there was none on the day before. Births are Poisson in time; the stretch in which more are born than else is
 //! found as any onset is ([`crate::onset`]). What a label costs is counted, not estimated: the sets of all the other labels, each once.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use arrow::array::{AsArray, StringArray};
@@ -150,21 +151,23 @@ pub async fn cardinality(answerer: &dyn Answerer, question: &Question) -> Result
         }
     }
     let mut listed = Vec::new();
-    for (metric, births) in most(&seen.metrics, &metrics, &grid, limit) {
+    for (metric, births, growth) in most(&seen.metrics, &metrics, &grid, limit) {
         let labels = labels(&inquiry, &metric, window).await?;
-        let (series, new, growth) = (births.series, births.new, births.growth(&grid));
-        listed.push(Metric { metric, series, new, growth, labels });
+        listed.push(Metric { metric, series: births.series, new: births.new, growth, labels });
     }
-    let senders = most(&seen.senders, &senders, &grid, limit).into_iter().map(|(sender, births)| {
-        let (series, new, growth) = (births.series, births.new, births.growth(&grid));
-        Sender { sender, series, new, growth }
-    });
+    let senders = most(&seen.senders, &senders, &grid, limit);
+    let sender = |(sender, births, growth): (String, &Births, _)| Sender {
+        sender,
+        series: births.series,
+        new: births.new,
+        growth,
+    };
     Ok(Cardinality {
         series: all.series,
         new: all.new,
         growth: all.growth(&grid),
         metrics: listed,
-        senders: senders.collect(),
+        senders: senders.into_iter().map(sender).collect(),
         how: inquiry.how(window),
     })
 }
@@ -318,20 +321,21 @@ impl Births {
 }
 
 /// Those that grew most, then those that have most.
-fn most<'a>(names: &Names, births: &'a [Births], grid: &Grid, limit: usize) -> Vec<(String, &'a Births)> {
-    let mut order: Vec<(u64, u64, &String, &Births)> = names
-        .names
-        .iter()
-        .zip(births)
-        .filter(|(_, births)| births.series > 0)
-        // A scan costs something, and what has few new series did not grow.
-        .map(|(name, births)| (if births.new < GROWTH_MIN { 0 } else { births.new }, births.series, name, births))
-        .collect();
-    order.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then_with(|| a.2.cmp(b.2)));
-    order.truncate(limit);
-    let grew = |births: &Births| births.growth(grid).map_or(0, |growth| growth.series);
-    order.sort_by_key(|(_, series, _, births)| std::cmp::Reverse((grew(births), *series)));
-    order.into_iter().map(|(_, _, name, births)| (name.clone(), births)).collect()
+fn most<'a>(
+    names: &Names,
+    births: &'a [Births],
+    grid: &Grid,
+    limit: usize,
+) -> Vec<(String, &'a Births, Option<Growth>)> {
+    let mut order: Vec<(&String, &Births)> =
+        names.names.iter().zip(births).filter(|(_, births)| births.series > 0).collect();
+    // A scan costs something, and what has few new series did not grow.
+    let by_new = |births: &Births| (if births.new < GROWTH_MIN { 0 } else { births.new }, births.series);
+    order.sort_by(|a, b| by_new(b.1).cmp(&by_new(a.1)).then_with(|| a.0.cmp(b.0)));
+    let scanned = order.into_iter().take(limit).map(|(name, births)| (name.clone(), births, births.growth(grid)));
+    let mut scanned: Vec<(String, &Births, Option<Growth>)> = scanned.collect();
+    scanned.sort_by_key(|(_, births, growth)| Reverse((growth.map_or(0, |growth| growth.series), births.series)));
+    scanned
 }
 
 /// The values of one label, and what is left of each series without it, by their hashes.

@@ -1,6 +1,6 @@
 //! What does every protocol's decoder hand over, and how does it count what it can't keep?
 
-use causeway_model::Batch;
+use causeway_model::{Batch, LedgerEntry, Signal};
 
 use crate::wire::Fault;
 
@@ -23,6 +23,19 @@ pub struct Decoded {
     pub dropped: Vec<(&'static str, u64)>,
     /// What the sender should be told: what was dropped, and what was kept with something missing.
     pub message: Option<String>,
+}
+
+impl Decoded {
+    /// What it adds to the ledger.
+    pub fn ledger_entry(&self, signal: Signal) -> LedgerEntry {
+        let dropped = self.dropped.iter().map(|(_, count)| count).sum::<u64>();
+        LedgerEntry {
+            signal,
+            received: self.received,
+            stored: self.received.saturating_sub(dropped),
+            dropped: self.dropped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+        }
+    }
 }
 
 /// Turns what is wrong with one record into the reason; what is wrong with the whole request stays an error.

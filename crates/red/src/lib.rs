@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_ingest::prometheus::{Known, Metadata, MetricType, SeriesWriter, series_rows};
-use causeway_model::{Appender, Batch, Clock, Delivery, LedgerEntry, Receipt, Result, Signal, Table};
+use causeway_model::{Appender, Batch, Clock, Delivery, Receipt, Result, Signal, Table};
 use parking_lot::Mutex;
 
 mod calls;
@@ -57,6 +57,8 @@ struct State {
     meters: Meters,
     calls: Calls,
     late: u64,
+    /// Time of the last turn, in milliseconds since 1970.
+    last_ms: i64,
 }
 
 /// Counts the spans of what it hands on.
@@ -65,8 +67,6 @@ pub struct SpanMetrics {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     known: Mutex<Known>,
-    /// Time of the last turn, in milliseconds since 1970.
-    last_ms: Mutex<i64>,
 }
 
 impl Appender for SpanMetrics {
@@ -86,7 +86,8 @@ impl SpanMetrics {
     /// Counts in front of a store.
     pub fn new(inner: Arc<dyn Appender>, clock: Arc<dyn Clock>) -> Self {
         let last_ms = clock.now_unix_nano().div_euclid(1_000_000);
-        Self { inner, clock, state: Mutex::default(), known: Mutex::default(), last_ms: Mutex::new(last_ms) }
+        let state = State { last_ms, ..State::default() };
+        Self { inner, clock, state: Mutex::new(state), known: Mutex::default() }
     }
 
     /// Keeps samples every [`TURN_INTERVAL`] until `stopped` is done, and a last time then.
@@ -114,7 +115,7 @@ impl SpanMetrics {
         Figures {
             meters: state.meters.len(),
             waiting: state.calls.len(),
-            overflowed: state.meters.counted.overflowed,
+            overflowed: state.meters.overflowed,
             late: state.late,
             crowded: state.calls.crowded,
             unclaimed: state.calls.unclaimed,
@@ -127,7 +128,7 @@ impl SpanMetrics {
         }
         let (now, monotonic) = (self.clock.now_unix_nano(), self.clock.monotonic_nano());
         let mut state = self.state.lock();
-        let State { meters, calls, late } = &mut *state;
+        let State { meters, calls, late, .. } = &mut *state;
         calls.expire(monotonic, meters);
         for batch in batches {
             spans::each(batch, |seen| {
@@ -155,7 +156,7 @@ impl SpanMetrics {
     pub async fn turn(&self) -> Result<()> {
         let received_unix_nano = self.clock.now_unix_nano();
         let now_ms = received_unix_nano.div_euclid(1_000_000);
-        let mut last_ms = *self.last_ms.lock();
+        let mut last_ms = self.state.lock().last_ms;
         if last_ms.saturating_sub(now_ms) > CLOCK_BACK_MAX_MS {
             // The clock was ahead: samples of then would come before those of now for as long as it was.
             last_ms = now_ms - 2;
@@ -165,36 +166,24 @@ impl SpanMetrics {
             let (mut state, known) = (self.state.lock(), self.known.lock());
             let State { meters, calls, .. } = &mut *state;
             calls.expire(self.clock.monotonic_nano(), meters);
+            if meters.len() == 0 {
+                state.last_ms = time_ms;
+                return Ok(());
+            }
             let is_known = known.asker();
             let mut writer = SeriesWriter::new(&is_known);
             meters.write(Turn { time_ms, begin_ms: last_ms + 1 }, &mut writer)?;
-            if meters.len() > 0 {
-                describe(&mut writer, received_unix_nano)?;
-            }
+            describe(&mut writer, received_unix_nano)?;
             writer.finish()?
         };
-        if decoded.batches.is_empty() {
-            self.state.lock().meters.settle();
-            *self.last_ms.lock() = time_ms;
-            return Ok(());
-        }
         let series = series_rows(&decoded.batches);
-        let dropped: Vec<(String, u64)> =
-            decoded.dropped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-        let stored = decoded.received - dropped.iter().map(|(_, count)| count).sum::<u64>();
-        let entry = LedgerEntry { signal: Signal::Metrics, received: decoded.received, stored, dropped };
-        let receipt = self
-            .inner
-            .append(Delivery {
-                sender: SENDER.to_owned(),
-                received_unix_nano,
-                batches: decoded.batches,
-                ledger: vec![entry],
-            })
-            .await?;
+        let ledger = vec![decoded.ledger_entry(Signal::Metrics)];
+        let delivery = Delivery { sender: SENDER.to_owned(), received_unix_nano, batches: decoded.batches, ledger };
+        let receipt = self.inner.append(delivery).await?;
         self.known.lock().add(series, receipt);
-        self.state.lock().meters.settle();
-        *self.last_ms.lock() = time_ms;
+        let mut state = self.state.lock();
+        state.meters.settle();
+        state.last_ms = time_ms;
         Ok(())
     }
 }

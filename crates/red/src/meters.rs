@@ -100,21 +100,15 @@ struct Meter {
     slowest: Option<Slowest>,
 }
 
-/// Counts up since the start.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Counted {
-    /// Requests and calls that were counted under no name of their own.
-    pub overflowed: u64,
-}
-
 /// All meters.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
     meters: HashTable<Meter>,
-    of_service: HashMap<Box<str>, usize>,
+    of_service: HashMap<String, usize>,
     /// Goes up with each turn that is written.
     turn: u64,
-    pub counted: Counted,
+    /// Requests and calls that were counted under no name of their own.
+    pub overflowed: u64,
 }
 
 fn hash_of(family: Family, values: [&str; 4], is_overflow: bool) -> u64 {
@@ -178,36 +172,30 @@ impl Meters {
     }
 
     fn meter(&mut self, family: Family, values: [&str; 4]) -> &mut Meter {
-        if self.find(family, values, false) {
-            return self.entry(family, values, false);
+        let hash = hash_of(family, values, false);
+        if self.meters.find(hash, |meter| is_same(meter, family, values, false)).is_some() {
+            return self.entry(hash, family, values, false);
         }
         let of_service = self.of_service.get(values[0]).copied().unwrap_or(0);
-        if self.meters.len() >= METERS_MAX {
-            self.counted.overflowed += 1;
-            return self.entry(family, [""; 4], true);
+        let beyond = if self.meters.len() >= METERS_MAX {
+            Some([""; 4])
+        } else if of_service >= METERS_OF_SERVICE_MAX {
+            Some([values[0], "", "", ""])
+        } else {
+            None
+        };
+        if let Some(values) = beyond {
+            self.overflowed += 1;
+            return self.entry(hash_of(family, values, true), family, values, true);
         }
-        if of_service >= METERS_OF_SERVICE_MAX {
-            self.counted.overflowed += 1;
-            return self.entry(family, [values[0], "", "", ""], true);
-        }
-        match self.of_service.get_mut(values[0]) {
-            Some(count) => *count += 1,
-            None => {
-                self.of_service.insert(values[0].into(), 1);
-            }
-        }
-        self.entry(family, values, false)
+        *self.of_service.entry_ref(values[0]).or_insert(0) += 1;
+        self.entry(hash, family, values, false)
     }
 
-    fn find(&self, family: Family, values: [&str; 4], is_overflow: bool) -> bool {
-        let is_it = |meter: &Meter| is_same(meter, family, values, is_overflow);
-        self.meters.find(hash_of(family, values, is_overflow), is_it).is_some()
-    }
-
-    fn entry(&mut self, family: Family, values: [&str; 4], is_overflow: bool) -> &mut Meter {
+    fn entry(&mut self, hash: u64, family: Family, values: [&str; 4], is_overflow: bool) -> &mut Meter {
         let turn = self.turn;
         let is_it = |meter: &Meter| is_same(meter, family, values, is_overflow);
-        let entry = self.meters.entry(hash_of(family, values, is_overflow), is_it, Meter::hash);
+        let entry = self.meters.entry(hash, is_it, Meter::hash);
         entry
             .or_insert_with(|| Meter {
                 family,
@@ -248,8 +236,11 @@ impl Meters {
             if meter.used < turn {
                 (meter.slowest, meter.is_dirty) = (None, false);
             }
-            if !stays && !meter.is_overflow {
-                of_service.entry_ref(&*meter.values[0]).and_modify(|count| *count = count.saturating_sub(1));
+            if !stays
+                && !meter.is_overflow
+                && let Some(count) = of_service.get_mut(&*meter.values[0])
+            {
+                *count = count.saturating_sub(1);
             }
             stays
         });

@@ -127,11 +127,7 @@ pub(crate) fn each(batch: &Batch, mut each: impl FnMut(&Seen<'_>)) {
 
 /// The front of a text.
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(NAME_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(NAME_BYTES_MAX)]
 }
 
 /// The service of each resource.

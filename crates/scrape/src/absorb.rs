@@ -49,13 +49,7 @@ pub(crate) struct Absorbed {
     pub(crate) entry: LedgerEntry,
     pub(crate) counts: Counts,
     pub(crate) error: Option<Error>,
-    pub(crate) noted: Noted,
-}
-
-/// Rows that stand in a delivery: series and metadata by day.
-#[derive(Debug, Default)]
-pub(crate) struct Noted {
-    pub(crate) series: Vec<(u128, i64)>,
+    /// Metadata that stands in the batches, and its day.
     pub(crate) metadata: Vec<(u128, i64)>,
 }
 
@@ -78,7 +72,7 @@ pub(crate) fn absorb(
         let bytes = answer.body.len();
         taken.read(&answer).map(|()| bytes)
     });
-    let Taken { counts, mut writer, mut noted, .. } = taken;
+    let Taken { counts, mut writer, metadata: mut described, .. } = taken;
     let lost = if result.is_err() { counts.scraped } else { 0 };
     let ended = match &result {
         Ok(bytes) if *bytes > 0 => cache.succeed(occasion.time_ms),
@@ -86,11 +80,11 @@ pub(crate) fn absorb(
         Ok(_) => cache.fail(occasion.time_ms),
         Err(_) => {
             writer = SeriesWriter::new(&is_known);
-            noted = Noted::default();
+            described = Vec::new();
             cache.fail(occasion.time_ms)
         }
     };
-    write_stale(&ended, occasion.time_ms, &mut writer, &mut noted)?;
+    write_stale(&ended, occasion.time_ms, &mut writer)?;
     let bytes = match &result {
         Ok(bytes) => *bytes as f64,
         Err(error) if error.kind == causeway_model::ErrorKind::TooLarge && counts.scraped == 0 => -1.0,
@@ -98,17 +92,16 @@ pub(crate) fn absorb(
     };
     for (name, value) in reports(occasion, &counts, result.is_ok(), bytes, elapsed_seconds()) {
         let labels = report_labels(name, occasion.labels);
-        write(&labels, occasion.time_ms, value, &mut writer, &mut noted)?;
+        write(&labels, occasion.time_ms, value, &mut writer)?;
     }
     let mut entry_counts = counts;
     if lost > 0 {
         (entry_counts.duplicates, entry_counts.out_of_order, entry_counts.out_of_bounds) = (0, 0, 0);
     }
     let decoded = writer.finish()?;
-    noted.series.retain(|(id, day)| !known.contains(*id, *day));
     cache.known = known;
     let entry = ledger_entry(decoded.received, decoded.dropped, &entry_counts, lost);
-    Ok(Absorbed { batches: decoded.batches, entry, counts, error: result.err(), noted })
+    Ok(Absorbed { batches: decoded.batches, entry, counts, error: result.err(), metadata: described })
 }
 
 /// Ends all series of a target that is no more, with those about its scrapes.
@@ -119,11 +112,11 @@ pub(crate) fn end(occasion: &Occasion<'_>, cache: &mut SeriesCache) -> Result<(V
     let ended = cache.fail(occasion.time_ms);
     let known = std::mem::take(&mut cache.known);
     let is_known = |id: u128, day: i64| known.contains(id, day);
-    let (mut writer, mut noted) = (SeriesWriter::new(&is_known), Noted::default());
-    write_stale(&ended, occasion.time_ms, &mut writer, &mut noted)?;
+    let mut writer = SeriesWriter::new(&is_known);
+    write_stale(&ended, occasion.time_ms, &mut writer)?;
     for (name, _) in reports(occasion, &Counts::default(), false, 0.0, 0.0) {
         let labels = report_labels(name, occasion.labels);
-        write(&labels, occasion.time_ms, f64::from_bits(Histogram::STALE), &mut writer, &mut noted)?;
+        write(&labels, occasion.time_ms, f64::from_bits(Histogram::STALE), &mut writer)?;
     }
     let decoded = writer.finish()?;
     let entry = ledger_entry(decoded.received, decoded.dropped, &Counts::default(), 0);
@@ -171,12 +164,11 @@ fn reports(
     .take(further)
 }
 
-fn write_stale(ended: &[Labels], time_ms: i64, writer: &mut SeriesWriter<'_>, noted: &mut Noted) -> Result<()> {
-    ended.iter().try_for_each(|labels| write(labels, time_ms, f64::from_bits(Histogram::STALE), writer, noted))
+fn write_stale(ended: &[Labels], time_ms: i64, writer: &mut SeriesWriter<'_>) -> Result<()> {
+    ended.iter().try_for_each(|labels| write(labels, time_ms, f64::from_bits(Histogram::STALE), writer))
 }
 
-fn write(labels: &Labels, time_ms: i64, value: f64, writer: &mut SeriesWriter<'_>, noted: &mut Noted) -> Result<()> {
-    noted.series.push((series_id(labels), day_of(time_ms)));
+fn write(labels: &Labels, time_ms: i64, value: f64, writer: &mut SeriesWriter<'_>) -> Result<()> {
     writer.push(labels, &Sample { time_ms, start_ms: None, value: SampleValue::Float(value) }, &[])
 }
 
@@ -186,7 +178,7 @@ struct Taken<'t, 'k> {
     cache: &'t mut SeriesCache,
     writer: SeriesWriter<'k>,
     counts: Counts,
-    noted: Noted,
+    metadata: Vec<(u128, i64)>,
     /// Samples that count against the limit.
     limited: u64,
     /// What is wrong with the whole, though reading goes on so that the counts are right.
@@ -200,9 +192,17 @@ const BUCKET_LIMIT: &str = "histogram bucket limit exceeded";
 
 impl<'t, 'k> Taken<'t, 'k> {
     fn new(occasion: &'t Occasion<'t>, cache: &'t mut SeriesCache, writer: SeriesWriter<'k>) -> Self {
-        let (counts, noted) = (Counts::default(), Noted::default());
         let classic = occasion.job.convert_classic_histograms_to_nhcb.then(ClassicHistograms::default);
-        Self { occasion, cache, writer, counts, noted, limited: 0, exceeded: None, classic }
+        Self {
+            occasion,
+            cache,
+            writer,
+            counts: Counts::default(),
+            metadata: Vec::new(),
+            limited: 0,
+            exceeded: None,
+            classic,
+        }
     }
 
     fn read(&mut self, answer: &Answer) -> Result<()> {
@@ -228,7 +228,7 @@ impl<'t, 'k> Taken<'t, 'k> {
                 let complete = self.classic.as_mut().and_then(|classic| classic.begin(family));
                 self.converted(complete)?;
                 let metadata = family.metadata();
-                self.noted.metadata.push((metadata_id(&metadata), day_of(self.occasion.time_ms)));
+                self.metadata.push((metadata_id(&metadata), day_of(self.occasion.time_ms)));
                 self.writer.describe(&metadata, self.occasion.time_ms.saturating_mul(1_000_000))
             }
             Entry::Series(scraped) => {
@@ -323,7 +323,6 @@ impl<'t, 'k> Taken<'t, 'k> {
             }
         }
         let exemplars = self.exemplars(id, scraped, time_ms);
-        self.noted.series.push((id, day_of(time_ms)));
         let sample = Sample { time_ms, start_ms: scraped.start_ms, value };
         self.writer.push(labels, &sample, &exemplars).map(|()| true)
     }

@@ -160,7 +160,7 @@ impl ScrapeLoop {
 
     /// Keeps what was absorbed, and says what a limit refused of it.
     async fn keep(&mut self, plan: &Plan, absorbed: Absorbed, until: i64) -> Result<String> {
-        let Absorbed { mut batches, mut entry, counts, error, mut noted } = absorbed;
+        let Absorbed { mut batches, mut entry, counts, error, metadata } = absorbed;
         let sender = sender(plan);
         let now = self.shared.clock.monotonic_nano();
         // Only new series are refused: a target that exposes one label too many is still seen by all that it exposed before.
@@ -169,7 +169,7 @@ impl ScrapeLoop {
             entry.stored = entry.stored.saturating_sub(*count);
             entry.dropped.push(((*reason).to_owned(), *count));
         }
-        noted.series = series_rows(&batches);
+        let series = series_rows(&batches);
         let counters = &self.shared.counters;
         add(&counters.samples_out_of_order, counts.out_of_order);
         add(&counters.samples_duplicate, counts.duplicates);
@@ -178,8 +178,8 @@ impl ScrapeLoop {
         let delivery = self.delivery(plan, batches, entry);
         match self.append(delivery, until).await {
             Ok(receipt) => {
-                self.cache.known.add(noted.series, receipt);
-                self.shared.metadata.lock().add(noted.metadata, receipt);
+                self.cache.known.add(series, receipt);
+                self.shared.metadata.lock().add(metadata, receipt);
             }
             Err(error) => {
                 add(&counters.samples_lost, stored);

@@ -94,21 +94,16 @@ pub struct CompareArguments {
 
 /// Arguments of `cardinality`.
 #[derive(Debug, Args)]
+#[command(mut_arg("since", |since| since.default_value("1d")))]
 pub struct CardinalityArguments {
     /// Only this metric
     pub metric: Option<String>,
     /// Metrics and senders that are listed
     #[arg(long, default_value_t = 10)]
     pub limit: usize,
-    /// Look back this far from the end, such as 1h or 7d
-    #[arg(long, default_value = "1d", conflicts_with = "start")]
-    pub since: Age,
-    /// Look from here, as 2026-11-20T09:30:00Z
-    #[arg(long)]
-    pub start: Option<String>,
-    /// Look until here; now when missing
-    #[arg(long)]
-    pub end: Option<String>,
+    /// When.
+    #[command(flatten)]
+    pub window: WindowArguments,
     /// Whom to ask.
     #[command(flatten)]
     pub server: Server,
@@ -116,15 +111,11 @@ pub struct CardinalityArguments {
 
 impl WindowArguments {
     fn bounds(&self) -> Result<(Time, Time)> {
-        bounds(&self.since, self.start.as_deref(), self.end.as_deref())
+        let end = self.end.as_deref().map_or_else(|| Ok(Time(SystemClock::new().now_unix_nano())), Time::parse)?;
+        let back = i64::try_from(self.since.0.as_nanos()).unwrap_or(i64::MAX);
+        let start = self.start.as_deref().map_or(Ok(Time(end.0.saturating_sub(back))), Time::parse)?;
+        Ok((start, end))
     }
-}
-
-fn bounds(since: &Age, start: Option<&str>, end: Option<&str>) -> Result<(Time, Time)> {
-    let end = end.map_or_else(|| Ok(Time(SystemClock::new().now_unix_nano())), Time::parse)?;
-    let back = i64::try_from(since.0.as_nanos()).unwrap_or(i64::MAX);
-    let start = start.map_or(Ok(Time(end.0.saturating_sub(back))), Time::parse)?;
-    Ok((start, end))
 }
 
 impl SymptomArguments {
@@ -186,7 +177,7 @@ pub async fn compare(arguments: &CompareArguments) -> Result<(), Failure> {
 /// # Errors
 /// See [`Failure`].
 pub async fn cardinality(arguments: &CardinalityArguments) -> Result<(), Failure> {
-    let (start, end) = bounds(&arguments.since, arguments.start.as_deref(), arguments.end.as_deref()).map_err(wrong)?;
+    let (start, end) = arguments.window.bounds().map_err(wrong)?;
     let mut body = json!({ "start": start, "end": end, "limit": arguments.limit });
     if let Some(metric) = &arguments.metric {
         body["metric"] = metric.as_str().into();

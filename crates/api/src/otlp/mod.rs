@@ -12,7 +12,7 @@ use ::http::header;
 use bytes::Bytes;
 use causeway_ingest::Decoded;
 use causeway_ingest::otlp::Encoding;
-use causeway_model::{Appender, Clock, Delivery, Error, LedgerEntry, Receipt, Result, Signal};
+use causeway_model::{Appender, Clock, Delivery, Error, Receipt, Result, Signal};
 use tokio::sync::Semaphore;
 
 use crate::DeskLimits;
@@ -159,14 +159,9 @@ impl Intake {
         if decoded.received == 0 && decoded.batches.is_empty() {
             return Ok(Kept { rejected: 0, message: decoded.message.unwrap_or_default(), receipt: None });
         }
-        let rejected = decoded.dropped.iter().map(|(_, count)| count).sum::<u64>().min(decoded.received);
+        let entry = decoded.ledger_entry(signal);
+        let rejected = entry.received - entry.stored;
         let message = decoded.message.unwrap_or_else(|| reasons(&decoded.dropped));
-        let entry = LedgerEntry {
-            signal,
-            received: decoded.received,
-            stored: decoded.received - rejected,
-            dropped: decoded.dropped.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
-        };
         // Metadata alone is no record.
         let ledger = if entry.received > 0 { vec![entry] } else { Vec::new() };
         let delivery = Delivery { sender, received_unix_nano, batches: decoded.batches, ledger };

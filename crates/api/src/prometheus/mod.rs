@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use causeway_model::{Clock, Error, ErrorKind, Result};
-use causeway_promql::{Catalog, Syntax};
+use causeway_promql::{Catalog, Options, Syntax};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -150,6 +150,23 @@ impl Prometheus {
 
     fn syntax(&self) -> Syntax {
         if self.options.experimental { Syntax::ALL } else { Syntax::default() }
+    }
+
+    /// How far back a sample counts where the question does not say.
+    fn lookback_ms(&self) -> i64 {
+        i64::try_from(self.options.lookback.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// How a question is evaluated, within the limits.
+    fn evaluation(&self, lookback_ms: i64) -> Options {
+        Options {
+            lookback_ms,
+            samples_max: self.options.samples_max,
+            memory_bytes_max: self.options.memory_bytes_max,
+            parallelism: self.options.parallelism.max(1),
+            subquery_step_ms: i64::try_from(self.options.subquery_step.as_millis()).unwrap_or(i64::MAX),
+            ..Options::default()
+        }
     }
 
     /// Works where waiting is allowed, in one of the places and within the time. Who goes on holding what the work gave keeps the

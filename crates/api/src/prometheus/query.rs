@@ -108,8 +108,7 @@ fn asked(prometheus: &Prometheus, parameters: &Parameters, limit: usize, window:
         text => duration_ms(text)
             .map_err(|why| Failure::bad_data(format!("error parsing lookback delta duration: {why}")))?,
     };
-    let lookback_ms =
-        if lookback_ms > 0 { lookback_ms } else { i64::try_from(options.lookback.as_millis()).unwrap_or(i64::MAX) };
+    let lookback_ms = if lookback_ms > 0 { lookback_ms } else { prometheus.lookback_ms() };
     let query = parameters.get("query").to_owned();
     let expr = parse(&query, &prometheus.syntax()).map_err(|error| Failure::parameter("query", error))?;
     let with_statistics = !parameters.get("stats").is_empty();
@@ -118,14 +117,7 @@ fn asked(prometheus: &Prometheus, parameters: &Parameters, limit: usize, window:
 
 async fn evaluated(prometheus: &Prometheus, asked: Asked) -> Result<Response, Failure> {
     let Asked { query, expr, window, limit, timeout, lookback_ms, with_statistics } = asked;
-    let options = Options {
-        lookback_ms,
-        samples_max: prometheus.options.samples_max,
-        memory_bytes_max: prometheus.options.memory_bytes_max,
-        parallelism: prometheus.options.parallelism.max(1),
-        subquery_step_ms: i64::try_from(prometheus.options.subquery_step.as_millis()).unwrap_or(i64::MAX),
-        ..Options::default()
-    };
+    let options = prometheus.evaluation(lookback_ms);
     let work = prometheus.ask(timeout, move |catalog, waited| {
         let options = Options { interrupted: Arc::new(move || waited.check()), ..options };
         let mut evaluation = causeway_promql::evaluate(&query, &expr, window, catalog, &options)?;

@@ -10,10 +10,9 @@ use axum::response::Response;
 use axum::routing::get;
 use causeway_diagnose::use_method::{Aspect, EntityKind, MEASURES, Measure, Unit};
 use causeway_model::{Error, ErrorKind, Labels, Result};
-use causeway_promql::{Catalog, Number, Options, Value, VectorSample, Window, parse, print_duration_ms};
+use causeway_promql::{Number, Options, Value, VectorSample, Window, parse, print_duration_ms};
 use serde::Serialize;
 
-use super::Prometheus;
 use super::parameters::Parameters;
 use crate::{Desk, json};
 
@@ -88,8 +87,7 @@ async fn found(desk: &Desk, request: Request) -> Result<Answer> {
         return Err(Error::invalid("window is a duration of 1s to 1d, such as 5m"));
     }
     let window = print_duration_ms(window_ms);
-    let lookback_ms = i64::try_from(prometheus.options.lookback.as_millis()).unwrap_or(i64::MAX);
-    let options = options(prometheus, lookback_ms);
+    let options = prometheus.evaluation(prometheus.lookback_ms());
     let syntax = prometheus.syntax();
     let asked = window.clone();
     let work = prometheus.ask(prometheus.options.timeout_max, move |catalog, waited| {
@@ -99,7 +97,7 @@ async fn found(desk: &Desk, request: Request) -> Result<Answer> {
             let query = measure.query.replace("$window", &asked);
             let expr = parse(&query, &syntax).map_err(|error| Error::internal(format!("{query}: {error}")))?;
             let at = Window { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-            match causeway_promql::evaluate(&query, &expr, at, catalog as &dyn Catalog, &options) {
+            match causeway_promql::evaluate(&query, &expr, at, catalog, &options) {
                 Ok(evaluation) => {
                     let Value::Vector(samples) = evaluation.value else { continue };
                     samples.iter().for_each(|sample| add(&mut entities, measure, &query, sample));
@@ -119,16 +117,6 @@ async fn found(desk: &Desk, request: Request) -> Result<Answer> {
     let entities = entities.into_iter().take(ENTITIES_MAX);
     let entities = entities.map(|((kind, entity), uses)| Entity { kind, entity, uses: uses.into_values().collect() });
     Ok(Answer { time_ms, window, entities: entities.collect(), left_out, failed })
-}
-
-fn options(prometheus: &Prometheus, lookback_ms: i64) -> Options {
-    Options {
-        lookback_ms,
-        samples_max: prometheus.options.samples_max,
-        memory_bytes_max: prometheus.options.memory_bytes_max,
-        parallelism: prometheus.options.parallelism.max(1),
-        ..Options::default()
-    }
 }
 
 type Uses = BTreeMap<(&'static str, Aspect), Used>;
