@@ -9,6 +9,7 @@ mod exemplars;
 mod index;
 mod metadata;
 mod naming;
+mod rollups;
 mod select;
 mod source;
 

@@ -4,13 +4,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use causeway_model::{Error, Labels, Result};
-use causeway_promql::{Samples, SeriesSet};
+use causeway_model::{Error, Labels, Result, Rollup, join_rollups};
+use causeway_promql::{Need, Samples, SeriesSet};
 use causeway_store::samples::{SampleSet, SeriesSamples};
 use parking_lot::Mutex;
 
 use crate::convert::{Classic, floats, histograms};
 use crate::index::{Component, Shape};
+use crate::rollups::{push_last, stand_in};
 
 /// Histograms that are kept taken apart: what two threads work on, as the series of one stand together.
 const CLASSICS_KEPT: usize = 8;
@@ -36,24 +37,80 @@ pub(crate) struct Selected {
     pub(crate) more: Vec<Member>,
 }
 
+/// What of rollups is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rollups {
+    /// The last sample of each.
+    Last,
+    /// All that they tell.
+    Whole,
+}
+
+/// What is wanted of the series of a selection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) need: Need,
+    /// What of rollups, where these are read.
+    pub(crate) rollups: Option<Rollups>,
+    /// Whether samples of some of the time are no longer kept.
+    pub(crate) approximate: bool,
+}
+
 /// The series of one selection.
 #[derive(Debug)]
 pub(crate) struct SelectedSeries {
-    pub(crate) series: Vec<Selected>,
-    pub(crate) samples: SampleSet,
-    pub(crate) classics: Mutex<VecDeque<(u32, Arc<Classic>)>>,
-    pub(crate) buffers: Mutex<Vec<SeriesSamples>>,
+    series: Vec<Selected>,
+    samples: SampleSet,
+    wanted: Wanted,
+    classics: Mutex<VecDeque<(u32, Arc<Classic>)>>,
+    buffers: Mutex<Vec<SeriesSamples>>,
 }
 
 impl SelectedSeries {
-    fn with_stored<T>(&self, number: u32, use_it: impl FnOnce(&mut SeriesSamples) -> Result<T>) -> Result<T> {
+    pub(crate) fn new(series: Vec<Selected>, samples: SampleSet, wanted: Wanted) -> Self {
+        Self { series, samples, wanted, classics: Mutex::default(), buffers: Mutex::default() }
+    }
+
+    fn with_buffer<T>(&self, use_it: impl FnOnce(&mut SeriesSamples) -> Result<T>) -> Result<T> {
         let mut buffer = self.buffers.lock().pop().unwrap_or_default();
-        let used = self.samples.read(number as usize, &mut buffer).and_then(|()| use_it(&mut buffer));
+        let used = use_it(&mut buffer);
         let mut kept = self.buffers.lock();
         if kept.len() < BUFFERS_KEPT {
             kept.push(buffer);
         }
         used
+    }
+
+    fn with_stored<T>(&self, member: &Member, use_it: impl FnOnce(&mut SeriesSamples) -> Result<T>) -> Result<T> {
+        self.with_buffer(|stored| {
+            self.samples.read(member.number as usize, stored)?;
+            stand_in(stored, member.delta, self.wanted.need);
+            use_it(stored)
+        })
+    }
+
+    /// Puts the rollups of a series, which is one stored series or several, in place of what was there; says whether they tell all.
+    fn rollups_of(&self, selected: &Selected, rollups: &mut Vec<Rollup>) -> Result<bool> {
+        rollups.clear();
+        for member in std::iter::once(&selected.first).chain(&selected.more) {
+            // A delta's day may begin within a window, and its buckets are no values.
+            if member.delta || member.shape != Shape::Whole {
+                return Ok(false);
+            }
+            let told = self.with_buffer(|stored| {
+                let told = self.samples.read_rollups(member.number as usize, stored)?;
+                rollups.append(&mut stored.rollups);
+                Ok(told)
+            });
+            if !told? {
+                return Ok(false);
+            }
+        }
+        if !selected.more.is_empty() {
+            join_rollups(rollups);
+            return Ok(rollups.iter().all(|rollup| !rollup.tangled));
+        }
+        Ok(true)
     }
 
     fn classic(&self, member: &Member) -> Result<Arc<Classic>> {
@@ -63,7 +120,7 @@ impl SelectedSeries {
         if let Some(classic) = find(&self.classics.lock()) {
             return Ok(classic);
         }
-        let classic = Arc::new(self.with_stored(member.number, |stored| Classic::of(stored, member.delta))?);
+        let classic = Arc::new(self.with_stored(member, |stored| Classic::of(stored, member.delta))?);
         let mut kept = self.classics.lock();
         if kept.len() >= CLASSICS_KEPT {
             kept.pop_front();
@@ -77,7 +134,7 @@ impl SelectedSeries {
             self.classic(member)?.component(member.component, samples);
             return Ok(());
         }
-        self.with_stored(member.number, |stored| {
+        self.with_stored(member, |stored| {
             floats(stored, member.delta, samples);
             if stored.others.is_empty() { Ok(()) } else { histograms(stored, member.delta, samples) }
         })
@@ -96,6 +153,13 @@ impl SeriesSet for SelectedSeries {
     fn read(&self, series: usize, samples: &mut Samples) -> Result<()> {
         let selected = self.series.get(series).ok_or_else(|| Error::internal("no such series"))?;
         samples.clear();
+        if self.wanted.rollups == Some(Rollups::Last) {
+            let mut rollups = Vec::new();
+            if self.rollups_of(selected, &mut rollups)? {
+                rollups.iter().for_each(|rollup| push_last(rollup, samples));
+                return Ok(());
+            }
+        }
         self.read_member(&selected.first, samples)?;
         for member in &selected.more {
             let mut others = Samples::default();
@@ -103,6 +167,17 @@ impl SeriesSet for SelectedSeries {
             merge(samples, &others);
         }
         Ok(())
+    }
+
+    fn read_rollups(&self, series: usize, rollups: &mut Vec<Rollup>) -> Result<bool> {
+        match (self.wanted.rollups, self.series.get(series)) {
+            (Some(Rollups::Whole), Some(selected)) => self.rollups_of(selected, rollups),
+            _ => Ok(false),
+        }
+    }
+
+    fn is_approximate(&self) -> bool {
+        self.wanted.approximate
     }
 }
 

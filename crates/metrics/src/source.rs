@@ -1,6 +1,6 @@
 //! How does the store answer an evaluation? A snapshot, the series that match by the indexes of its parts, then their samples.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -8,19 +8,18 @@ use arrow::compute::{max, min};
 use arrow::datatypes::TimestampNanosecondType;
 use causeway_model::{Error, ErrorKind, Labels, Result, Table, TimeRange};
 use causeway_promql::{
-    Cardinality, Catalog, Limited, Matcher, Metadata, Selection, SeriesExemplars, SeriesQuery, SeriesSet, Source,
+    Cardinality, Catalog, Limited, Matcher, Metadata, Need, Selection, SeriesExemplars, SeriesQuery, SeriesSet, Source,
 };
-use causeway_store::samples::SampleSet;
+use causeway_store::samples::{SampleSet, SampleTables};
 use causeway_store::{Store, TableSnapshot};
 use hashbrown::{HashMap, HashSet};
-use parking_lot::Mutex;
 
 use crate::cache::Indexes;
 use crate::convert::day_start;
 use crate::index::{Match, SeriesIndex};
 use crate::metadata;
 use crate::naming::Naming;
-use crate::select::{Member, Selected, SelectedSeries};
+use crate::select::{Member, Rollups, Selected, SelectedSeries, Wanted};
 
 /// Names and limits.
 #[derive(Debug, Clone)]
@@ -114,10 +113,12 @@ impl Metrics {
 impl Source for Metrics {
     fn select(&self, selection: &Selection) -> Result<Arc<dyn SeriesSet>> {
         let time = nanoseconds(selection.after_ms, selection.until_ms);
-        let snapshot = self.store.snapshot(&[Table::MetricSeries, Table::MetricSamples]);
-        let [of_series, of_samples] = snapshot.tables.as_slice() else {
+        let [finest, coarsest] = Table::ROLLUPS;
+        let snapshot = self.store.snapshot(&[Table::MetricSeries, Table::MetricSamples, finest, coarsest]);
+        let [of_series, samples, rolled_up @ ..] = snapshot.tables.as_slice() else {
             return Err(Error::internal("a snapshot without its tables"));
         };
+        let tables = SampleTables { samples, rollups: rolled_up };
         let days = whole_days(time);
         let indexes = self.indexes.of(of_series, days)?;
         let mut series: Vec<Selected> = Vec::new();
@@ -150,10 +151,24 @@ impl Source for Metrics {
         let ids = number_ids(&mut series);
         let delta = |selected: &Selected| selected.first.delta || selected.more.iter().any(|member| member.delta);
         let time = if series.iter().any(delta) { days } else { time };
-        let samples = SampleSet::select(of_samples, &ids, time)?;
-        let (classics, buffers) = (Mutex::new(VecDeque::new()), Mutex::new(Vec::new()));
-        Ok(Arc::new(SelectedSeries { series, samples, classics, buffers }))
+        let approximate = tables.only_rolled(time);
+        let resolution_ms = resolution_ms(selection, &tables, time, approximate);
+        let samples = SampleSet::select(&tables, &ids, time, resolution_ms)?;
+        let (need, of_range) = (selection.need, selection.range_ms > 0);
+        let rollups = (resolution_ms > 0).then_some(if of_range { Rollups::Whole } else { Rollups::Last });
+        Ok(Arc::new(SelectedSeries::new(series, samples, Wanted { need, rollups, approximate })))
     }
+}
+
+/// The length of the windows to read, in milliseconds; 0 where samples are to be read. Windows are taken where they are exact, the longest
+/// first; and for ranges of which samples are no longer kept, as what is left tells more of a range than a few samples that stand for it.
+fn resolution_ms(selection: &Selection, tables: &SampleTables<'_>, time: TimeRange, approximate: bool) -> i64 {
+    let resolutions = || Table::ROLLUPS.into_iter().filter_map(Table::resolution_ms);
+    let exact = resolutions()
+        .rev()
+        .find(|resolution| selection.is_told_by_rollups(*resolution) && tables.has_rollups(time, *resolution));
+    let of_range = selection.need == Need::Rollups && selection.range_ms > 0;
+    exact.or_else(|| resolutions().next().filter(|_| approximate && of_range)).unwrap_or(0)
 }
 
 /// Gives each distinct id a number, in their order; answers the ids. The series are sorted by their first ids.

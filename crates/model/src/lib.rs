@@ -12,6 +12,7 @@ mod histogram;
 mod labels;
 mod metrics;
 mod nulls;
+mod rollup;
 mod sampling;
 mod table;
 mod value;
@@ -29,6 +30,7 @@ pub use histogram::{
 pub use labels::{Labels, METRIC_NAME};
 pub use metrics::{DAY_NS, NO_RECORDED_VALUE, day_of, series_row_identity};
 pub use nulls::null_column;
+pub use rollup::{Point, Rollup, began_anew, join_rollups, larger, rollups_of, smaller};
 pub use sampling::{SAMPLE_WEIGHT_MAX, sample_weight};
 pub use table::{Column, ColumnLevel, Table};
 pub use value::{Kind, Value, json_escape_into};

@@ -23,6 +23,10 @@ pub enum Table {
     Changes = 6,
     /// What Prometheus' senders say about a metric: its type, unit and meaning.
     MetricMetadata = 7,
+    /// What the samples of a series were together in five minutes.
+    MetricRollups5m = 8,
+    /// What the samples of a series were together in an hour.
+    MetricRollups1h = 9,
 }
 
 /// Where a column's value comes from in OTLP's nesting; it says in which part of a [`crate::Batch`] it stands.
@@ -261,7 +265,7 @@ const METRIC_SERIES: &[Column] = &[
     SCOPE_DROPPED,
 ];
 
-const METRIC_SAMPLES: &[Column] = &[
+const METRIC_SAMPLES: [Column; 22] = [
     record("time", timestamp, false, "Time of the sample; the arrival where the sender gave 0."),
     SERIES_ID,
     record("start_time", timestamp, true, "When accumulation began; null when 0."),
@@ -307,6 +311,39 @@ const METRIC_SAMPLES: &[Column] = &[
     ),
 ];
 
+/// What a row says of a window, beside the last sample in it.
+const OF_WINDOW: [Column; 8] = [
+    record(
+        "samples",
+        uint64,
+        true,
+        "Values in the window; null where the row is a histogram or summary that was kept.",
+    ),
+    record("first_time", timestamp, true, "Time of the first value in the window."),
+    record("first_start_time", timestamp, true, "When accumulation of the first value began; null where unknown."),
+    record("first_value", float64, true, "The first value in the window, in the series' unit."),
+    record("value_sum", float64, true, "Sum of the values in the window, in the series' unit."),
+    record("value_min", float64, true, "The smallest value in the window, in the series' unit."),
+    record("value_max", float64, true, "The largest value in the window, in the series' unit."),
+    record(
+        "value_lost",
+        float64,
+        true,
+        "What a counter lost at resets in the window: it rose by `value - first_value + value_lost`.",
+    ),
+];
+
+/// A row is the last sample of its window, and what the samples before it were.
+const METRIC_ROLLUPS: [Column; 30] = {
+    let mut columns = [METRIC_SAMPLES[0]; 30];
+    let mut at = 0;
+    while at < columns.len() {
+        columns[at] = if at < METRIC_SAMPLES.len() { METRIC_SAMPLES[at] } else { OF_WINDOW[at - METRIC_SAMPLES.len()] };
+        at += 1;
+    }
+    columns
+};
+
 const EXEMPLARS: &[Column] = &[
     record("time", timestamp, false, "When it was measured; the sample's time where the sender gave 0."),
     SERIES_ID,
@@ -351,7 +388,7 @@ const METRIC_METADATA: &[Column] = &[
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Logs,
         Self::Spans,
         Self::MetricSeries,
@@ -359,7 +396,12 @@ impl Table {
         Self::Exemplars,
         Self::Changes,
         Self::MetricMetadata,
+        Self::MetricRollups5m,
+        Self::MetricRollups1h,
     ];
+
+    /// Those that hold what samples were together, the finest first.
+    pub const ROLLUPS: [Self; 2] = [Self::MetricRollups5m, Self::MetricRollups1h];
 
     /// The name in SQL and in paths.
     pub fn name(self) -> &'static str {
@@ -371,6 +413,8 @@ impl Table {
             Self::Exemplars => "exemplars",
             Self::Changes => "changes",
             Self::MetricMetadata => "metric_metadata",
+            Self::MetricRollups5m => "metric_rollups_5m",
+            Self::MetricRollups1h => "metric_rollups_1h",
         }
     }
 
@@ -390,10 +434,11 @@ impl Table {
             Self::Logs => LOGS,
             Self::Spans => SPANS,
             Self::MetricSeries => METRIC_SERIES,
-            Self::MetricSamples => METRIC_SAMPLES,
+            Self::MetricSamples => &METRIC_SAMPLES,
             Self::Exemplars => EXEMPLARS,
             Self::Changes => CHANGES,
             Self::MetricMetadata => METRIC_METADATA,
+            Self::MetricRollups5m | Self::MetricRollups1h => &METRIC_ROLLUPS,
         }
     }
 
@@ -412,7 +457,7 @@ impl Table {
             // The spans of a trace stand close together in time, so that their trace id compresses.
             Self::Spans | Self::Exemplars | Self::Changes => &["time"],
             Self::MetricSeries => &["name", "series_id"],
-            Self::MetricSamples => &["series_id", "time"],
+            Self::MetricSamples | Self::MetricRollups5m | Self::MetricRollups1h => &["series_id", "time"],
             Self::MetricMetadata => &["name", "time"],
         }
     }
@@ -435,7 +480,21 @@ impl Table {
 
     /// Whether rows of this table have attributes and a resource of their own.
     pub fn has_attributes(self) -> bool {
-        !matches!(self, Self::MetricSamples | Self::MetricMetadata)
+        !self.has_chunks() && self != Self::MetricMetadata
+    }
+
+    /// Whether rows stand in chunks, many of one series in each (docs/formats/samples.md).
+    pub fn has_chunks(self) -> bool {
+        self == Self::MetricSamples || self.resolution_ms().is_some()
+    }
+
+    /// How long the windows are of which each row tells, in milliseconds; `None` where rows are what was sent.
+    pub fn resolution_ms(self) -> Option<i64> {
+        match self {
+            Self::MetricRollups5m => Some(300_000),
+            Self::MetricRollups1h => Some(3_600_000),
+            _ => None,
+        }
     }
 }
 

@@ -26,5 +26,5 @@ pub use native_histogram::{
 pub use parse::{
     DEPTH_MAX, ParseError, QUERY_BYTES_MAX, REGEXES_MAX, Syntax, line_column, parse, parse_selector, parse_selectors,
 };
-pub use source::{MatchOperator, Matcher, Samples, Selection, SeriesSet, Source};
+pub use source::{MatchOperator, Matcher, Need, Samples, Selection, SeriesSet, Source};
 pub use text::quote;

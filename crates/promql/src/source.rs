@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use causeway_model::{Histogram, Labels, Result};
+use causeway_model::{Histogram, Labels, Result, Rollup};
 
 /// How a label's value is compared. A label that is absent has the empty value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,12 +98,40 @@ pub struct Selection {
     pub after_ms: i64,
     /// Samples are not later than this, in milliseconds since 1970.
     pub until_ms: i64,
-    /// The evaluation's step in milliseconds, 0 for an instant query: coarser data may serve.
+    /// The first moment that the selector looks at, as `@` and `offset` have it, in milliseconds since 1970.
+    pub first_ms: i64,
+    /// The distance of the others from each other in milliseconds, 0 where there are none.
     pub step_ms: i64,
     /// The range of a range selector in milliseconds, 0 for an instant selector.
     pub range_ms: i64,
-    /// The name of the function right around the selector, empty where there is none: what coarser data must keep.
-    pub function: &'static str,
+    /// What is made of the samples.
+    pub need: Need,
+}
+
+/// What is made of the samples of a selector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Need {
+    /// Something for which each must be known.
+    #[default]
+    Samples,
+    /// Something of a counter for which each must be known: where it is not, only what does not look like a reset may stand for it.
+    CounterSamples,
+    /// The last sample up to each moment, or what a [`Rollup`] tells of a range.
+    Rollups,
+    /// How much it rose from the first to the last sample of a range: what a [`Rollup`] tells, and where that does not fit the range, samples
+    /// as for [`Self::CounterSamples`].
+    Difference,
+}
+
+impl Selection {
+    /// Whether rollups of windows so long tell exactly what is needed: none goes across the begin or the end of a range.
+    pub fn is_told_by_rollups(&self, resolution_ms: i64) -> bool {
+        let fits = |length: i64| length.rem_euclid(resolution_ms.max(1)) == 0;
+        matches!(self.need, Need::Rollups | Need::Difference)
+            && fits(self.first_ms)
+            && fits(self.step_ms)
+            && fits(self.range_ms)
+    }
 }
 
 /// Keeps series.
@@ -135,6 +163,20 @@ pub trait SeriesSet: Send + Sync {
     /// # Errors
     /// `Unavailable` or `Corrupt` where they can't be read.
     fn read(&self, series: usize, samples: &mut Samples) -> Result<()>;
+
+    /// For a range of which [`Need::Rollups`] is known: puts those of a series, by their ends, in place of what `rollups` holds, and says
+    /// whether they tell all; else [`Self::read`] does.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_rollups(&self, _series: usize, _rollups: &mut Vec<Rollup>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Whether samples of some of the time are no longer kept, and what is read comes near to them.
+    fn is_approximate(&self) -> bool {
+        false
+    }
 }
 
 /// Samples of one series: floats and native histograms, each in order of time. A staleness marker is the float with the bits of

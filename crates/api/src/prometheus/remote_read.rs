@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use causeway_ingest::prometheus::decompress_snappy;
 use causeway_model::{BucketSpan, Error, ErrorKind, Histogram, Labels, Result};
-use causeway_promql::{Catalog, MatchOperator, Matcher, Samples, Selection};
+use causeway_promql::{Catalog, MatchOperator, Matcher, Need, Samples, Selection};
 use http::{StatusCode, header};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
@@ -142,9 +142,10 @@ fn selections(queries: &[Query]) -> Result<Vec<Selection>, Failure> {
             matchers,
             after_ms: query.start_timestamp_ms.saturating_sub(1),
             until_ms: query.end_timestamp_ms,
+            first_ms: query.end_timestamp_ms,
             step_ms: 0,
             range_ms: 0,
-            function: "",
+            need: Need::Samples,
         })
     };
     queries.iter().map(selection).collect()

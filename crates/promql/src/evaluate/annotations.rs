@@ -43,6 +43,7 @@ pub(super) enum Note {
     QuantileNanResult,
     QuantileNanSkew,
     FractionNan,
+    SamplesRolledUp,
 }
 
 impl Note {
@@ -81,6 +82,9 @@ impl Note {
             Self::QuantileNanSkew => "input to histogram_quantile has NaN observations, result is skewed higher",
             Self::FractionNan => {
                 "input to histogram_fraction has NaN observations, which are excluded from all fractions"
+            }
+            Self::SamplesRolledUp => {
+                "samples of some of the time are no longer kept, values there come near to them (from rollups to 5m or 1h)"
             }
         }
     }

@@ -10,7 +10,7 @@ use super::selector::drop_stale;
 use super::steps::Steps;
 use super::{Number, SeriesPoints, Value, VectorSample};
 use crate::ast::{Expr, ExprKind, ValueType};
-use crate::source::Samples;
+use crate::source::{Need, Samples};
 
 /// The labels that say what a metric is, and that a function's value no longer has.
 pub(super) fn is_metadata(label: &str) -> bool {
@@ -85,7 +85,7 @@ fn sorted(mut series: Vec<SeriesPoints>) -> Vec<SeriesPoints> {
 
 /// The samples of a range, as they are.
 fn ranges(evaluator: &Evaluator, expr: &Expr, steps: &Steps) -> Result<Vec<SeriesPoints>> {
-    let ranged = evaluator.ranged(expr, &steps.first(), "")?;
+    let ranged = evaluator.ranged(expr, &steps.first(), Need::Samples)?;
     let mut charge = evaluator.meter.charge();
     let (mut samples, mut all) = (Samples::default(), Vec::new());
     for series in 0..ranged.set.len() {

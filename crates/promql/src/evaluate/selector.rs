@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use causeway_model::{Labels, Result};
 
 use super::Number;
+use super::annotations::Note;
 use super::column::{ABSENT, Column};
 use super::expression::{Evaluator, Streamed};
 use super::range_functions::smoothed_value;
@@ -14,7 +15,7 @@ use super::statistics_only::StatisticsOnly;
 use super::steps::{Reference, Steps};
 use super::stream::{Stream, Worker};
 use crate::ast::{Extension, Selector, Span};
-use crate::source::{Samples, Selection, SeriesSet};
+use crate::source::{Need, Samples, Selection, SeriesSet};
 
 /// What is taken of the sample that is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,42 +50,39 @@ impl Evaluator<'_> {
         steps: &Steps,
         (before_ms, after_ms): (i64, i64),
         (range_ms, span): (i64, Span),
-        function: &'static str,
+        need: Need,
     ) -> Result<Arc<dyn SeriesSet>> {
         let (first_ms, last_ms) = reference.bounds(steps);
         let set = self.source.select(&Selection {
             matchers: selector.matchers.clone(),
             after_ms: first_ms.saturating_sub(before_ms),
             until_ms: last_ms.saturating_add(after_ms),
-            step_ms: if steps.count > 1 { steps.step_ms } else { 0 },
+            first_ms,
+            step_ms: if first_ms < last_ms { steps.step_ms } else { 0 },
             range_ms,
-            function,
+            need,
         })?;
         self.series_read.fetch_add(set.len(), Ordering::Relaxed);
+        if set.is_approximate() && !set.is_empty() {
+            self.note(|notes| notes.add(Note::SamplesRolledUp, span, ""));
+        }
         Ok(if self.statistics_only.contains(&span) { Arc::new(StatisticsOnly(set)) } else { set })
     }
 
     /// An instant selector.
     pub fn instant(&self, selector: &Selector, span: Span, steps: &Steps) -> Result<Streamed<'_>> {
-        self.taken(selector, span, steps, Taken::Value, "").map(Streamed::passing)
+        self.taken(selector, span, steps, Taken::Value).map(Streamed::passing)
     }
 
     /// An instant selector of which the value, or something else is wanted.
-    pub fn taken(
-        &self,
-        selector: &Selector,
-        span: Span,
-        steps: &Steps,
-        taken: Taken,
-        function: &'static str,
-    ) -> Result<Instant> {
+    pub fn taken(&self, selector: &Selector, span: Span, steps: &Steps, taken: Taken) -> Result<Instant> {
         let reference = self.reference(selector.at, selector.offset.as_ref())?;
-        self.instant_at(selector, span, reference, steps, taken, function)
+        self.instant_at(selector, span, reference, steps, taken)
     }
 
     /// The times of an info metric's samples, as seen at other moments than those of the evaluation.
     pub fn info_times(&self, selector: &Selector, reference: Reference, steps: &Steps) -> Result<Instant> {
-        self.instant_at(selector, Span::default(), reference, steps, Taken::InfoTime, "info")
+        self.instant_at(selector, Span::default(), reference, steps, Taken::InfoTime)
     }
 
     fn instant_at(
@@ -94,12 +92,12 @@ impl Evaluator<'_> {
         reference: Reference,
         steps: &Steps,
         taken: Taken,
-        function: &'static str,
     ) -> Result<Instant> {
         let smoothed = selector.extension == Some(Extension::Smoothed);
         let lookback_ms = self.options.lookback_ms;
         let reach = (lookback_ms, if smoothed { lookback_ms } else { 0 });
-        let set = self.select(selector, &reference, steps, reach, (0, span), function)?;
+        let need = if smoothed { Need::Samples } else { Need::Rollups };
+        let set = self.select(selector, &reference, steps, reach, (0, span), need)?;
         Ok(Instant { set, reference, steps: *steps, lookback_ms, taken, smoothed, span })
     }
 }

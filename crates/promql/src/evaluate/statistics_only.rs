@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use causeway_model::{Histogram, Labels, ResetHint, Result};
+use causeway_model::{Histogram, Labels, ResetHint, Result, Rollup};
 use hashbrown::HashSet;
 
 use crate::ast::{BinaryOperator, Expr, ExprKind, Function, Span};
@@ -106,5 +106,9 @@ impl SeriesSet for StatisticsOnly {
             before = Some(std::mem::replace(histogram, Arc::new(reduced)));
         }
         Ok(())
+    }
+
+    fn read_rollups(&self, series: usize, rollups: &mut Vec<Rollup>) -> Result<bool> {
+        self.0.read_rollups(series, rollups)
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use causeway_model::{Error, Labels, Result};
+use causeway_model::{Error, Labels, Result, Rollup};
 
 use super::annotations::Notes;
 use super::column::{Column, Series, Vector};
@@ -38,6 +38,7 @@ pub(super) struct Worker {
     pub windows: Vec<(usize, usize)>,
     /// The same of histograms.
     pub histogram_windows: Vec<(usize, usize)>,
+    pub rolled_up: Vec<Rollup>,
     pub scratch: Scratch,
     /// Columns that are of no use for now.
     pub spare: Vec<Column>,

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use causeway_model::{Error, ErrorKind, Result};
+use causeway_model::{Error, ErrorKind, Result, Table};
 use serde::{Deserialize, Serialize};
 
 use super::Flushed;
@@ -70,7 +70,8 @@ pub fn read_copy(disk: &Arc<dyn Disk>) -> Result<Option<Flushed>> {
 /// Which of the parts found on disk counted, given the sequence up to which deliveries had been flushed.
 ///
 /// Two parts of a table that count never overlap in their sequences (merges take neighbours only), and a merged part holds the
-/// rows of those that it overlaps: of overlapping ones the newest counts. What a crash left beyond the flushed sequence does not.
+/// rows of those that it overlaps: of overlapping ones the newest counts. What a crash left beyond the flushed sequence does not; nor do
+/// rollups of samples that are there, as nobody knows whether they were finished, and they can be made again.
 pub fn surviving(mut found: Vec<PartMeta>, flushed_sequence: u64) -> Vec<PartMeta> {
     found.retain(|part| part.sequences.1 <= flushed_sequence);
     found.sort_by_key(|part| std::cmp::Reverse(part.id));
@@ -83,6 +84,13 @@ pub fn surviving(mut found: Vec<PartMeta>, flushed_sequence: u64) -> Vec<PartMet
             kept.push(part);
         }
     }
+    let samples: Vec<(u64, u64)> =
+        kept.iter().filter(|part| part.table == Table::MetricSamples).map(|part| part.sequences).collect();
+    let can_be_made = |part: &PartMeta| {
+        part.table.resolution_ms().is_some()
+            && samples.iter().any(|samples| samples.0 <= part.sequences.1 && part.sequences.0 <= samples.1)
+    };
+    kept.retain(|part| !can_be_made(part));
     kept.sort_by_key(|part| part.id);
     kept
 }
@@ -90,7 +98,7 @@ pub fn surviving(mut found: Vec<PartMeta>, flushed_sequence: u64) -> Vec<PartMet
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use causeway_model::{Table, TimeRange};
+    use causeway_model::TimeRange;
 
     use super::*;
 
@@ -113,8 +121,12 @@ mod tests {
             part(7, Table::Spans, (1, 6)),
             // Written by a flush that never committed.
             logs(8, (7, 9)),
+            // Samples with their rollup, and a rollup of samples that are gone.
+            part(9, Table::MetricSamples, (4, 6)),
+            part(10, Table::MetricRollups1h, (4, 6)),
+            part(11, Table::MetricRollups1h, (1, 3)),
         ];
         let ids: Vec<u64> = surviving(found, 6).iter().map(|part| part.id).collect();
-        assert_eq!(ids, vec![1, 2, 6, 7]);
+        assert_eq!(ids, vec![1, 2, 6, 7, 9, 11]);
     }
 }

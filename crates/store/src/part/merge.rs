@@ -35,8 +35,8 @@ pub fn merge_parts(
     if parts.iter().any(|part| part.meta().table != table) {
         return Err(Error::invalid("a part of another table"));
     }
-    if table == Table::MetricSamples {
-        return merge_chunks(disk, parts, new, options, give_way);
+    if table.has_chunks() {
+        return merge_chunks(disk, table, parts, new, options, give_way);
     }
     let mut census = Census::new();
     for part in parts {

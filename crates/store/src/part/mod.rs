@@ -25,7 +25,7 @@ mod values;
 mod write;
 
 pub use census::batch_keys;
-pub(crate) use chunks::ChunkFile;
+pub(crate) use chunks::{ChunkFile, roll_up};
 pub use memory::scan_batch;
 pub use merge::merge_parts;
 pub use metadata::{PartRecord, index_path, part_path, read_meta};

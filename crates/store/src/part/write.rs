@@ -61,8 +61,8 @@ pub fn write_part(
     let schema = PartSchema::of_keys(table, keys.iter().map(|key| &key.statistics), complete);
     let rows = sorted_rows(table, batches)?;
     let blocks = Blocks { projector: Projector::new(&schema, batches), rows: rows.into_iter().peekable(), options };
-    if table == Table::MetricSamples {
-        return write_rows(disk, blocks, new, options);
+    if table.has_chunks() {
+        return write_rows(disk, table, blocks, new, options);
     }
     let mut writer = PartWriter::create(disk, &schema, keys, complete, new, options)?;
     for block in blocks {

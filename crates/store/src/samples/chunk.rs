@@ -1,4 +1,5 @@
-//! What is a chunk? Samples of one series in order of time: each column of `metric_samples` by itself, and only where it says anything.
+//! What is a chunk? Samples of one series in order of time: each column of `metric_samples` or of a table of rollups by itself, and only
+//! where it says anything.
 //!
 //! The bytes: docs/formats/samples.md.
 
@@ -44,7 +45,7 @@ const VALUE_IS_INT: u8 = 1;
 #[derive(Debug, Default, Clone)]
 pub struct Chunk {
     rows: usize,
-    /// By position in `metric_samples`, ascending; a column that says nothing is left out.
+    /// By position in the table, ascending; a column that says nothing is left out.
     columns: Vec<(usize, Column)>,
 }
 
@@ -64,6 +65,12 @@ enum Data {
     Lists(Vec<i64>, Vec<Data>),
 }
 
+/// The values of a column of numbers, of rows that may lack it.
+pub(super) enum Cells {
+    Integers(Vec<Option<i64>>),
+    Floats(Vec<Option<f64>>),
+}
+
 /// How the values of a column are kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
@@ -74,8 +81,13 @@ enum Shape {
     Pairs,
 }
 
+/// A column of any table that stands in chunks: those of rollups are those of samples and some more.
+fn column_at(position: usize) -> Result<&'static causeway_model::Column> {
+    Table::MetricRollups5m.columns().get(position).ok_or_else(damaged)
+}
+
 fn shape(position: usize) -> Result<Shape> {
-    let column = Table::MetricSamples.columns().get(position).ok_or_else(damaged)?;
+    let column = column_at(position)?;
     Ok(match (column.data_type)() {
         DataType::Timestamp(..) | DataType::Int64 | DataType::UInt64 | DataType::Int32 | DataType::UInt32 => {
             Shape::Integer
@@ -153,7 +165,7 @@ impl Chunk {
         }
     }
 
-    /// Rows of the columns of `metric_samples`, all of one series.
+    /// Rows of a table's columns, all of one series.
     ///
     /// # Errors
     /// `Internal` when these are not its columns.
@@ -173,11 +185,21 @@ impl Chunk {
         Ok(chunk)
     }
 
+    /// Rows of these columns, in the order of their positions.
+    pub(super) fn of_cells(rows: usize, columns: impl IntoIterator<Item = (usize, Cells)>) -> Self {
+        let columns = columns.into_iter().map(|(position, cells)| (position, Column::of_cells(cells)));
+        Self { rows, columns: columns.filter(|(position, column)| column.says_something(*position)).collect() }
+    }
+
     /// Adds the samples of another chunk of the same series behind.
     ///
     /// # Errors
     /// `Corrupt` when a column is none of the table's.
     pub(crate) fn append(&mut self, other: &Self) -> Result<()> {
+        if self.rows == 0 {
+            *self = other.clone();
+            return Ok(());
+        }
         for (position, column) in &other.columns {
             let at = self.columns.partition_point(|(mine, _)| mine < position);
             if self.columns.get(at).is_none_or(|(mine, _)| mine != position) {
@@ -236,10 +258,14 @@ impl Chunk {
 
     /// The values of a column of integers, row by row, 0 where it lacks one; empty where it says nothing.
     pub(crate) fn integers(&self, position: usize) -> Vec<i64> {
+        self.integer_options(position).into_iter().map(Option::unwrap_or_default).collect()
+    }
+
+    /// The values of a column of integers, row by row; empty where it says nothing.
+    pub(super) fn integer_options(&self, position: usize) -> Vec<Option<i64>> {
         match self.column(position) {
             Some(Column { present, data: Data::Integers(values) }) => {
-                let values = spread_options(present.as_deref(), values, self.rows);
-                values.into_iter().map(Option::unwrap_or_default).collect()
+                spread_options(present.as_deref(), values, self.rows)
             }
             _ => Vec::new(),
         }
@@ -348,12 +374,12 @@ impl Chunk {
         Ok(chunk)
     }
 
-    /// A column of `metric_samples` as an array; not that of the series' id.
+    /// A column as an array; not that of the series' id.
     ///
     /// # Errors
     /// `Corrupt` when the column can't be what the table says.
     pub fn to_array(&self, position: usize) -> Result<ArrayRef> {
-        let column = Table::MetricSamples.columns().get(position).ok_or_else(damaged)?;
+        let column = column_at(position)?;
         match self.column(position) {
             Some(found) => found.to_array(&(column.data_type)(), self.rows),
             None if column.nullable => Ok(new_null_array(&(column.data_type)(), self.rows)),
@@ -409,6 +435,24 @@ impl Column {
             return Ok(Self { present: None, data: Data::Integers(vec![0; rows]) });
         }
         Ok(Self { present: Some(vec![false; rows]), data: Data::empty(shape(position)?) })
+    }
+
+    fn of_cells(cells: Cells) -> Self {
+        fn split<T: Copy>(cells: &[Option<T>]) -> (Option<Vec<bool>>, Vec<T>) {
+            let present = cells.iter().any(Option::is_none);
+            let present = present.then(|| cells.iter().map(Option::is_some).collect());
+            (present, cells.iter().copied().flatten().collect())
+        }
+        match cells {
+            Cells::Integers(cells) => {
+                let (present, values) = split(&cells);
+                Self { present, data: Data::Integers(values) }
+            }
+            Cells::Floats(cells) => {
+                let (present, values) = split(&cells);
+                Self { present, data: Data::Floats(values) }
+            }
+        }
     }
 
     fn of_array(shape: Shape, array: &ArrayRef) -> Result<Self> {

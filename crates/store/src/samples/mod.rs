@@ -3,9 +3,13 @@
 mod chunk;
 mod floats;
 mod integers;
+mod plan;
+mod rollup;
 mod select;
 pub(crate) use chunk::SERIES_ID;
 pub use chunk::{CHUNK_ROWS_MAX, Chunk};
+pub use plan::SampleTables;
+pub(crate) use rollup::Roller;
 pub(crate) use select::by_series;
 pub use select::{SampleSet, SeriesSamples};
 

@@ -1,4 +1,5 @@
-//! What are the samples of some series? Found at once in all parts and in memory, read series by series from any thread.
+//! What are the samples of some series? Found at once in all parts and in memory, read series by series from any thread; where it is enough,
+//! what they were together in windows.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,12 +9,15 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{Float64Type, TimestampNanosecondType, UInt32Type};
-use causeway_model::{Batch, Error, Histogram, NO_RECORDED_VALUE, Result, Table, TimeRange};
+use causeway_model::{
+    Batch, Error, Histogram, NO_RECORDED_VALUE, Result, Rollup, Table, TimeRange, join_rollups, rollups_of,
+};
 use parking_lot::Mutex;
 
 use super::chunk::{Chunk, FLAGS, SERIES_ID, START_TIME, TIME, VALUE, milliseconds};
-use crate::TableSnapshot;
-use crate::part::ChunkFile;
+use super::plan::{Kind, SampleTables};
+use super::rollup::add_rolled;
+use crate::part::{ChunkFile, Part};
 use crate::scan::{Filter, Pruning, Scan, ScanColumn};
 
 /// Chunks that are read together at most: about what a block holds.
@@ -30,6 +34,10 @@ pub struct SeriesSamples {
     pub starts: Vec<i64>,
     /// Samples that are more than a value: histograms and summaries, as they lie, in no order.
     pub others: Vec<Chunk>,
+    /// What values were together, in order; where samples were asked for, only of those that are no longer kept themselves.
+    pub rollups: Vec<Rollup>,
+    /// What is left of histograms and summaries that are no longer kept: the last of each window, and those before a reset.
+    pub others_left: Vec<Chunk>,
 }
 
 impl SeriesSamples {
@@ -39,6 +47,13 @@ impl SeriesSamples {
         self.values.clear();
         self.starts.clear();
         self.others.clear();
+        self.rollups.clear();
+        self.others_left.clear();
+    }
+
+    /// How many samples it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.times.len() + self.others.iter().map(Chunk::rows).sum::<usize>()
     }
 
     /// Adds a value; both times are in nanoseconds.
@@ -53,7 +68,7 @@ impl SeriesSamples {
     }
 
     /// Adds the samples of a chunk as it lies on disk.
-    fn add_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let Self { times, values, starts, .. } = self;
         if !Chunk::decode_values(bytes, times, values, starts)? {
             self.add_chunk(Chunk::decode(bytes, |_| true)?);
@@ -61,8 +76,19 @@ impl SeriesSamples {
         Ok(())
     }
 
+    /// Adds what a chunk of some part holds.
+    fn add_kind(&mut self, kind: Kind, bytes: &[u8]) -> Result<()> {
+        match kind {
+            Kind::Samples => self.add_bytes(bytes),
+            Kind::Rollups { resolution_ms, .. } => {
+                add_rolled(Chunk::decode(bytes, |_| true)?, resolution_ms, &mut self.rollups, &mut self.others_left);
+                Ok(())
+            }
+        }
+    }
+
     /// Adds the samples of a chunk.
-    fn add_chunk(&mut self, chunk: Chunk) {
+    pub(crate) fn add_chunk(&mut self, chunk: Chunk) {
         let (values, flags, starts) = (chunk.floats(VALUE), chunk.integers(FLAGS), chunk.integers(START_TIME));
         let mut left = Vec::new();
         for (row, time) in chunk.times().iter().enumerate() {
@@ -78,7 +104,7 @@ impl SeriesSamples {
         }
     }
 
-    fn order(&mut self) {
+    pub(super) fn order(&mut self) {
         self.starts.truncate(self.times.len());
         if self.times.is_sorted_by(|a, b| a < b) {
             return;
@@ -102,7 +128,10 @@ impl SeriesSamples {
 /// The samples of some series of one snapshot.
 #[derive(Debug)]
 pub struct SampleSet {
-    series: usize,
+    ids: Vec<[u8; 16]>,
+    time: TimeRange,
+    /// The length of the windows that are wanted; 0 where samples are.
+    resolution_ms: i64,
     segments: Vec<Segment>,
     /// For each series where its places begin; one more for the end.
     starts: Vec<usize>,
@@ -113,6 +142,8 @@ pub struct SampleSet {
     runs: Vec<Run>,
     /// Samples of parts that don't keep chunks.
     unchunked: Vec<(u32, Chunk)>,
+    /// All parts of samples, where rollups are read in the place of some.
+    in_reserve: Vec<Arc<Part>>,
 }
 
 /// Where a chunk lies: its segment and its number there.
@@ -134,6 +165,7 @@ struct Run {
 #[derive(Debug)]
 struct Segment {
     file: Arc<ChunkFile>,
+    kind: Kind,
     group: usize,
     chunks: Vec<Range<usize>>,
     state: Mutex<SegmentState>,
@@ -288,20 +320,22 @@ struct Found {
 }
 
 impl SampleSet {
-    /// Finds the samples of these series, whose ids are ascending and each there once, in a snapshot of `metric_samples`. All samples of
-    /// the time are found; more may be.
+    /// Finds the samples of these series, whose ids are ascending and each there once. All samples of the time are found; more may be.
+    /// With a `resolution_ms` of [`Table::resolution_ms`] it is found what they were together in windows so long, from rollups where
+    /// there are any; 0 asks for samples.
     ///
     /// # Errors
     /// `Corrupt` when a part can't be read.
-    pub fn select(snapshot: &TableSnapshot, ids: &[[u8; 16]], time: TimeRange) -> Result<Self> {
+    pub fn select(tables: &SampleTables<'_>, ids: &[[u8; 16]], time: TimeRange, resolution_ms: i64) -> Result<Self> {
         let mut found = Found::default();
-        for part in snapshot.parts.iter().filter(|part| part.meta().time.overlaps(&time)) {
-            match part.chunks() {
-                Some(file) => found.in_chunks(file, ids, time)?,
-                None => found.in_rows(part, ids, time)?,
-            }
+        let plan = tables.plan(time, resolution_ms);
+        for part in &plan.samples {
+            found.in_part(part, Kind::Samples, ids, time)?;
         }
-        let memory = snapshot.memory.iter().map(|batch| MemoryBatch::of(batch)).collect::<Result<Vec<_>>>()?;
+        for (part, kind) in &plan.rollups {
+            found.in_part(part, *kind, ids, time)?;
+        }
+        let memory = tables.samples.memory.iter().map(|batch| MemoryBatch::of(batch)).collect::<Result<Vec<_>>>()?;
         let mut runs: Vec<(u32, Run)> = Vec::new();
         for (number, batch) in (0u32..).zip(&memory) {
             batch.find(ids, &mut |series, rows| {
@@ -313,43 +347,119 @@ impl SampleSet {
         let (memory_starts, runs) = by_number(ids.len(), runs);
         let Found { segments, mut unchunked, .. } = found;
         unchunked.sort_by_key(|(series, _)| *series);
-        Ok(Self { series: ids.len(), segments, starts, places, memory, memory_starts, runs, unchunked })
+        let (ids, in_reserve) = (ids.to_vec(), plan.in_reserve);
+        Ok(Self {
+            ids,
+            time,
+            resolution_ms,
+            segments,
+            starts,
+            places,
+            memory,
+            memory_starts,
+            runs,
+            unchunked,
+            in_reserve,
+        })
     }
 
     /// Number of series.
     pub fn len(&self) -> usize {
-        self.series
+        self.ids.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.series == 0
+        self.ids.is_empty()
     }
 
-    /// Puts the samples of a series in place of what was there.
+    /// Puts the samples of a series in place of what was there, and windows where no samples are left.
     ///
     /// # Errors
     /// `Corrupt` when they can't be read.
     pub fn read(&self, series: usize, samples: &mut SeriesSamples) -> Result<()> {
         samples.clear();
-        let range = |starts: &[usize]| Some(*starts.get(series)?..*starts.get(series + 1)?);
+        let last = |kind| matches!(kind, Kind::Rollups { last: true, .. });
+        if self.in_reserve.is_empty() {
+            self.read_parts(series, samples, |kind| kind == Kind::Samples || last(kind))?;
+        } else {
+            self.read_reserve(series, samples)?;
+            self.read_parts(series, samples, last)?;
+        }
+        self.read_memory(series, samples)?;
+        samples.order();
+        join_rollups(&mut samples.rollups);
+        Ok(())
+    }
+
+    /// Puts what the values of a series were together in the place of what was there, as its `windows`; says whether they tell all, which
+    /// they don't for histograms and where samples did not come in order of time: then [`Self::read`] does.
+    ///
+    /// # Errors
+    /// `Corrupt` when they can't be read.
+    pub fn read_rollups(&self, series: usize, samples: &mut SeriesSamples) -> Result<bool> {
+        samples.clear();
+        self.read_parts(series, samples, |_| true)?;
+        self.read_memory(series, samples)?;
+        if !(samples.others.is_empty() && samples.others_left.is_empty()) {
+            return Ok(false);
+        }
+        samples.order();
+        let SeriesSamples { times, values, starts, rollups, .. } = samples;
+        rollups_of(times, values, starts, self.resolution_ms.max(1), rollups);
+        join_rollups(rollups);
+        Ok(self.in_reserve.is_empty() || rollups.iter().all(|rollup| !rollup.tangled))
+    }
+
+    fn read_parts(&self, series: usize, samples: &mut SeriesSamples, wanted: impl Fn(Kind) -> bool) -> Result<()> {
         let first = self.unchunked.partition_point(|(number, _)| (*number as usize) < series);
-        for (_, chunk) in self.unchunked.iter().skip(first).take_while(|(number, _)| *number as usize == series) {
+        let unchunked = self.unchunked.iter().skip(first).take_while(|(number, _)| *number as usize == series);
+        for (_, chunk) in unchunked.filter(|_| wanted(Kind::Samples)) {
             samples.add_chunk(chunk.clone());
         }
-        for place in range(&self.starts).and_then(|range| self.places.get(range)).unwrap_or_default() {
-            let segment =
-                self.segments.get(place.segment as usize).ok_or_else(|| Error::internal("no such segment"))?;
-            let (bytes, row) = segment.chunk(place.row)?;
-            samples.add_bytes(bytes.value(row))?;
+        for place in of_series(&self.starts, &self.places, series) {
+            let segment = self.segments.get(place.segment as usize).ok_or_else(no_segment)?;
+            if wanted(segment.kind) {
+                let (bytes, row) = segment.chunk(place.row)?;
+                samples.add_kind(segment.kind, bytes.value(row))?;
+            }
         }
-        for run in range(&self.memory_starts).and_then(|range| self.runs.get(range)).unwrap_or_default() {
+        Ok(())
+    }
+
+    fn read_memory(&self, series: usize, samples: &mut SeriesSamples) -> Result<()> {
+        for run in of_series(&self.memory_starts, &self.runs, series) {
             let batch = self.memory.get(run.batch as usize).ok_or_else(|| Error::internal("no such batch"))?;
             batch.add_to(run.start as usize..run.end as usize, samples)?;
         }
-        samples.order();
         Ok(())
     }
+
+    /// Adds the samples of a series in all parts.
+    fn read_reserve(&self, series: usize, samples: &mut SeriesSamples) -> Result<()> {
+        let id = self.ids.get(series).ok_or_else(|| Error::internal("no such series"))?;
+        for part in &self.in_reserve {
+            let mut found = Found::default();
+            found.in_part(part, Kind::Samples, std::slice::from_ref(id), self.time)?;
+            found.unchunked.into_iter().for_each(|(_, chunk)| samples.add_chunk(chunk));
+            for (_, place) in &found.places {
+                let segment = found.segments.get(place.segment as usize).ok_or_else(no_segment)?;
+                let (bytes, row) = segment.chunk(place.row)?;
+                samples.add_bytes(bytes.value(row))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_segment() -> Error {
+    Error::internal("no such segment")
+}
+
+/// What belongs to a series, of what [`by_number`] gives.
+fn of_series<'a, T>(starts: &[usize], all: &'a [T], series: usize) -> &'a [T] {
+    let range = starts.get(series).zip(starts.get(series + 1));
+    range.and_then(|(start, end)| all.get(*start..*end)).unwrap_or_default()
 }
 
 /// What belongs to each number, in the order found, and where it begins.
@@ -371,7 +481,14 @@ fn by_number<T: Copy>(numbers: usize, found: Vec<(u32, T)>) -> (Vec<usize>, Vec<
 }
 
 impl Found {
-    fn in_chunks(&mut self, file: &Arc<ChunkFile>, ids: &[[u8; 16]], time: TimeRange) -> Result<()> {
+    fn in_part(&mut self, part: &Arc<Part>, kind: Kind, ids: &[[u8; 16]], time: TimeRange) -> Result<()> {
+        match part.chunks() {
+            Some(file) => self.in_chunks(file, kind, ids, time),
+            None => self.in_rows(part, ids, time),
+        }
+    }
+
+    fn in_chunks(&mut self, file: &Arc<ChunkFile>, kind: Kind, ids: &[[u8; 16]], time: TimeRange) -> Result<()> {
         for group in 0..file.groups() {
             let directory = file.directory(group)?;
             let (Some(first), Some(last)) = (directory.ids().first(), directory.ids().last()) else { continue };
@@ -391,7 +508,7 @@ impl Found {
                         self.places.push((number as u32, Place { segment, row: count as u32 }));
                         count += 1;
                         if count == SEGMENT_CHUNKS {
-                            self.end_segment(file, group, std::mem::take(&mut chunks), count);
+                            self.end_segment((file, kind), group, std::mem::take(&mut chunks), count);
                             count = 0;
                         }
                     }
@@ -399,19 +516,25 @@ impl Found {
                 }
             }
             if count > 0 {
-                self.end_segment(file, group, chunks, count);
+                self.end_segment((file, kind), group, chunks, count);
             }
         }
         Ok(())
     }
 
-    fn end_segment(&mut self, file: &Arc<ChunkFile>, group: usize, chunks: Vec<Range<usize>>, count: usize) {
+    fn end_segment(
+        &mut self,
+        (file, kind): (&Arc<ChunkFile>, Kind),
+        group: usize,
+        chunks: Vec<Range<usize>>,
+        count: usize,
+    ) {
         let state = Mutex::new(SegmentState { bytes: Vec::new(), left: count });
-        self.segments.push(Segment { file: file.clone(), group, chunks, state });
+        self.segments.push(Segment { file: file.clone(), kind, group, chunks, state });
     }
 
     /// Reads the rows of the series from a part of an older format.
-    fn in_rows(&mut self, part: &crate::part::Part, ids: &[[u8; 16]], time: TimeRange) -> Result<()> {
+    fn in_rows(&mut self, part: &Part, ids: &[[u8; 16]], time: TimeRange) -> Result<()> {
         let wanted: Arc<[[u8; 16]]> = ids.into();
         let keep = move |batch: &arrow::array::RecordBatch| {
             let ids = batch.column(0).as_fixed_size_binary_opt().ok_or_else(|| Error::internal("no ids"))?;

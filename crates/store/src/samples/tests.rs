@@ -11,13 +11,13 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Float64Type, UInt64Type};
-use causeway_model::{Batch, ColumnLevel, Result, Rng, Table, TimeRange};
+use causeway_model::{Batch, ColumnLevel, Histogram, Result, Rng, Rollup, Table, TimeRange, rollups_of};
 
 use super::chunk::{Chunk, SERIES_ID};
-use super::{SampleSet, SeriesSamples, by_series};
+use super::{SampleSet, SampleTables, SeriesSamples, by_series};
 use crate::TableSnapshot;
 use crate::disk::{Disk, LocalDisk};
-use crate::part::{NewPart, Part, PartMeta, PartOptions, merge_parts, write_part, write_part_of_rows};
+use crate::part::{NewPart, Part, PartMeta, PartOptions, merge_parts, roll_up, write_part, write_part_of_rows};
 
 fn times(rng: &mut Rng, count: usize) -> ArrayRef {
     let mut time = 1_760_000_000_000_000_000i64;
@@ -235,7 +235,7 @@ fn series_are_found_wherever_their_samples_lie() {
         let ids: Vec<[u8; 16]> = (0..10u8).filter(|_| rng.below(3) > 0).map(|id| [id; 16]).collect();
         let start = rng.below(500) as i64 * 1_000_000_000;
         let time = TimeRange { start, end: start + rng.below(300) as i64 * 1_000_000_000 };
-        let set = SampleSet::select(&snapshot, &ids, time).unwrap();
+        let set = SampleSet::select(&SampleTables { samples: &snapshot, rollups: &[] }, &ids, time, 0).unwrap();
         let mut samples = SeriesSamples::default();
         for (number, id) in ids.iter().enumerate() {
             set.read(number, &mut samples).unwrap();
@@ -257,4 +257,145 @@ fn series_are_found_wherever_their_samples_lie() {
             assert!(samples.others.is_empty() && samples.starts.is_empty());
         }
     }
+}
+
+/// Parts of samples of a few series, each with its rollups, and what is in memory.
+struct RolledUp {
+    samples: TableSnapshot,
+    rollups: Vec<TableSnapshot>,
+}
+
+impl RolledUp {
+    fn new(disk: &Arc<dyn Disk>, of_parts: &[Vec<Arc<Batch>>], memory: Vec<Arc<Batch>>) -> Self {
+        let table = |table, parts, memory| TableSnapshot { table, parts, memory, unreadable_rows: 0 };
+        let mut rolled = Self {
+            samples: table(Table::MetricSamples, Vec::new(), memory),
+            rollups: Table::ROLLUPS.map(|rollup| table(rollup, Vec::new(), Vec::new())).to_vec(),
+        };
+        let options = PartOptions { block_rows: 64, ..PartOptions::default() };
+        for (id, batches) in (1u64..).zip(of_parts) {
+            let new = |place| NewPart { id: id * 3 + place, level: 2, sequences: (id, id), created_unix_nano: 0 };
+            let part = write_part(disk, Table::MetricSamples, batches, &new(0), &options).unwrap();
+            let part = Arc::new(Part::open(disk, part).unwrap());
+            let of_rollups: Vec<_> = Table::ROLLUPS.into_iter().zip([new(1), new(2)]).collect();
+            let metas = roll_up(disk, &part, &of_rollups, &options, &|| ()).unwrap();
+            for (rollups, meta) in rolled.rollups.iter_mut().zip(metas) {
+                rollups.parts.push(Arc::new(Part::open(disk, meta).unwrap()));
+            }
+            rolled.samples.parts.push(part);
+        }
+        rolled
+    }
+
+    fn select(&self, ids: &[[u8; 16]], resolution_ms: i64) -> SampleSet {
+        let tables = SampleTables { samples: &self.samples, rollups: &self.rollups };
+        SampleSet::select(&tables, ids, TimeRange::ALL, resolution_ms).unwrap()
+    }
+}
+
+/// Batches of one after another, in which series come and reset, but never go back in time.
+fn in_order(rng: &mut Rng, ids: &[[u8; 16]], from: &mut i64) -> Vec<Arc<Batch>> {
+    let mut rows = Vec::new();
+    for _ in 0..1 + rng.below(400) {
+        *from += rng.below(60_000) as i64;
+        for id in ids.iter().filter(|_| rng.below(3) > 0).collect::<Vec<_>>() {
+            rows.push((*id, *from * 1_000_000, rng.below(30) as f64, rng.below(40) == 0));
+        }
+    }
+    rows.push((ids[0], (*from + 1) * 1_000_000, 1.0, false));
+    *from += 2;
+    let mut columns: Vec<ArrayRef> = Table::MetricSamples
+        .columns()
+        .iter()
+        .map(|column| arrow::array::new_null_array(&(column.data_type)(), rows.len()))
+        .collect();
+    columns[0] =
+        Arc::new(TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.1)).with_timezone("UTC"));
+    columns[1] = Arc::new(FixedSizeBinaryArray::try_from_iter(rows.iter().map(|row| row.0)).unwrap());
+    let start = rows.iter().map(|row| (row.0[0] % 2 == 0).then_some(row.1 / 3_000_000_000_000 * 3_000_000_000_000));
+    columns[2] = Arc::new(TimestampNanosecondArray::from_iter(start).with_timezone("UTC"));
+    columns[3] = Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| u32::from(row.3))));
+    columns[4] = Arc::new(Float64Array::from_iter(rows.iter().map(|row| (!row.3).then_some(row.2))));
+    let batch = Batch::of_columns(Table::MetricSamples, columns).unwrap();
+    vec![Arc::new(by_series(&batch).unwrap().unwrap_or(batch))]
+}
+
+/// What a window tells; of one without values that a marker came.
+fn told(window: &Rollup) -> String {
+    if window.count == 0 { format!("{} stale", window.end_ms) } else { format!("{window:?}") }
+}
+
+#[test]
+fn rollups_tell_of_each_window_what_its_samples_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut rng = Rng::from_seed(14);
+    for round in 0..30 {
+        let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(directory.path().join(round.to_string())));
+        let ids: Vec<[u8; 16]> = (0..4u8).map(|id| [id; 16]).collect();
+        let mut from = 1_760_000_000_000;
+        let parts: Vec<_> = (0..1 + rng.below(4)).map(|_| in_order(&mut rng, &ids, &mut from)).collect();
+        let memory = in_order(&mut rng, &ids, &mut from);
+        let mut rolled = RolledUp::new(&disk, &parts, memory);
+        // Of some parts there are no rollups (yet).
+        if rng.below(2) == 0 {
+            rolled.rollups.iter_mut().for_each(|rollups| drop(rollups.parts.remove(0)));
+        }
+        let whole = rolled.select(&ids, 0);
+        let (mut samples, mut windows) = (SeriesSamples::default(), SeriesSamples::default());
+        for resolution_ms in Table::ROLLUPS.map(|table| table.resolution_ms().unwrap()) {
+            let set = rolled.select(&ids, resolution_ms);
+            let mut again = SeriesSamples::default();
+            for series in 0..ids.len() {
+                whole.read(series, &mut samples).unwrap();
+                let mut expected = Vec::new();
+                rollups_of(&samples.times, &samples.values, &samples.starts, resolution_ms, &mut expected);
+                assert!(set.read_rollups(series, &mut windows).unwrap());
+                let tell = |windows: &[Rollup]| windows.iter().map(told).collect::<Vec<_>>();
+                assert_eq!(tell(&windows.rollups), tell(&expected), "round {round}");
+                // The samples themselves are still at hand.
+                set.read(series, &mut again).unwrap();
+                let bits =
+                    |samples: &SeriesSamples| samples.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                assert_eq!(
+                    (&again.times, bits(&again), &again.starts),
+                    (&samples.times, bits(&samples), &samples.starts)
+                );
+                assert!(again.rollups.is_empty());
+            }
+        }
+        // Without the samples their rollups are what is left.
+        rolled.samples.memory.clear();
+        let sequences: Vec<_> = rolled.rollups[0].parts.iter().map(|part| part.meta().sequences).collect();
+        rolled.samples.parts.retain(|part| sequences.contains(&part.meta().sequences));
+        rolled.select(&ids, 0).read(0, &mut samples).unwrap();
+        let values = samples.values.iter().filter(|value| value.to_bits() != Histogram::STALE).count() as u64;
+        rolled.samples.parts.clear();
+        for resolution_ms in [0, 300_000, 3_600_000] {
+            rolled.select(&ids, resolution_ms).read(0, &mut windows).unwrap();
+            assert!(windows.times.is_empty());
+            assert_eq!(windows.rollups.iter().map(|window| window.count).sum::<u64>(), values);
+        }
+    }
+}
+
+#[test]
+fn samples_that_came_late_or_twice_are_read_themselves() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(directory.path().to_owned()));
+    let mut rng = Rng::from_seed(15);
+    let mut kept = std::collections::BTreeMap::new();
+    let batches = deliveries(&mut rng, &mut kept);
+    let parts: Vec<Vec<Arc<Batch>>> = batches.chunks(3).map(<[_]>::to_vec).collect();
+    let rolled = RolledUp::new(&disk, &parts, Vec::new());
+    let ids: Vec<[u8; 16]> = (0..9u8).map(|id| [id; 16]).collect();
+    let set = rolled.select(&ids, 300_000);
+    let mut samples = SeriesSamples::default();
+    let mut refused = 0;
+    for (series, id) in ids.iter().enumerate() {
+        refused += usize::from(!set.read_rollups(series, &mut samples).unwrap());
+        set.read(series, &mut samples).unwrap();
+        let expected: Vec<f64> = kept.iter().filter(|((of, _), _)| of == id).map(|(_, value)| *value).collect();
+        assert_eq!(samples.values, expected);
+    }
+    assert_eq!(refused, ids.len(), "parts that overlap in time can't be joined window by window");
 }

@@ -1,4 +1,4 @@
-//! What is to be done when there is time? Merge parts, remove what is too old or too much, delete files that nobody needs.
+//! What is to be done when there is time? Merge parts, roll up samples, remove what is too old or too much, delete files that nobody needs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +34,18 @@ impl Core {
                 Err(error) => done = Err(error),
             }
         }
+        while done.is_ok() && !stop() {
+            match self.roll_up_one() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => done = Err(error),
+            }
+        }
         self.delete_trash();
         done
     }
 
-    fn limits_of(&self, table: Table) -> RetentionLimits {
+    pub(super) fn limits_of(&self, table: Table) -> RetentionLimits {
         let find = |&(of, age): &(Table, _)| (of == table).then_some(age);
         RetentionLimits {
             age: self.options.retention_age.iter().find_map(find),
@@ -52,7 +59,7 @@ impl Core {
     /// What the catalog answers.
     pub fn retain(&self) -> Result<()> {
         let now = self.clock.now_unix_nano();
-        let remove: Vec<u64> = {
+        let mut remove: Vec<u64> = {
             let state = self.state.lock();
             let of = |(table, slots): (&Table, &Vec<super::state::Slot>)| {
                 expired(&slots.iter().map(|slot| &slot.meta).collect::<Vec<_>>(), self.limits_of(*table), now)
@@ -62,6 +69,8 @@ impl Core {
         if remove.is_empty() {
             return Ok(());
         }
+        self.roll_up_before(&remove)?;
+        remove.extend(self.rollups_without(&remove));
         let count = remove.len();
         self.commit(Change { commit: CatalogCommit { remove, ..CatalogCommit::default() }, parts: Vec::new() })?;
         self.counters.retained(count);
@@ -71,7 +80,8 @@ impl Core {
     /// The parts to merge next.
     fn due(&self) -> Option<Vec<Arc<Part>>> {
         let state = self.state.lock();
-        state.tables.iter().find_map(|(table, slots)| {
+        let merged = state.tables.iter().filter(|(table, _)| table.resolution_ms().is_none());
+        merged.into_iter().find_map(|(table, slots)| {
             let readable = |slot: &super::state::Slot| {
                 slot.part.is_some() && !slot.suspect && slot.meta.sequences.1 <= state.copied_sequence
             };
@@ -118,11 +128,9 @@ impl Core {
             }
         };
         let bytes = merged.meta().bytes;
-        let commit = CatalogCommit {
-            add: vec![merged.meta().clone()],
-            remove: metas().map(|meta| meta.id).collect(),
-            ..CatalogCommit::default()
-        };
+        let mut remove: Vec<u64> = metas().map(|meta| meta.id).collect();
+        remove.extend(self.rollups_of(&remove));
+        let commit = CatalogCommit { add: vec![merged.meta().clone()], remove, ..CatalogCommit::default() };
         self.commit(Change { commit, parts: vec![merged] })?;
         self.counters.merged(bytes);
         Ok(true)
@@ -130,7 +138,7 @@ impl Core {
 
     /// Lets a merge wait while memory is being flushed: senders wait for the flush, nobody for the merge. Not where so many parts
     /// have come together that questions pay for it.
-    fn give_way(&self) -> impl Fn() {
+    pub(super) fn give_way(&self) -> impl Fn() {
         let behind = self
             .state
             .lock()
@@ -145,7 +153,7 @@ impl Core {
     }
 
     /// Finds which of the parts can't be read and merges them no more; all of them when each reads well by itself.
-    fn suspect(&self, parts: &[Arc<Part>], why: &str) {
+    pub(super) fn suspect(&self, parts: &[Arc<Part>], why: &str) {
         let damaged: Vec<u64> =
             parts.iter().filter(|part| read_all(part).is_err()).map(|part| part.meta().id).collect();
         let all: Vec<u64> = parts.iter().map(|part| part.meta().id).collect();

@@ -44,6 +44,8 @@ pub struct Counters {
     flush_bytes: AtomicU64,
     merges: AtomicU64,
     merge_bytes: AtomicU64,
+    roll_ups: AtomicU64,
+    roll_up_bytes: AtomicU64,
     retained: AtomicU64,
     corruptions: AtomicU64,
     /// What was said of damage.
@@ -90,6 +92,12 @@ impl Counters {
     pub fn merged(&self, bytes: u64) {
         add(&self.merges, 1);
         add(&self.merge_bytes, bytes);
+    }
+
+    /// A part of samples was rolled up to so many bytes.
+    pub fn rolled_up(&self, bytes: u64) {
+        add(&self.roll_ups, 1);
+        add(&self.roll_up_bytes, bytes);
     }
 
     /// Retention removed so many parts.
@@ -150,6 +158,8 @@ impl Core {
             count("causeway_flush_bytes_total", "Bytes of parts that flushes wrote.", &seen.flush_bytes),
             count("causeway_merges_total", "Merges of parts.", &seen.merges),
             count("causeway_merge_bytes_total", "Bytes of parts that merges wrote.", &seen.merge_bytes),
+            count("causeway_roll_ups_total", "Parts of samples that were rolled up.", &seen.roll_ups),
+            count("causeway_roll_up_bytes_total", "Bytes of rollups that were written.", &seen.roll_up_bytes),
             count("causeway_retention_parts_total", "Parts that retention removed.", &seen.retained),
             count("causeway_corruptions_total", "Places where stored bytes were found damaged.", &seen.corruptions),
             metric("causeway_ledger_folded_total", "Deliveries counted under the sender `other`.", folded as f64, true),

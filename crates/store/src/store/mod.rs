@@ -20,6 +20,7 @@ mod lock;
 mod maintain;
 mod metrics;
 mod open;
+mod roll_up;
 mod series;
 #[cfg(test)]
 mod simulation;
@@ -56,7 +57,8 @@ pub struct StoreOptions {
     pub disk_reserve_bytes: u64,
     /// A file that no snapshot needs any more is deleted after this grace. 30 s.
     pub delete_grace: Duration,
-    /// Rows older than this are removed, a table each; a table that is not named keeps them forever.
+    /// Rows older than this are removed, a table each; a table that is not named keeps them forever. Those of [`Table::ROLLUPS`] that are
+    /// not named go with the samples that they were made from.
     pub retention_age: Vec<(Table, Duration)>,
     /// Oldest parts are removed beyond this many bytes, a table each.
     pub retention_bytes: Vec<(Table, u64)>,

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use causeway_model::{Delivery, Rng, Signal, Table};
 
-use super::StoreOptions;
 use super::core::{Core, Queued};
 use super::open::{Ground, open};
+use super::{StoreOptions, TableSnapshot};
 use crate::catalog::memory::{Fault, MemoryCatalog};
 use crate::delivery::encode;
 use crate::disk::simulated::{SimulatedDisk, Stop};
@@ -178,7 +178,25 @@ impl Run {
             }
             all.insert(table, rows);
         }
+        self.check_rollups();
         all
+    }
+
+    /// Whether rollups are of samples that are there, each of one part of them.
+    fn check_rollups(&self) {
+        let snapshot =
+            self.core.state.lock().snapshot(&[Table::MetricSamples, Table::MetricRollups5m, Table::MetricRollups1h]);
+        let [samples, rollups @ ..] = snapshot.tables.as_slice() else { panic!("three tables") };
+        let sequences =
+            |table: &TableSnapshot| table.parts.iter().map(|part| part.meta().sequences).collect::<Vec<_>>();
+        for table in rollups {
+            let mut of_samples = sequences(samples);
+            for rollup in sequences(table) {
+                let at = of_samples.iter().position(|part| *part == rollup);
+                assert!(at.is_some(), "seed {}: {} has one of nothing: {rollup:?}", self.seed, table.table.name());
+                at.map(|at| of_samples.remove(at));
+            }
+        }
     }
 
     /// While the store runs, what was refused is not there.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use causeway_model::{Appender as _, Delivery, ErrorKind, Result, SystemClock, Table};
+use causeway_model::{Appender as _, Delivery, ErrorKind, Result, SystemClock, Table, TimeRange};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
@@ -20,6 +20,7 @@ use crate::catalog::sqlite::FILE;
 use crate::delivery::encode;
 use crate::disk::Disk;
 use crate::disk::simulated::SimulatedDisk;
+use crate::samples::{SampleSet, SampleTables, SeriesSamples};
 use crate::testing::{TestClock, log_delivery, mixed_delivery, times};
 
 /// A store on simulated ground, opened again at will.
@@ -474,4 +475,116 @@ async fn a_damaged_catalog_is_moved_aside_and_rebuilt() {
     }
     assert!(directory.path().join("catalog.sqlite.damaged-1").exists());
     assert!(directory.path().join("catalog.sqlite.damaged-2").exists());
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Two series of samples, one each second and a half of some hours, in a part of its own for each hour.
+fn hours_of_samples(bench: &Bench, core: &Core, hours: std::ops::Range<i64>) {
+    for hour in hours {
+        bench.clock.wall.store((hour + 1) * HOUR_MS * 1_000_000, Ordering::SeqCst);
+        let times: Vec<i64> = (0..2_400).map(|at| (hour * HOUR_MS + at * 1_500) * 1_000_000).collect();
+        core.keep(vec![queued(mixed_delivery("cart", "1", &[], &[], &times))]).unwrap();
+        core.flush().unwrap();
+    }
+}
+
+/// How many samples are told of, whether as themselves or by rollups; and how many parts there are of each.
+fn samples_told(core: &Core, resolution_ms: i64) -> (u64, [usize; 3]) {
+    let tables = [Table::MetricSamples, Table::MetricRollups5m, Table::MetricRollups1h];
+    let snapshot = core.state.lock().snapshot(&tables);
+    let (samples, rollups) = snapshot.tables.split_first().unwrap();
+    let mut ids: Vec<[u8; 16]> = Vec::new();
+    for part in snapshot.tables.iter().flat_map(|table| &table.parts) {
+        for group in 0..part.chunks().unwrap().groups() {
+            ids.extend_from_slice(part.chunks().unwrap().directory(group).unwrap().ids());
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    let set = SampleSet::select(&SampleTables { samples, rollups }, &ids, TimeRange::ALL, resolution_ms).unwrap();
+    let (mut count, mut read) = (0, SeriesSamples::default());
+    for series in 0..ids.len() {
+        if resolution_ms > 0 {
+            assert!(set.read_rollups(series, &mut read).unwrap());
+        } else {
+            set.read(series, &mut read).unwrap();
+            count += read.times.len() as u64;
+        }
+        count += read.rollups.iter().map(|window| window.count).sum::<u64>();
+    }
+    (count, [0, 1, 2].map(|table| snapshot.tables[table].parts.len()))
+}
+
+fn told_alike(core: &Core) -> (u64, [usize; 3]) {
+    let told = samples_told(core, 0);
+    for table in Table::ROLLUPS {
+        assert_eq!(samples_told(core, table.resolution_ms().unwrap()), told);
+    }
+    told
+}
+
+#[test]
+fn samples_that_rest_are_rolled_up_and_merges_begin_anew() {
+    let bench = Bench::new();
+    let core = bench.open();
+    hours_of_samples(&bench, &core, 0..3);
+    core.maintain(&|| false).unwrap();
+    let (count, parts) = told_alike(&core);
+    assert_eq!((count, parts), (7_200, [3, 0, 0]), "young and small");
+    bench.clock.wall.fetch_add(25 * HOUR_MS * 1_000_000, Ordering::SeqCst);
+    core.maintain(&|| false).unwrap();
+    assert_eq!(told_alike(&core), (7_200, [3, 3, 3]));
+    // The merge of these and five others takes their rollups away.
+    hours_of_samples(&bench, &core, 28..33);
+    core.maintain(&|| false).unwrap();
+    assert_eq!(told_alike(&core), (19_200, [1, 0, 0]));
+    bench.clock.wall.fetch_add(25 * HOUR_MS * 1_000_000, Ordering::SeqCst);
+    core.maintain(&|| false).unwrap();
+    assert_eq!(told_alike(&core), (19_200, [1, 1, 1]));
+    drop(core);
+    assert_eq!(told_alike(&bench.open()), (19_200, [1, 1, 1]), "after a restart");
+    bench.catalog.forget();
+    let core = bench.open();
+    assert_eq!(told_alike(&core), (19_200, [1, 0, 0]), "without a catalog nobody knows whether they were finished");
+    core.maintain(&|| false).unwrap();
+    assert_eq!(told_alike(&core), (19_200, [1, 1, 1]));
+}
+
+#[test]
+fn rollups_outlive_samples_for_as_long_as_is_said_and_else_go_with_them() {
+    for kept_for in [None, Some(100)] {
+        let mut bench = Bench::new();
+        bench.options.retention_age = vec![(Table::MetricSamples, Duration::from_secs(10 * 3_600))];
+        let ages = Table::ROLLUPS.into_iter().zip([kept_for; 2]);
+        let ages = ages.filter_map(|(table, hours)| Some((table, Duration::from_secs(hours? * 3_600))));
+        bench.options.retention_age.extend(ages);
+        let core = bench.open();
+        hours_of_samples(&bench, &core, 0..2);
+        // They never rested for long enough before they go.
+        bench.clock.wall.fetch_add(11 * HOUR_MS * 1_000_000, Ordering::SeqCst);
+        core.maintain(&|| false).unwrap();
+        let expected = if kept_for.is_some() { (4_800, [0, 2, 2]) } else { (0, [0, 0, 0]) };
+        assert_eq!(told_alike(&core), expected);
+        bench.clock.wall.fetch_add(100 * HOUR_MS * 1_000_000, Ordering::SeqCst);
+        core.maintain(&|| false).unwrap();
+        assert_eq!(told_alike(&core), (0, [0, 0, 0]));
+    }
+}
+
+#[test]
+fn a_rollup_that_decays_costs_nothing_but_time() {
+    let bench = Bench::new();
+    let core = bench.open();
+    hours_of_samples(&bench, &core, 0..1);
+    bench.clock.wall.fetch_add(25 * HOUR_MS * 1_000_000, Ordering::SeqCst);
+    core.maintain(&|| false).unwrap();
+    assert_eq!(told_alike(&core), (2_400, [1, 1, 1]));
+    let id = core.state.lock().tables[&Table::MetricRollups1h][0].meta.id;
+    drop(core);
+    let path = &part_files(Table::MetricRollups1h, id)[0];
+    let bytes = bench.disk.contents(path).unwrap();
+    bench.disk.put(path, &bytes[..bytes.len() / 2]);
+    let core = bench.open();
+    assert_eq!(told_alike(&core), (2_400, [1, 1, 0]));
 }

@@ -139,7 +139,7 @@ fn dates<'a>(
 fn times<'a>(evaluator: &'a Evaluator<'a>, arguments: &'a [Expr], steps: &Steps, taken: Taken) -> Result<Streamed<'a>> {
     let expr = unwrapped(argument(arguments, 0)?);
     if let ExprKind::Selector(selector) = &expr.kind {
-        return evaluator.taken(selector, expr.span, steps, taken, "timestamp").map(Streamed::passing);
+        return evaluator.taken(selector, expr.span, steps, taken).map(Streamed::passing);
     }
     let input = evaluator.stream(expr, steps)?.boxed();
     let steps = *steps;

@@ -6,11 +6,12 @@ mod extended;
 mod over_time;
 mod rank;
 mod rate;
+mod rolled_up;
 mod trend;
 
 use std::sync::Arc;
 
-use causeway_model::{Error, Labels, Result};
+use causeway_model::{Error, Labels, Result, Rollup};
 
 pub(super) use extended::{edges, smoothed_value};
 pub(super) use rank::quantile;
@@ -23,7 +24,7 @@ use super::steps::{Reference, Steps};
 use super::stream::{Scratch, Stream, Worker};
 use super::{Number, duration};
 use crate::ast::{Expr, ExprKind, Extension, Function, Span, ValueType};
-use crate::source::{Samples, SeriesSet};
+use crate::source::{Need, Samples, SeriesSet};
 
 /// Samples that are looked at before someone is asked whether to go on: some tenths of a millisecond.
 const SAMPLES_PER_CHECK: usize = 1 << 16;
@@ -99,17 +100,23 @@ type AllWindows = fn(&Sliding, &Call, &mut [f64], &mut Scratch);
 struct Implementation {
     window: OneWindow,
     floats: Option<AllWindows>,
+    rolled_up: Option<rolled_up::OfRollups>,
 }
 
 const fn both(window: OneWindow, floats: AllWindows) -> Option<Implementation> {
-    Some(Implementation { window, floats: Some(floats) })
+    Some(Implementation { window, floats: Some(floats), rolled_up: None })
 }
 
 const fn windowed(window: OneWindow) -> Option<Implementation> {
-    Some(Implementation { window, floats: None })
+    Some(Implementation { window, floats: None, rolled_up: None })
 }
 
 fn implementation(function: Function) -> Option<Implementation> {
+    let rolled_up = rolled_up::of_rollups(function);
+    of_samples(function).map(|implementation| Implementation { rolled_up, ..implementation })
+}
+
+fn of_samples(function: Function) -> Option<Implementation> {
     match function {
         Function::Rate => both(rate::rate, rate::rate_floats),
         Function::Increase => both(rate::increase, rate::increase_floats),
@@ -184,7 +191,13 @@ pub(super) fn stream<'a>(
         }
     }
     let range = range.ok_or_else(|| Error::internal(format!("{} takes no range", function.name())))?;
-    let ranged = evaluator.ranged(range, steps, function.name())?;
+    let need = match function {
+        Function::Rate | Function::Increase | Function::Delta => Need::Difference,
+        _ if implementation.rolled_up.is_some() => Need::Rollups,
+        Function::Irate | Function::Resets => Need::CounterSamples,
+        _ => Need::Samples,
+    };
+    let ranged = evaluator.ranged(range, steps, need)?;
     check_extension(function, ranged.extension)?;
     if !ranged.set.is_empty() {
         check_parameters(evaluator, function, &parameters, place(arguments, 0))?;
@@ -243,7 +256,7 @@ fn check_parameters(evaluator: &Evaluator, function: Function, parameters: &[Vec
 
 impl Evaluator<'_> {
     /// The series of a range selector or subquery.
-    pub fn ranged(&self, range: &Expr, steps: &Steps, function: &'static str) -> Result<Ranged> {
+    pub fn ranged(&self, range: &Expr, steps: &Steps, need: Need) -> Result<Ranged> {
         let range = unwrapped(range);
         match &range.kind {
             ExprKind::Range { selector, range: length, .. } => {
@@ -256,7 +269,11 @@ impl Evaluator<'_> {
                     Some(Extension::Smoothed) => (lookback_ms, lookback_ms),
                 };
                 let reach = (range_ms.saturating_add(more_before), after);
-                let set = self.select(selector, &reference, steps, reach, (range_ms, range.span), function)?;
+                let need = match selector.extension {
+                    Some(_) if need == Need::Difference => Need::CounterSamples,
+                    _ => need,
+                };
+                let set = self.select(selector, &reference, steps, reach, (range_ms, range.span), need)?;
                 let extension = selector.extension;
                 Ok(Ranged { set, drop_names: Vec::new(), reference, range_ms, extension, span: range.span })
             }
@@ -281,11 +298,6 @@ impl Stream for RangeCall<'_> {
     }
 
     fn read(&self, series: usize, worker: &mut Worker, column: &mut Column) -> Result<()> {
-        self.ranged.set.read(series, &mut worker.samples)?;
-        let samples = worker.samples.times.len() + worker.samples.histogram_times.len();
-        worker.samples_read += samples;
-        self.evaluator.meter.charge().add(samples, samples.saturating_mul(size_of::<(i64, f64)>()))?;
-        drop_stale(&mut worker.samples);
         let labels = self.ranged.set.labels(series);
         let call = Call {
             labels: &labels,
@@ -293,9 +305,16 @@ impl Stream for RangeCall<'_> {
             range_ms: self.ranged.range_ms,
             parameters: &self.parameters,
         };
-        match self.ranged.extension {
-            Some(extension) => self.extended(extension, &call, worker, column),
-            None => self.windows(&call, worker, column)?,
+        if !self.read_rolled_up(series, worker, column)? {
+            self.ranged.set.read(series, &mut worker.samples)?;
+            let samples = worker.samples.times.len() + worker.samples.histogram_times.len();
+            worker.samples_read += samples;
+            self.evaluator.meter.charge().add(samples, samples.saturating_mul(size_of::<(i64, f64)>()))?;
+            drop_stale(&mut worker.samples);
+            match self.ranged.extension {
+                Some(extension) => self.extended(extension, &call, worker, column),
+                None => self.windows(&call, worker, column)?,
+            }
         }
         if matches!(self.function, Function::Rate | Function::Increase) {
             let name = labels.metric_name().unwrap_or_default();
@@ -309,6 +328,32 @@ impl Stream for RangeCall<'_> {
 }
 
 impl RangeCall<'_> {
+    /// Makes the values of what samples were together, where that is known and enough.
+    fn read_rolled_up(&self, series: usize, worker: &mut Worker, column: &mut Column) -> Result<bool> {
+        let Worker { windows, rolled_up, scratch, samples_read, .. } = worker;
+        let Some(of_rollups) = self.implementation.rolled_up.filter(|_| self.ranged.extension.is_none()) else {
+            return Ok(false);
+        };
+        if !self.ranged.set.read_rollups(series, rolled_up)? {
+            return Ok(false);
+        }
+        *samples_read += rolled_up.len();
+        self.evaluator.meter.charge().add(rolled_up.len(), rolled_up.len().saturating_mul(size_of::<Rollup>()))?;
+        // A range has no staleness markers.
+        rolled_up.retain(|rollup| rollup.count > 0);
+        scratch.keys.clear();
+        scratch.keys.extend(rolled_up.iter().map(|rollup| rollup.end_ms));
+        self.find_windows(&scratch.keys, windows);
+        for (step, (found, place)) in windows.iter().zip(&mut column.floats).enumerate() {
+            let (Some(start_ms), Some(end_ms)) = (self.starts_ms.get(step), self.ends_ms.get(step)) else { continue };
+            let view = rolled_up::View { rollups: part(rolled_up, *found), start_ms: *start_ms, end_ms: *end_ms };
+            if let Some(value) = of_rollups(&view) {
+                *place = value;
+            }
+        }
+        Ok(true)
+    }
+
     fn windows(&self, call: &Call, worker: &mut Worker, column: &mut Column) -> Result<()> {
         let Worker { samples, windows, histogram_windows, scratch, notes, .. } = worker;
         self.find_windows(&samples.times, windows);

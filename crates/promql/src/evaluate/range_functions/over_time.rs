@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use causeway_model::{Histogram, HistogramSum, KahanSum, MixedSchemas, Reconciled, ResetHint};
+use causeway_model::{Histogram, HistogramSum, KahanSum, MixedSchemas, Reconciled, ResetHint, larger, smaller};
 
 use super::super::Number;
 use super::super::annotations::{Note, Notes};
@@ -99,14 +99,6 @@ pub(super) fn average_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &m
         let average = sum.sum / count + sum.compensation / count;
         if average.is_finite() { average } else { direct_average(window) }
     });
-}
-
-fn larger(left: f64, right: f64) -> f64 {
-    if right > left || left.is_nan() { right } else { left }
-}
-
-fn smaller(left: f64, right: f64) -> f64 {
-    if right < left || left.is_nan() { right } else { left }
 }
 
 pub(super) fn max_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use causeway_model::{Histogram, ResetHint};
+use causeway_model::{Histogram, ResetHint, began_anew};
 
 use super::super::Number;
 use super::super::annotations::{Note, Notes};
 use super::super::stream::Scratch;
-use super::{Call, Sliding, View};
+use super::{Call, Sliding, View, rolled_up};
 
 /// Beyond this many average distances of samples, an edge is not reached by the series.
 const REACH: f64 = 1.1;
@@ -134,15 +134,72 @@ pub(super) fn started_anew(times: &[i64], starts: &[i64], at: usize) -> bool {
     let Some(before) = at.checked_sub(1) else { return false };
     let (Some(before_ms), Some(time_ms)) = (times.get(before), times.get(at)) else { return false };
     let (Some(start_before), Some(start)) = (starts.get(before), starts.get(at)) else { return false };
-    // A start that is the time of the sample before is a reset for deltas, but not for a series whose start isn't known.
-    let delta = start == before_ms && *start_before != 0 && start_before < before_ms;
-    *start != 0 && start < time_ms && (start > before_ms || delta)
+    began_anew(*before_ms, *start_before, *time_ms, *start)
 }
 
 /// When accumulation began, where that is inside of the window and before its first sample.
-fn start_inside(times: &[i64], starts: &[i64], start_ms: i64) -> Option<i64> {
-    let (first_ms, first_start) = (times.first()?, starts.first()?);
-    Some(*first_start).filter(|start| *start != 0 && *start > start_ms && start < first_ms)
+fn start_inside(first_ms: i64, first_start_ms: i64, window_start_ms: i64) -> Option<i64> {
+    Some(first_start_ms).filter(|start| *start != 0 && *start > window_start_ms && *start < first_ms)
+}
+
+/// The samples of a window at its ends, to be extrapolated from.
+struct Ends {
+    first_ms: i64,
+    last_ms: i64,
+    /// How many samples there are.
+    count: usize,
+    /// When accumulation began, where that was inside of the window: it rose from zero there, and nothing is left to extrapolate on that
+    /// side.
+    began_ms: Option<i64>,
+    start_ms: i64,
+    end_ms: i64,
+}
+
+impl Ends {
+    fn difference(&self, value: f64, first: Option<f64>) -> Difference {
+        Difference {
+            value,
+            first: first.filter(|_| self.began_ms.is_none()),
+            sampled: (self.last_ms - self.first_ms) as f64,
+            distances: self.count as f64 - 1.0,
+            to_start: if self.began_ms.is_some() { 0.0 } else { (self.first_ms - self.start_ms) as f64 },
+            to_end: (self.end_ms - self.last_ms) as f64,
+        }
+    }
+
+    /// What a difference between the samples is to be multiplied with.
+    fn factor(&self, difference: &Difference, seconds: f64) -> f64 {
+        let more = (self.first_ms - self.began_ms.unwrap_or(self.first_ms)) as f64;
+        (difference.stretched() + more) / ((difference.sampled + more) * seconds)
+    }
+}
+
+/// The same as of the samples that were rolled up.
+pub(super) fn of_rollups(view: &rolled_up::View, counter: bool, seconds: f64) -> Option<f64> {
+    let (first, last) = (view.rollups.first()?.first, view.rollups.last()?.last);
+    let count: u64 = view.rollups.iter().map(|rollup| rollup.count).sum();
+    let began_ms = if counter { start_inside(first.time_ms, first.start_ms, view.start_ms) } else { None };
+    if count < 2 && began_ms.is_none() {
+        return None;
+    }
+    let mut value = last.value - if began_ms.is_some() { 0.0 } else { first.value };
+    if counter {
+        value = view.rollups.iter().fold(value, |value, rollup| value + rollup.lost);
+        for (before, after) in view.rollups.iter().zip(view.rollups.iter().skip(1)) {
+            if after.first.is_reset_after(&before.last) {
+                value += before.last.value;
+            }
+        }
+    }
+    let ends = Ends {
+        first_ms: first.time_ms,
+        last_ms: last.time_ms,
+        count: usize::try_from(count).unwrap_or(usize::MAX),
+        began_ms,
+        start_ms: view.start_ms,
+        end_ms: view.end_ms,
+    };
+    Some(value * ends.factor(&ends.difference(value, counter.then_some(first.value)), seconds))
 }
 
 /// Says so where starts contradict the samples before them.
@@ -163,32 +220,22 @@ fn extrapolated(view: &View, call: &Call, notes: &mut Notes, counter: bool, per_
     let histograms = !view.histogram_times.is_empty();
     let (times, starts) =
         if histograms { (view.histogram_times, view.histogram_starts) } else { (view.times, view.starts) };
-    let began_ms = if counter { start_inside(times, starts, view.start_ms) } else { None };
+    let (first_ms, last_ms) = (*times.first()?, *times.last()?);
+    let first_start_ms = starts.first().copied().unwrap_or(0);
+    let began_ms = if counter { start_inside(first_ms, first_start_ms, view.start_ms) } else { None };
     if times.len() < 2 && began_ms.is_none() {
         return None;
     }
     if counter {
         note_overlap(times, starts, call, notes);
     }
-    let (first_ms, last_ms) = (*times.first()?, *times.last()?);
-    let from_ms = began_ms.unwrap_or(first_ms);
-    let mut difference = Difference {
-        value: 0.0,
-        first: None,
-        sampled: (last_ms - first_ms) as f64,
-        distances: (times.len() - 1) as f64,
-        to_start: if began_ms.is_some() { 0.0 } else { (first_ms - view.start_ms) as f64 },
-        to_end: (view.end_ms - last_ms) as f64,
-    };
+    let (start_ms, end_ms) = (view.start_ms, view.end_ms);
+    let ends = Ends { first_ms, last_ms, count: times.len(), began_ms, start_ms, end_ms };
     let seconds = if per_second { call.range_ms as f64 / 1000.0 } else { 1.0 };
-    // Where accumulation began inside of the window, it rose from zero there, and nothing is left to extrapolate on that side.
-    let more = (first_ms - from_ms) as f64;
-    let factor = |difference: Difference| (difference.stretched() + more) / ((difference.sampled + more) * seconds);
     if histograms {
         let mut histogram = histogram_difference(view, call, notes, counter, began_ms.is_some())?;
-        difference.value = histogram.count;
-        difference.first = view.histograms.first().map(|first| first.count).filter(|_| counter && began_ms.is_none());
-        histogram.multiply(factor(difference));
+        let first = view.histograms.first().map(|first| first.count).filter(|_| counter);
+        histogram.multiply(ends.factor(&ends.difference(histogram.count, first), seconds));
         return Some(Number::Histogram(Arc::new(histogram)));
     }
     let first = *view.values.first()?;
@@ -202,9 +249,7 @@ fn extrapolated(view: &View, call: &Call, notes: &mut Notes, counter: bool, per_
             }
         }
     }
-    difference.value = value;
-    difference.first = Some(first).filter(|_| counter && began_ms.is_none());
-    Some(Number::Float(value * factor(difference)))
+    Some(Number::Float(value * ends.factor(&ends.difference(value, counter.then_some(first)), seconds)))
 }
 
 fn histogram_difference(

@@ -7,7 +7,7 @@ use arrow::array::{Array, BinaryArray};
 use causeway_model::{Error, Result, Table};
 
 use super::write::{ChunkWriter, Runs};
-use super::{BLOCK_CHUNKS, ChunkFile, GroupDirectory};
+use super::{BLOCK_CHUNKS, ChunkFile, Entry, GroupDirectory};
 use crate::disk::Disk;
 use crate::part::read::Batches;
 use crate::part::{NewPart, Part, PartMeta, PartOptions};
@@ -17,18 +17,19 @@ use crate::scan::{Pruning, Scan, ScanColumn};
 /// A chunk of at least so many samples is not taken apart to be merged.
 const WHOLE_ROWS_MIN: usize = CHUNK_ROWS_MAX / 2;
 
-/// Merges parts of `metric_samples` into one of chunks, a series at a time. `give_way` is called now and then and may wait.
+/// Merges parts of a table that stands in chunks into one, a series at a time. `give_way` is called now and then and may wait.
 ///
 /// # Errors
 /// As [`crate::part::merge_parts`].
 pub(crate) fn merge_chunks(
     disk: &Arc<dyn Disk>,
+    table: Table,
     parts: &[Arc<Part>],
     new: &NewPart,
     options: &PartOptions,
     give_way: &dyn Fn(),
 ) -> Result<PartMeta> {
-    let mut writer = ChunkWriter::create(disk, new, options)?;
+    let mut writer = ChunkWriter::create(disk, table, new, options)?;
     let mut streams = parts.iter().map(|part| Stream::open(part, options)).collect::<Result<Vec<_>>>()?;
     let mut blocks = 0;
     while let Some(id) = streams.iter().filter_map(Stream::id).min() {
@@ -47,7 +48,7 @@ pub(crate) fn merge_chunks(
 }
 
 /// What is left of one part that is merged.
-struct Stream {
+pub(super) struct Stream {
     /// The rest of a part of chunks: its next row group, and what is read of the one before.
     chunked: Option<(Arc<ChunkFile>, usize)>,
     directory: Arc<GroupDirectory>,
@@ -63,7 +64,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn open(part: &Arc<Part>, options: &PartOptions) -> Result<Self> {
+    pub(super) fn open(part: &Arc<Part>, options: &PartOptions) -> Result<Self> {
         let rows = if part.chunks().is_some() { None } else { Some(all_rows(part, options)?) };
         let mut stream = Self {
             chunked: part.chunks().map(|file| (file.clone(), 0)),
@@ -80,7 +81,7 @@ impl Stream {
     }
 
     /// The series that comes next.
-    fn id(&self) -> Option<[u8; 16]> {
+    pub(super) fn id(&self) -> Option<[u8; 16]> {
         match &self.run {
             Some((id, _)) => Some(*id),
             None => self.directory.ids().get(self.at).copied(),
@@ -114,19 +115,25 @@ impl Stream {
 
     /// Gives the next chunk to the writer. A large one that nothing overlaps goes as it is.
     fn pass_on(&mut self, writer: &mut ChunkWriter<'_>) -> Result<()> {
+        self.take(&mut |id, next| match next {
+            Next::Rows(chunk) => writer.add(id, chunk),
+            Next::Bytes(entry, bytes) if entry.rows >= WHOLE_ROWS_MIN && writer.nothing_pending_of(id) => {
+                writer.add_whole(&entry, bytes)
+            }
+            Next::Bytes(_, bytes) => writer.add(id, Chunk::decode(bytes, |_| true)?),
+        })
+    }
+
+    /// Gives the next chunk away.
+    pub(super) fn take(&mut self, to: &mut dyn FnMut([u8; 16], Next<'_>) -> Result<()>) -> Result<()> {
         if let Some((id, chunk)) = self.run.take() {
-            writer.add(id, chunk)?;
+            to(id, Next::Rows(chunk))?;
             return self.fill();
         }
         let (Some(entry), Some(bytes)) = (self.directory.entry(self.at), self.bytes.front()) else {
             return Err(Error::internal("a chunk without bytes"));
         };
-        let value = bytes.value(self.byte_row);
-        if entry.rows >= WHOLE_ROWS_MIN && writer.nothing_pending_of(entry.id) {
-            writer.add_whole(&entry, value)?;
-        } else {
-            writer.add(entry.id, Chunk::decode(value, |_| true)?)?;
-        }
+        to(entry.id, Next::Bytes(entry, bytes.value(self.byte_row)))?;
         self.at += 1;
         self.byte_row += 1;
         if self.byte_row >= bytes.len() {
@@ -135,6 +142,12 @@ impl Stream {
         }
         self.fill()
     }
+}
+
+/// The next samples of a part: rows, or a chunk as it lies.
+pub(super) enum Next<'a> {
+    Rows(Chunk),
+    Bytes(Entry, &'a [u8]),
 }
 
 /// All rows of a part of an older format, in order.

@@ -2,6 +2,7 @@
 //! samples, and their bytes. Rows are sorted by series and time, so that a series is found without a filter.
 
 mod merge;
+mod roll_up;
 mod rows;
 mod write;
 
@@ -24,6 +25,7 @@ use crate::part::read::{Batches, PartPiece, read_error, selection};
 use crate::scan::Scan;
 
 pub(crate) use merge::merge_chunks;
+pub(crate) use roll_up::roll_up;
 pub(crate) use write::write_rows;
 
 /// Chunks of a block at most. 256: what is read at once for one series decodes in little time.

@@ -27,17 +27,18 @@ const GROUP_BLOCKS: usize = 64;
 /// Samples of one series that a merge holds in memory before it writes them.
 const PENDING_ROWS_MAX: usize = 64 * CHUNK_ROWS_MAX;
 
-/// Writes rows of `metric_samples`, sorted by series and time, as a part of chunks.
+/// Writes rows of a table that stands in chunks, sorted by series and time, as a part.
 ///
 /// # Errors
 /// As [`crate::part::write_part`].
 pub(crate) fn write_rows(
     disk: &Arc<dyn Disk>,
+    table: Table,
     blocks: impl Iterator<Item = Result<RecordBatch>>,
     new: &NewPart,
     options: &PartOptions,
 ) -> Result<PartMeta> {
-    let mut writer = ChunkWriter::create(disk, new, options)?;
+    let mut writer = ChunkWriter::create(disk, table, new, options)?;
     for block in blocks {
         for run in Runs::of(block?) {
             let (id, chunk) = run?;
@@ -102,6 +103,7 @@ fn properties(options: &PartOptions) -> Result<WriterProperties> {
 /// Writes both files of a part of chunks. Series come in the order of their ids.
 pub(super) struct ChunkWriter<'a> {
     disk: &'a Arc<dyn Disk>,
+    table: Table,
     new: &'a NewPart,
     parquet: ArrowWriter<CheckedWriter>,
     index: IndexWriter,
@@ -120,13 +122,18 @@ pub(super) struct ChunkWriter<'a> {
 
 impl<'a> ChunkWriter<'a> {
     /// Creates the files.
-    pub(super) fn create(disk: &'a Arc<dyn Disk>, new: &'a NewPart, options: &PartOptions) -> Result<Self> {
-        let table = Table::MetricSamples;
+    pub(super) fn create(
+        disk: &'a Arc<dyn Disk>,
+        table: Table,
+        new: &'a NewPart,
+        options: &PartOptions,
+    ) -> Result<Self> {
         disk.create_dir_all(&part_directory(table))?;
         let file = CheckedWriter::new(disk.create(&part_path(table, new.id))?);
         let parquet = ArrowWriter::try_new(file, file_schema(), Some(properties(options)?)).map_err(write_error)?;
         Ok(Self {
             disk,
+            table,
             new,
             parquet,
             index: IndexWriter::new(disk.create(&index_path(table, new.id))?, Vec::new()),
@@ -235,7 +242,7 @@ impl<'a> ChunkWriter<'a> {
         if self.group_blocks > 0 {
             self.end_group()?;
         }
-        let (table, rows) = (Table::MetricSamples, self.all_rows);
+        let (table, rows) = (self.table, self.all_rows);
         let time = self.index.time().unwrap_or(TimeRange::ALL);
         self.parquet.append_key_value_metadata(facts_entry(CHUNKED, table, self.new, rows, time, replaces)?);
         let (part_bytes, checksums) = self.parquet.into_inner().map_err(write_error)?.finish()?;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod rollups;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
