@@ -85,6 +85,11 @@ fn about(table: Table) -> &'static str {
         Table::Spans => "One row a span, with its events and links.",
         Table::MetricSeries => "One row a time series and day: its name, type and labels.",
         Table::MetricSamples => "One row a data point; join `metric_series` by `series_id`.",
+        Table::MetricRollups5m => {
+            "One row a series and window of 5 minutes: the last sample in it, and what all were together. Not of the newest samples: see \
+             guides/retention.md."
+        }
+        Table::MetricRollups1h => "The same of windows of an hour.",
         Table::Exemplars => "One row an exemplar of a data point; join `metric_series` by `series_id`.",
         Table::MetricMetadata => {
             "One row a metric, sender's words about it and day, of Prometheus' protocols; a restart may repeat one."

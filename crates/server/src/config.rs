@@ -84,6 +84,12 @@ pub struct SettingsSource {
     /// Metrics are removed when they are older [default: never]
     #[arg(long, env = "CAUSEWAY_METRICS_AGE_MAX", value_name = "AGE")]
     pub metrics_age_max: Option<Age>,
+    /// What metrics were in each 5 minutes is kept for so long, such as 180d [default: as long as they are]
+    #[arg(long, env = "CAUSEWAY_ROLLUPS_5M_AGE_MAX", value_name = "AGE")]
+    pub rollups_5m_age_max: Option<Age>,
+    /// What metrics were in each hour is kept for so long, such as 1095d [default: as long as they are]
+    #[arg(long, env = "CAUSEWAY_ROLLUPS_1H_AGE_MAX", value_name = "AGE")]
+    pub rollups_1h_age_max: Option<Age>,
     /// The oldest samples, and of exemplars a tenth as much, are removed beyond this size [default: never]
     #[arg(long, env = "CAUSEWAY_METRICS_BYTES_MAX", value_name = "SIZE")]
     pub metrics_bytes_max: Option<Size>,
@@ -197,7 +203,19 @@ impl Settings {
         keep_age(&[Table::Spans], age(given.spans_age_max, file.spans_age_max), Duration::ZERO);
         let metrics_age_max = age(given.metrics_age_max, file.metrics_age_max);
         keep_age(&[Table::MetricSamples, Table::Exemplars], metrics_age_max, Duration::ZERO);
-        keep_age(&[Table::MetricSeries, Table::MetricMetadata], metrics_age_max, SERIES_EXTRA_AGE);
+        let rollups_age_max = [
+            (Table::MetricRollups5m, age(given.rollups_5m_age_max, file.rollups_5m_age_max)),
+            (Table::MetricRollups1h, age(given.rollups_1h_age_max, file.rollups_1h_age_max)),
+        ];
+        // What is asked of samples is asked of rollups too: to keep these for less time would save little.
+        let longer = |age: Duration| metrics_age_max.map_or(age, |samples| samples.max(age));
+        let rollups_age_max = rollups_age_max.map(|(table, age)| (table, age.map(longer)));
+        rollups_age_max.iter().for_each(|(table, age)| keep_age(&[*table], *age, Duration::ZERO));
+        let series_age_max = rollups_age_max
+            .iter()
+            .filter_map(|(_, age)| *age)
+            .fold(metrics_age_max, |longest, age| longest.map(|longest| longest.max(age)));
+        keep_age(&[Table::MetricSeries, Table::MetricMetadata], series_age_max, SERIES_EXTRA_AGE);
         let metrics_bytes_max = bytes(given.metrics_bytes_max, file.metrics_bytes_max);
         let sizes = [
             (Table::Logs, bytes(given.logs_bytes_max, file.logs_bytes_max)),
@@ -399,6 +417,23 @@ mod tests {
     }
 
     #[test]
+    fn series_are_kept_as_long_as_their_rollups() {
+        let ages = |text: &str| {
+            let file = SettingsSource::parse(text).unwrap();
+            let ages = Settings::resolve(SettingsSource::default(), file).store.retention_age;
+            [Table::MetricSamples, Table::MetricRollups5m, Table::MetricRollups1h, Table::MetricSeries]
+                .map(|table| ages.iter().find(|(of, _)| *of == table).map(|(_, age)| age.as_secs() / 86_400))
+        };
+        assert_eq!(ages("metrics_age_max = '10d'"), [Some(10), None, None, Some(11)]);
+        assert_eq!(
+            ages("metrics_age_max = '10d'\nrollups_5m_age_max = '3d'\nrollups_1h_age_max = '400d'"),
+            [Some(10), Some(10), Some(400), Some(401)]
+        );
+        // Where samples are kept for ever, their series are.
+        assert_eq!(ages("rollups_1h_age_max = '400d'"), [None, None, Some(400), None]);
+    }
+
+    #[test]
     fn bad_files_are_refused_with_their_line() {
         let bad = [
             ("listen = '127.0.0.1:1'\nlisen = 'x'", "line 2"),
@@ -439,7 +474,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 28);
+        assert_eq!(keys, 30);
     }
 
     #[test]
