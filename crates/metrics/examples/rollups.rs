@@ -115,7 +115,8 @@ fn ask(metrics: &Metrics, query: &str, minutes: i64, days: i64, later_ms: i64) -
     let expr = parse(query, &Syntax::ALL).map_err(|error| Error::invalid(error.to_string()))?;
     let (start_ms, end_ms) = (START_MS + later_ms, START_MS + later_ms + days * DAY_MS);
     let window = Window { start_ms, end_ms, step_ms: minutes * 60_000 };
-    let options = Options { parallelism: 2, samples_max: usize::MAX, memory_bytes_max: usize::MAX, ..Options::default() };
+    let options =
+        Options { parallelism: 2, samples_max: usize::MAX, memory_bytes_max: usize::MAX, ..Options::default() };
     let (mut best, mut read) = (f64::INFINITY, 0);
     for _ in 0..3 {
         let from = clock.monotonic_nano();
