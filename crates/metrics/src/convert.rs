@@ -36,6 +36,19 @@ pub(crate) fn floats(stored: &mut SeriesSamples, delta: bool, samples: &mut Samp
     }
 }
 
+/// Gives 1 wherever a series has a sample of any kind; where it is stale, so is that.
+pub(crate) fn presence(stored: &SeriesSamples, samples: &mut Samples) {
+    let of_others = stored.others.iter().flat_map(|chunk| chunk.times().iter().copied().map(milliseconds));
+    let of_floats = stored.times.iter().copied().zip(stored.values.iter().copied());
+    let one = |value: f64| if Samples::is_stale(value) { value } else { 1.0 };
+    let mut all: Vec<(i64, f64)> = of_others.map(|time_ms| (time_ms, 1.0)).collect();
+    all.extend(of_floats.map(|(time_ms, value)| (time_ms, one(value))));
+    all.sort_by_key(|(time_ms, _)| *time_ms);
+    all.dedup_by_key(|(time_ms, _)| *time_ms);
+    samples.times.extend(all.iter().map(|(time_ms, _)| *time_ms));
+    samples.values.extend(all.iter().map(|(_, value)| *value));
+}
+
 /// Replaces what was added by the sums of each day; a day is that long in the unit of the times.
 fn add_up(times: &[i64], values: &mut [f64], day: i64) {
     let (mut current, mut sum) = (i64::MIN, 0.0);

@@ -15,10 +15,17 @@ use causeway_store::ScanColumn;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
+use crate::convert::day_start;
 use crate::naming::{NamedAs, Naming};
 
 /// Labels by whose values an index can be asked without looking at all series. 32: those that people filter by.
 const VALUE_INDEXES_MAX: usize = 32;
+/// Series of one resource in one index that stand for it at most. 2: one may fall silent before the others do.
+const STAND_FOR_RESOURCE_MAX: u8 = 2;
+/// The metric that tells what a resource is (compatibility/prometheus_and_openmetrics.md, "Resource Attributes").
+const RESOURCE_METRIC: &str = "target_info";
+/// Attributes of a resource that `job` and `instance` say.
+const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
 /// `metric_series.type` of what came by Prometheus' own protocols.
 const VERBATIM: &str = "prometheus";
 
@@ -31,6 +38,8 @@ pub(crate) enum Shape {
     Classic,
     /// Quantiles, `_sum` and `_count`.
     Summary,
+    /// What its resource is: 1 as often as the series has a sample.
+    Resource,
 }
 
 /// Which of the series that a stored one stands for.
@@ -206,17 +215,49 @@ fn optional(texts: &StringArray, row: usize) -> &str {
     if texts.is_null(row) { "" } else { texts.value(row) }
 }
 
+/// Who a resource is.
+struct Who<'a> {
+    job: Cow<'a, str>,
+    instance: &'a str,
+}
+
+fn who<'a>(rows: &Rows<'a>, row: usize) -> Option<Who<'a>> {
+    let (mut service, mut namespace, mut instance) = ("", "", "");
+    for (key, value) in pairs(rows.attributes[1], row)? {
+        match key {
+            "service.name" => service = value,
+            "service.namespace" => namespace = value,
+            "service.instance.id" => instance = value,
+            _ => {}
+        }
+    }
+    let job = if namespace.is_empty() { Cow::Borrowed(service) } else { Cow::Owned(format!("{namespace}/{service}")) };
+    Some(Who { job, instance })
+}
+
+impl Who<'_> {
+    /// The labels of a series of it.
+    fn with(&self, name: &str, labels: &[(Arc<str>, String)]) -> Labels {
+        let own = [("job", &*self.job), ("instance", self.instance), (METRIC_NAME, name)];
+        let labels = labels.iter().map(|(name, value)| (&**name, value.as_str()));
+        Labels::new(labels.chain(own.into_iter().filter(|(_, value)| !value.is_empty())))
+    }
+}
+
 /// Builds an index.
 pub(crate) struct Builder<'a> {
     naming: &'a Naming,
     entries: Vec<Entry>,
     families: HashSet<FamilyFacts>,
     label_names: HashMap<String, Arc<str>>,
+    /// For the labels of each resource and each day how many series stand for it.
+    resources: HashMap<(Labels, i64), u8>,
 }
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(naming: &'a Naming) -> Self {
-        Self { naming, entries: Vec::new(), families: HashSet::new(), label_names: HashMap::new() }
+        let (label_names, resources) = (HashMap::new(), HashMap::new());
+        Self { naming, entries: Vec::new(), families: HashSet::new(), label_names, resources }
     }
 
     /// Adds rows that have [`columns`].
@@ -257,6 +298,27 @@ impl<'a> Builder<'a> {
         let delta = optional(rows.temporality, row) == "delta";
         let bounds = self.bounds(rows.bounds, row);
         self.entries.push(Entry { id, time, labels, shape, delta, bounds });
+        self.add_resource(id, time, rows, row)
+    }
+
+    /// Lets a series stand for its resource, where that says more than who it is.
+    fn add_resource(&mut self, id: [u8; 16], time: i64, rows: &Rows<'_>, row: usize) -> Option<()> {
+        let mut labels: Vec<(Arc<str>, String)> = Vec::new();
+        for (key, value) in pairs(rows.attributes[1], row)?.filter(|(key, _)| !IDENTIFYING.contains(key)) {
+            self.push_label(&mut labels, key, value);
+        }
+        let who = who(rows, row)?;
+        if labels.is_empty() || who.job.is_empty() && who.instance.is_empty() {
+            return Some(());
+        }
+        let labels = who.with(RESOURCE_METRIC, &labels);
+        let standing = self.resources.entry((labels.clone(), day_start(time))).or_default();
+        if *standing < STAND_FOR_RESOURCE_MAX {
+            *standing += 1;
+            let bounds = Arc::from([]);
+            self.entries.push(Entry { id, time, labels, shape: Shape::Resource, delta: false, bounds });
+            self.family(RESOURCE_METRIC, "gauge", "", "Target metadata");
+        }
         Some(())
     }
 
@@ -276,14 +338,7 @@ impl<'a> Builder<'a> {
     /// The labels of a series of OTLP: its attributes, `job` and `instance`, and those that the naming asks for.
     fn labels(&mut self, name: &str, rows: &Rows<'_>, row: usize) -> Option<Labels> {
         let mut labels: Vec<(Arc<str>, String)> = Vec::new();
-        let (mut service, mut namespace, mut instance) = ("", "", "");
         for (key, value) in pairs(rows.attributes[1], row)? {
-            match key {
-                "service.name" => service = value,
-                "service.namespace" => namespace = value,
-                "service.instance.id" => instance = value,
-                _ => {}
-            }
             if self.naming.resource_labels.iter().any(|wanted| wanted == key) {
                 self.push_label(&mut labels, key, value);
             }
@@ -298,10 +353,7 @@ impl<'a> Builder<'a> {
         for (key, value) in pairs(rows.attributes[0], row)? {
             self.push_label(&mut labels, key, value);
         }
-        let job = if namespace.is_empty() { service.to_owned() } else { format!("{namespace}/{service}") };
-        let own = [("job", job.as_str()), ("instance", instance), (METRIC_NAME, name)];
-        let labels = labels.iter().map(|(name, value)| (&**name, value.as_str()));
-        Some(Labels::new(labels.chain(own.into_iter().filter(|(_, value)| !value.is_empty()))))
+        Some(who(rows, row)?.with(name, &labels))
     }
 
     /// Adds a label; the values of keys that become one name are joined, in the order of the keys.
@@ -338,7 +390,7 @@ impl<'a> Builder<'a> {
                 by_name.entry_ref(&*format!("{family}{suffix}")).or_default().push((number, group));
             };
             match entry.shape {
-                Shape::Whole => by_name.entry_ref(family).or_default().push((number, Group::Whole)),
+                Shape::Whole | Shape::Resource => by_name.entry_ref(family).or_default().push((number, Group::Whole)),
                 Shape::Classic => {
                     add("_bucket", Group::Buckets);
                     add("_sum", Group::Sum);

@@ -9,7 +9,7 @@ use causeway_promql::{Need, Samples, SeriesSet};
 use causeway_store::samples::{SampleSet, SeriesSamples};
 use parking_lot::Mutex;
 
-use crate::convert::{Classic, floats, histograms};
+use crate::convert::{Classic, floats, histograms, presence};
 use crate::index::{Component, Shape};
 use crate::rollups::{push_last, stand_in};
 
@@ -130,6 +130,12 @@ impl SelectedSeries {
     }
 
     fn read_member(&self, member: &Member, samples: &mut Samples) -> Result<()> {
+        if member.shape == Shape::Resource {
+            return self.with_stored(member, |stored| {
+                presence(stored, samples);
+                Ok(())
+            });
+        }
         if member.shape != Shape::Whole {
             self.classic(member)?.component(member.component, samples);
             return Ok(());

@@ -16,7 +16,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::cache::Indexes;
 use crate::convert::day_start;
-use crate::index::{Match, SeriesIndex};
+use crate::index::{Match, SeriesIndex, Shape};
 use crate::metadata;
 use crate::naming::Naming;
 use crate::select::{Member, Rollups, Selected, SelectedSeries, Wanted};
@@ -323,6 +323,9 @@ impl Metrics {
             Self::find(&indexes, days, matchers, &mut |series| {
                 if found.len() >= self.options.series_max {
                     return Err(self.too_many());
+                }
+                if series.entry.shape == Shape::Resource {
+                    return Ok(());
                 }
                 // Of a histogram's series the first that was asked for stands for all.
                 found.entry(series.entry.id).or_insert_with(|| series.labels());

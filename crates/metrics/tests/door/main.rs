@@ -139,6 +139,13 @@ async fn promql_says_what_was_sent() {
     close(&ask(&metrics, r#"gc_pause{quantile="0.99"}"#, 600), 4.0);
     close(&ask(&metrics, "gc_pause_count", 600), 40.0);
     assert_eq!(ask(&metrics, r#"{__name__=~"gc_.*", job="shop/checkout"}"#, 600).len(), 4);
+    let info = r#"{"__name__": "target_info", "host_name": "h1", "instance": "a", "job": "shop/checkout"} 1"#;
+    for seconds in [0, 600, (STEPS - 1) * 15] {
+        assert_eq!(ask(&metrics, "target_info", seconds), [info], "{seconds}");
+    }
+    assert_eq!(ask(&metrics, "target_info", STEPS * 15 + 300).len(), 0);
+    let joined = "queue_length * on (job, instance) group_left (host_name) target_info";
+    assert!(ask(&metrics, joined, 600)[0].contains(r#""host_name": "h1""#));
     assert_eq!(ask(&metrics, r#"{job="another"}"#, 600).len(), 0);
     assert_eq!(ask(&metrics, "queue_length", 100_000).len(), 0);
 }
@@ -154,9 +161,9 @@ async fn the_catalog_knows_series_labels_and_exemplars() {
         end_ms: START_MS + STEPS * STEP_MS,
         limit,
     };
-    assert_eq!(metrics.series(&query(vec![], 0)).unwrap().items.len(), 1 + 2 + 1 + 5 + 1 + 4);
+    assert_eq!(metrics.series(&query(vec![], 0)).unwrap().items.len(), 1 + 2 + 1 + 5 + 1 + 4 + 1);
     let names = metrics.label_values("__name__", &query(vec![], 0)).unwrap().items;
-    assert!(names.contains(&"request_duration_seconds_bucket".to_owned()) && names.len() == 10, "{names:?}");
+    assert!(names.contains(&"request_duration_seconds_bucket".to_owned()) && names.len() == 11, "{names:?}");
     assert_eq!(
         metrics.label_values("le", &query(vec![of("request_duration_seconds_bucket")], 2)).unwrap().items,
         ["+Inf", "0.1"]
@@ -180,6 +187,6 @@ async fn the_catalog_knows_series_labels_and_exemplars() {
     assert_eq!(exemplars.iter().map(|of| of.exemplars.len()).sum::<usize>(), STEPS as usize);
     assert_eq!(exemplars[0].exemplars[0].labels.get("trace_id"), Some("5b8efff798038103d269b633813fc60c"));
     let cardinality = metrics.cardinality(3).unwrap();
-    assert_eq!((cardinality.series, cardinality.series_by_metric.len()), (14, 3));
+    assert_eq!((cardinality.series, cardinality.series_by_metric.len()), (15, 3));
     assert_eq!(cardinality.time_ms, Some((START_MS, START_MS + (STEPS - 1) * STEP_MS)));
 }
