@@ -4,21 +4,24 @@
 //! Kept in memory only: after a restart, or beyond the limit, a row is stored again. Readers take series DISTINCT, so that
 //! costs bytes and never correctness.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::datatypes::{Float64Type, TimestampNanosecondType};
 use causeway_model::{Batch, Result, Table, day_of, series_row_identity};
 use hashbrown::HashSet;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Series and days that are remembered. 1,000,000: about 40 MB at worst.
-pub const SERIES_MAX: usize = 1_000_000;
+/// Series and days that are remembered. 2,000,000: as many as may be active; about 70 MB at worst.
+pub const SERIES_MAX: usize = 2_000_000;
 
 /// The series that are stored.
 #[derive(Debug, Default)]
 pub struct KnownSeries {
-    seen: HashSet<(u128, i64)>,
-    /// Days before this one were forgotten to make room.
-    forgotten_before: Option<i64>,
+    /// Of each day.
+    seen: BTreeMap<i64, HashSet<u128>>,
+    /// How many of all days.
+    count: usize,
     /// Rows left out because they were stored already.
     pub skipped: u64,
     /// How often stored rows went away.
@@ -57,19 +60,23 @@ impl KnownSeries {
     /// Forgets everything: stored rows are gone.
     pub fn clear(&mut self) {
         self.seen.clear();
+        self.count = 0;
         self.forgotten = self.forgotten.saturating_add(1);
     }
 
     fn is_new(&mut self, id: u128, day: i64) -> bool {
-        if self.seen.contains(&(id, day)) {
+        if self.seen.get(&day).is_some_and(|seen| seen.contains(&id)) {
             return false;
         }
-        if self.seen.len() >= SERIES_MAX && self.forgotten_before.is_none_or(|before| before < day) {
-            self.seen.retain(|(_, seen_day)| *seen_day >= day);
-            self.forgotten_before = Some(day);
+        // Days before this one make room.
+        while self.count >= SERIES_MAX
+            && let Some(oldest) = self.seen.first_entry().filter(|oldest| *oldest.key() < day)
+        {
+            self.count -= oldest.remove().len();
         }
-        if self.seen.len() < SERIES_MAX {
-            self.seen.insert((id, day));
+        if self.count < SERIES_MAX {
+            self.seen.entry(day).or_default().insert(id);
+            self.count += 1;
         }
         true
     }
@@ -137,10 +144,10 @@ mod tests {
         for number in 0..SERIES_MAX + 10 {
             assert!(known.is_new(id(number), 1));
         }
-        assert_eq!(known.seen.len(), SERIES_MAX);
+        assert_eq!(known.count, SERIES_MAX);
         assert!(known.is_new(id(SERIES_MAX + 5), 1), "beyond the limit it is stored again");
         assert!(known.is_new(id(0), 2));
-        assert_eq!(known.seen.len(), 1);
+        assert_eq!((known.count, known.seen.len()), (1, 1));
         assert!(!known.is_new(id(0), 2));
     }
 }
