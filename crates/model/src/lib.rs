@@ -12,6 +12,7 @@ mod histogram;
 mod labels;
 mod metrics;
 mod nulls;
+mod pattern;
 mod rollup;
 mod sampling;
 mod table;
@@ -30,6 +31,7 @@ pub use histogram::{
 pub use labels::{Labels, METRIC_NAME};
 pub use metrics::{DAY_NS, NO_RECORDED_VALUE, day_of, series_row_identity};
 pub use nulls::null_column;
+pub use pattern::of_re2;
 pub use rollup::{Point, Rollup, began_anew, join_rollups, larger, rollups_of, smaller};
 pub use sampling::{SAMPLE_WEIGHT_MAX, sample_weight};
 pub use table::{Column, ColumnLevel, Table};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use causeway_model::{Histogram, Labels, Result, Rollup};
+use causeway_model::{Histogram, Labels, Result, Rollup, of_re2};
 
 /// How a label's value is compared. A label that is absent has the empty value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ impl Matcher {
         let regex = match operator {
             MatchOperator::Equal | MatchOperator::NotEqual => None,
             MatchOperator::Matches | MatchOperator::NotMatches => Some(
-                regex::RegexBuilder::new(&format!("^(?s:{value})$"))
+                regex::RegexBuilder::new(&format!("^(?s:{})$", of_re2(&value)))
                     .size_limit(REGEX_BYTES_MAX)
                     .build()
                     .map_err(|error| regex_refused(&error))?,

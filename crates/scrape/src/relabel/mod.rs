@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use causeway_model::{Error, Labels, Result};
+use causeway_model::{Error, Labels, Result, of_re2};
 use md5::{Digest as _, Md5};
 use regex::Regex;
 
@@ -181,7 +181,7 @@ impl Rule {
     pub fn new(text: RuleText, names: NameScheme) -> Result<Self> {
         let action = text.action.unwrap_or(Action::Replace);
         let pattern = text.regex.as_deref().unwrap_or("(.*)");
-        let regex = Regex::new(&format!("^(?s:{pattern})$"))
+        let regex = Regex::new(&format!("^(?s:{})$", of_re2(pattern)))
             .map_err(|error| Error::invalid(format!("regex {pattern:?} of a relabel rule is not valid: {error}")))?;
         let rule = Self {
             action,

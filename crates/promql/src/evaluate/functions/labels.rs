@@ -1,6 +1,6 @@
 //! How do labels come to have other values? `label_replace` and `label_join`.
 
-use causeway_model::{Error, Labels, METRIC_NAME, Result};
+use causeway_model::{Error, Labels, METRIC_NAME, Result, of_re2};
 
 use super::super::column::{Merger, Vector};
 use super::super::expression::{Evaluator, argument, text};
@@ -12,7 +12,7 @@ use crate::source::REGEX_BYTES_MAX;
 pub(super) fn replace(evaluator: &Evaluator, arguments: &[Expr], steps: &Steps) -> Result<Vector> {
     let destination = text(arguments, 1)?;
     let (replacement, source, pattern) = (text(arguments, 2)?, text(arguments, 3)?, text(arguments, 4)?);
-    let regex = regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+    let regex = regex::RegexBuilder::new(&format!("^(?s:{})$", of_re2(pattern)))
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|_| Error::invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
