@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BinaryArray, RecordBatch};
+use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType};
 use causeway_model::{Error, Result, TimeRange};
 use parking_lot::Mutex;
@@ -32,6 +32,11 @@ pub(crate) use write::write_rows;
 const BLOCK_CHUNKS: usize = 256;
 /// Directories of row groups that a part keeps. 16: half a MiB each at most, and two more than merging and asking at once need.
 const DIRECTORIES_KEPT: usize = 16;
+
+/// Reads of few chunks that a part keeps. 64: what the panels of a screen ask for again every few seconds.
+const READS_KEPT: usize = 64;
+/// Bytes of a read that is kept at most. 4 KiB: some chunks of one series; a part keeps a quarter of a MiB in all.
+const READ_KEPT_BYTES_MAX: usize = 4 << 10;
 
 const ID: &str = "series_id";
 const FIRST: &str = "time";
@@ -100,6 +105,16 @@ pub(crate) struct ChunkFile {
     path: PathBuf,
     footer: ArrowReaderMetadata,
     directories: Mutex<VecDeque<(usize, Arc<GroupDirectory>)>>,
+    /// What was read last: the page around a few chunks takes long to read and to unpack.
+    reads: Mutex<VecDeque<Read>>,
+}
+
+/// The bytes of some chunks of a row group.
+#[derive(Debug, Clone)]
+struct Read {
+    group: usize,
+    chunks: Range<usize>,
+    bytes: Vec<BinaryArray>,
 }
 
 impl ChunkFile {
@@ -114,7 +129,8 @@ impl ChunkFile {
         if footer.schema().fields() != file_schema().fields() {
             return Err(Error::corrupt(format!("{}: its columns are not those of chunks", path.display())));
         }
-        Ok(Some(Self { file: file.clone(), path, footer: footer.clone(), directories: Mutex::default() }))
+        let (file, footer) = (file.clone(), footer.clone());
+        Ok(Some(Self { file, path, footer, directories: Mutex::default(), reads: Mutex::default() }))
     }
 
     /// Number of row groups.
@@ -190,6 +206,27 @@ impl ChunkFile {
     /// # Errors
     /// `Corrupt` when they can't be read.
     pub(crate) fn read_chunks(&self, group: usize, chunks: &[Range<usize>]) -> Result<Vec<BinaryArray>> {
+        let [only] = chunks else { return self.read_anew(group, chunks) };
+        {
+            let mut kept = self.reads.lock();
+            let known = kept.iter().position(|read| read.group == group && read.chunks == *only);
+            if let Some(read) = known.and_then(|at| kept.remove(at)) {
+                kept.push_back(read.clone());
+                return Ok(read.bytes);
+            }
+        }
+        let bytes = self.read_anew(group, chunks)?;
+        if bytes.iter().map(Array::get_buffer_memory_size).sum::<usize>() <= READ_KEPT_BYTES_MAX {
+            let mut kept = self.reads.lock();
+            if kept.len() >= READS_KEPT {
+                kept.pop_front();
+            }
+            kept.push_back(Read { group, chunks: only.clone(), bytes: bytes.clone() });
+        }
+        Ok(bytes)
+    }
+
+    fn read_anew(&self, group: usize, chunks: &[Range<usize>]) -> Result<Vec<BinaryArray>> {
         let count = self.footer.metadata().row_groups().get(group).map_or(0, |group| group.num_rows());
         let selection = selection(chunks, usize::try_from(count).unwrap_or(0))?;
         let bytes = |batch: Result<RecordBatch>| {
