@@ -36,17 +36,15 @@ pub(crate) fn floats(stored: &mut SeriesSamples, delta: bool, samples: &mut Samp
     }
 }
 
-/// Gives 1 wherever a series has a sample of any kind; where it is stale, so is that.
+/// Gives 1 wherever a series has a sample of any kind. Staleness markers say nothing: others of its resource may go on.
 pub(crate) fn presence(stored: &SeriesSamples, samples: &mut Samples) {
     let of_others = stored.others.iter().flat_map(|chunk| chunk.times().iter().copied().map(milliseconds));
-    let of_floats = stored.times.iter().copied().zip(stored.values.iter().copied());
-    let one = |value: f64| if Samples::is_stale(value) { value } else { 1.0 };
-    let mut all: Vec<(i64, f64)> = of_others.map(|time_ms| (time_ms, 1.0)).collect();
-    all.extend(of_floats.map(|(time_ms, value)| (time_ms, one(value))));
-    all.sort_by_key(|(time_ms, _)| *time_ms);
-    all.dedup_by_key(|(time_ms, _)| *time_ms);
-    samples.times.extend(all.iter().map(|(time_ms, _)| *time_ms));
-    samples.values.extend(all.iter().map(|(_, value)| *value));
+    let of_floats = stored.times.iter().zip(&stored.values).filter(|(_, value)| !Samples::is_stale(**value));
+    let mut times: Vec<i64> = of_others.chain(of_floats.map(|(time_ms, _)| *time_ms)).collect();
+    times.sort_unstable();
+    times.dedup();
+    samples.values.resize(samples.values.len() + times.len(), 1.0);
+    samples.times.append(&mut times);
 }
 
 /// Replaces what was added by the sums of each day; a day is that long in the unit of the times.

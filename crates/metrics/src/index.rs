@@ -20,8 +20,8 @@ use crate::naming::{NamedAs, Naming};
 
 /// Labels by whose values an index can be asked without looking at all series. 32: those that people filter by.
 const VALUE_INDEXES_MAX: usize = 32;
-/// Series of one resource in one index that stand for it at most. 2: one may fall silent before the others do.
-const STAND_FOR_RESOURCE_MAX: u8 = 2;
+/// Series of one resource, day and index that stand for it, those that began first. 2: one may fall silent before the others do.
+const STAND_FOR_RESOURCE_MAX: usize = 2;
 /// The metric that tells what a resource is (compatibility/prometheus_and_openmetrics.md, "Resource Attributes").
 const RESOURCE_METRIC: &str = "target_info";
 /// Attributes of a resource that `job` and `instance` say.
@@ -244,20 +244,29 @@ impl Who<'_> {
     }
 }
 
+/// A resource on one day.
+struct Resource {
+    /// Those of its `target_info`.
+    labels: Option<Labels>,
+    /// When the series that stand for it began, and their ids.
+    stand: Vec<(i64, [u8; 16])>,
+}
+
 /// Builds an index.
 pub(crate) struct Builder<'a> {
     naming: &'a Naming,
     entries: Vec<Entry>,
     families: HashSet<FamilyFacts>,
     label_names: HashMap<String, Arc<str>>,
-    /// For the labels of each resource and each day how many series stand for it.
-    resources: HashMap<(Labels, i64), u8>,
+    /// By day and attributes.
+    resources: HashMap<Vec<u8>, Resource>,
+    key: Vec<u8>,
 }
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(naming: &'a Naming) -> Self {
         let (label_names, resources) = (HashMap::new(), HashMap::new());
-        Self { naming, entries: Vec::new(), families: HashSet::new(), label_names, resources }
+        Self { naming, entries: Vec::new(), families: HashSet::new(), label_names, resources, key: Vec::new() }
     }
 
     /// Adds rows that have [`columns`].
@@ -301,25 +310,36 @@ impl<'a> Builder<'a> {
         self.add_resource(id, time, rows, row)
     }
 
-    /// Lets a series stand for its resource, where that says more than who it is.
+    /// Lets a series stand for its resource, if it began earlier than those that do.
     fn add_resource(&mut self, id: [u8; 16], time: i64, rows: &Rows<'_>, row: usize) -> Option<()> {
+        self.key.clear();
+        self.key.extend_from_slice(&day_start(time).to_le_bytes());
+        for text in pairs(rows.attributes[1], row)?.flat_map(|(key, value)| [key, value]) {
+            self.key.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            self.key.extend_from_slice(text.as_bytes());
+        }
+        if !self.resources.contains_key(&self.key) {
+            let resource = Resource { labels: self.resource_labels(rows, row)?, stand: Vec::new() };
+            self.resources.insert(self.key.clone(), resource);
+        }
+        let stand = &mut self.resources.get_mut(&self.key)?.stand;
+        let at = stand.partition_point(|(other, _)| *other <= time);
+        if at < STAND_FOR_RESOURCE_MAX {
+            stand.insert(at, (time, id));
+            stand.truncate(STAND_FOR_RESOURCE_MAX);
+        }
+        Some(())
+    }
+
+    /// What is told of a resource, where that is more than who it is.
+    fn resource_labels(&mut self, rows: &Rows<'_>, row: usize) -> Option<Option<Labels>> {
         let mut labels: Vec<(Arc<str>, String)> = Vec::new();
         for (key, value) in pairs(rows.attributes[1], row)?.filter(|(key, _)| !IDENTIFYING.contains(key)) {
             self.push_label(&mut labels, key, value);
         }
         let who = who(rows, row)?;
-        if labels.is_empty() || who.job.is_empty() && who.instance.is_empty() {
-            return Some(());
-        }
-        let labels = who.with(RESOURCE_METRIC, &labels);
-        let standing = self.resources.entry((labels.clone(), day_start(time))).or_default();
-        if *standing < STAND_FOR_RESOURCE_MAX {
-            *standing += 1;
-            let bounds = Arc::from([]);
-            self.entries.push(Entry { id, time, labels, shape: Shape::Resource, delta: false, bounds });
-            self.family(RESOURCE_METRIC, "gauge", "", "Target metadata");
-        }
-        Some(())
+        let nobody = who.job.is_empty() && who.instance.is_empty();
+        Some(Some(who.with(RESOURCE_METRIC, &labels)).filter(|_| !labels.is_empty() && !nobody))
     }
 
     /// The bounds of a row. Most series share theirs with the one before.
@@ -380,7 +400,16 @@ impl<'a> Builder<'a> {
         self.families.insert(facts);
     }
 
-    pub(crate) fn finish(self) -> SeriesIndex {
+    pub(crate) fn finish(mut self) -> SeriesIndex {
+        let resources = std::mem::take(&mut self.resources);
+        for Resource { labels, stand } in resources.into_values() {
+            let Some(labels) = labels else { continue };
+            self.family(RESOURCE_METRIC, "gauge", "", "Target metadata");
+            for (time, id) in stand {
+                let (labels, bounds) = (labels.clone(), Arc::from([]));
+                self.entries.push(Entry { id, time, labels, shape: Shape::Resource, delta: false, bounds });
+            }
+        }
         let mut by_name: HashMap<String, Vec<(u32, Group)>> = HashMap::new();
         let mut bytes = 0;
         for (number, entry) in (0u32..).zip(&self.entries) {

@@ -8,7 +8,7 @@ use arrow::compute::{max, min};
 use arrow::datatypes::TimestampNanosecondType;
 use causeway_model::{Error, ErrorKind, Labels, Result, Table, TimeRange};
 use causeway_promql::{
-    Cardinality, Catalog, Limited, Matcher, Metadata, Need, Selection, SeriesExemplars, SeriesQuery, SeriesSet, Source,
+    Cardinality, Catalog, Limited, Matcher, Metadata, Selection, SeriesExemplars, SeriesQuery, SeriesSet, Source,
 };
 use causeway_store::samples::{SampleSet, SampleTables};
 use causeway_store::{Store, TableSnapshot};
@@ -151,24 +151,24 @@ impl Source for Metrics {
         let ids = number_ids(&mut series);
         let delta = |selected: &Selected| selected.first.delta || selected.more.iter().any(|member| member.delta);
         let time = if series.iter().any(delta) { days } else { time };
-        let approximate = tables.only_rolled(time);
-        let resolution_ms = resolution_ms(selection, &tables, time, approximate);
+        let of_values = |selected: &Selected| selected.first.shape == Shape::Whole && !selected.first.delta;
+        let resolution_ms = match series.iter().any(of_values) {
+            true => resolution_ms(selection, &tables, time),
+            false => 0,
+        };
         let samples = SampleSet::select(&tables, &ids, time, resolution_ms)?;
+        let approximate = tables.left_ms(time) > 0;
         let (need, of_range) = (selection.need, selection.range_ms > 0);
         let rollups = (resolution_ms > 0).then_some(if of_range { Rollups::Whole } else { Rollups::Last });
         Ok(Arc::new(SelectedSeries::new(series, samples, Wanted { need, rollups, approximate })))
     }
 }
 
-/// The length of the windows to read, in milliseconds; 0 where samples are to be read. Windows are taken where they are exact, the longest
-/// first; and for ranges of which samples are no longer kept, as what is left tells more of a range than a few samples that stand for it.
-fn resolution_ms(selection: &Selection, tables: &SampleTables<'_>, time: TimeRange, approximate: bool) -> i64 {
-    let resolutions = || Table::ROLLUPS.into_iter().filter_map(Table::resolution_ms);
-    let exact = resolutions()
-        .rev()
-        .find(|resolution| selection.is_told_by_rollups(*resolution) && tables.has_rollups(time, *resolution));
-    let of_range = selection.need == Need::Rollups && selection.range_ms > 0;
-    exact.or_else(|| resolutions().next().filter(|_| approximate && of_range)).unwrap_or(0)
+/// The length of the longest windows that tell exactly what is needed, in milliseconds; 0 where there are none and samples are to be read.
+fn resolution_ms(selection: &Selection, tables: &SampleTables<'_>, time: TimeRange) -> i64 {
+    let mut resolutions = Table::ROLLUPS.into_iter().rev().filter_map(Table::resolution_ms);
+    let exact = |resolution: &i64| selection.is_told_by_rollups(*resolution) && tables.has_rollups(time, *resolution);
+    resolutions.find(exact).unwrap_or(0)
 }
 
 /// Gives each distinct id a number, in their order; answers the ids. The series are sorted by their first ids.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 /// The same pattern in the syntax of the crate `regex`: a `{` that repeats nothing stands for itself, a class knows neither other classes nor
-/// `&&`, `--` and `~~`, `\Q` quotes up to `\E`, and `\d`, `\s`, `\w` and `\b` mean ASCII (github.com/google/re2/wiki/Syntax). What is
+/// `&&`, `--` and `~~`, `\Q` quotes up to `\E`, and `\d`, `\s`, `\w` and `\b` mean ASCII (`\B` and `(?i)` still mean Unicode; github.com/google/re2/wiki/Syntax). What is
 /// wrong in both stays wrong.
 pub fn of_re2(pattern: &str) -> Cow<'_, str> {
     if !pattern.contains(['\\', '{', '[']) {
@@ -65,6 +65,18 @@ fn escape<'a>(behind: &'a str, in_class: bool, out: &mut String) -> &'a str {
             }
             return rest;
         }
+        // To Rust's regex these are the begin and the end of a word.
+        '<' | '>' => {
+            out.push(character);
+            return rest;
+        }
+        'p' | 'P' | 'x' if rest.starts_with('{') => {
+            let end = rest.find('}').map_or(rest.len(), |end| end + 1);
+            out.push('\\');
+            out.push(character);
+            out.push_str(rest.get(..end).unwrap_or_default());
+            return rest.get(end..).unwrap_or_default();
+        }
         other => {
             out.push('\\');
             out.push(other);
@@ -78,7 +90,7 @@ fn escape<'a>(behind: &'a str, in_class: bool, out: &mut String) -> &'a str {
 }
 
 fn push_literal(character: char, out: &mut String) {
-    if character.is_ascii_punctuation() {
+    if character.is_ascii_punctuation() && !['<', '>'].contains(&character) {
         out.push('\\');
     }
     out.push(character);
@@ -142,8 +154,18 @@ mod tests {
 
     #[test]
     fn what_is_alike_stays_as_it_is() {
-        for pattern in ["", "a.*", "(?i:get|post)", "^x{2,3}$", "a{2}b{3,}", "[a-z0-9]+", "[^/]", "\\.", "[[:alpha:]]"]
-        {
+        for pattern in [
+            "",
+            "a.*",
+            "(?i:get|post)",
+            "^x{2,3}$",
+            "a{2}b{3,}",
+            "[a-z0-9]+",
+            "[^/]",
+            "\\.",
+            "[[:alpha:]]",
+            "\\p{L}+\\x{41}\\pN",
+        ] {
             assert_eq!(of_re2(pattern), pattern);
         }
     }
@@ -167,6 +189,8 @@ mod tests {
             ("\\bx\\b", "(?-u:\\b)x(?-u:\\b)"),
             ("\\Qa.b\\E.c", "a\\.b.c"),
             ("\\Q[", "\\["),
+            ("\\Q<init>\\E\\<", "<init><"),
+            ("[\\w.-]", "[[0-9A-Za-z_].\\-]"),
             ("[a", "[a"),
             ("a\\", "a\\"),
         ] {

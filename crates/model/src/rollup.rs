@@ -83,7 +83,8 @@ impl Rollup {
 
     /// Adds what came in the same window, later than all that is in this. Where it did not come later, that is told as `tangled`.
     pub fn join(&mut self, later: &Self) {
-        self.tangled |= later.tangled || later.first.time_ms <= self.last.time_ms;
+        // The time of a marker behind values is not kept.
+        self.tangled |= later.tangled || later.first.time_ms <= self.last.time_ms || self.stale && later.count > 0;
         self.stale = later.stale;
         if later.count == 0 {
             return;
@@ -126,6 +127,9 @@ pub fn rollups_of(times: &[i64], values: &[f64], starts: &[i64], resolution_ms: 
             let (Some(time_ms), Some(value)) = (times.get(at), values.get(at)) else { continue };
             window.stale = value.to_bits() == Histogram::STALE;
             if window.stale {
+                if window.count == 0 {
+                    window.last.time_ms = *time_ms;
+                }
                 continue;
             }
             let point = Point { time_ms: *time_ms, value: *value, start_ms: starts.get(at).copied().unwrap_or(0) };
@@ -222,10 +226,13 @@ mod tests {
             join_rollups(&mut joined);
             // A marker leaves no more of its time than that it came last.
             let told = |windows: &[Rollup]| -> Vec<_> {
-                let told = |w: &Rollup| (w.end_ms, w.count, w.stale, w.tangled, w.sum, w.lost);
+                let told = |w: &Rollup| (w.end_ms, w.count, w.stale, w.sum, w.lost);
                 windows.iter().map(told).collect()
             };
             assert_eq!(told(&joined), told(&whole));
+            // Only what comes behind a marker of another piece can't be told from what came before it.
+            let markers = values.iter().any(|value| value.to_bits() == Histogram::STALE);
+            assert!(markers || joined.iter().all(|window| !window.tangled));
             for (joined, whole) in joined.iter().zip(&whole).filter(|(_, whole)| whole.count > 0) {
                 assert_eq!((joined.first, joined.last), (whole.first, whole.last));
                 assert_eq!((joined.min, joined.max), (whole.min, whole.max));

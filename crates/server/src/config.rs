@@ -90,7 +90,7 @@ pub struct SettingsSource {
     /// What metrics were in each hour is kept for so long, such as 1095d [default: as long as they are]
     #[arg(long, env = "CAUSEWAY_ROLLUPS_1H_AGE_MAX", value_name = "AGE")]
     pub rollups_1h_age_max: Option<Age>,
-    /// The oldest samples, and of exemplars a tenth as much, are removed beyond this size [default: never]
+    /// The oldest samples with their rollups, and of exemplars a tenth as much, are removed beyond this size [default: never]
     #[arg(long, env = "CAUSEWAY_METRICS_BYTES_MAX", value_name = "SIZE")]
     pub metrics_bytes_max: Option<Size>,
     /// Series of one metric that may be active; new ones beyond it are refused [default: 100000]

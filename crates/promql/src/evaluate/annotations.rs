@@ -84,7 +84,7 @@ impl Note {
                 "input to histogram_fraction has NaN observations, which are excluded from all fractions"
             }
             Self::SamplesRolledUp => {
-                "samples of some of the time are no longer kept, values there come near to them (from rollups to 5m or 1h)"
+                "samples of some of the time are no longer kept, values there are made from rollups to 5m or 1h"
             }
         }
     }

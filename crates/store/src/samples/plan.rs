@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 #[cfg(doc)]
 use causeway_model::Table;
-use causeway_model::TimeRange;
+use causeway_model::{Rollup, TimeRange};
 
 use crate::TableSnapshot;
 use crate::part::Part;
@@ -38,17 +38,43 @@ pub(super) struct Plan {
     pub in_reserve: Vec<Arc<Part>>,
 }
 
-impl SampleTables<'_> {
-    /// Whether samples of this time are no longer kept but as rollups.
-    pub fn only_rolled(&self, time: TimeRange) -> bool {
-        self.plan(time, 0).rollups.iter().any(|(_, kind)| matches!(kind, Kind::Rollups { last: true, .. }))
+impl Plan {
+    fn left_ms(&self) -> i64 {
+        let left = |(_, kind): &(Arc<Part>, Kind)| match kind {
+            Kind::Rollups { resolution_ms, last: true } => *resolution_ms,
+            _ => 0,
+        };
+        self.rollups.iter().map(left).max().unwrap_or(0)
+    }
+}
+
+impl Kind {
+    fn resolution_ms(self) -> i64 {
+        match self {
+            Self::Samples => 0,
+            Self::Rollups { resolution_ms, .. } => resolution_ms,
+        }
     }
 
-    /// Whether there are rollups of this resolution for some of the time.
+    /// The time of the rows that tell of a time: of a window the last sample decides where it stands.
+    pub(super) fn reach(self, time: TimeRange) -> TimeRange {
+        let Self::Rollups { resolution_ms, .. } = self else { return time };
+        let end_ms = Rollup::end_of(time.end.div_euclid(1_000_000), resolution_ms);
+        TimeRange { end: end_ms.saturating_mul(1_000_000).saturating_add(999_999).max(time.end), ..time }
+    }
+}
+
+impl SampleTables<'_> {
+    /// The longest windows of which samples of this time are no longer kept, in milliseconds; 0 where all are.
+    pub fn left_ms(&self, time: TimeRange) -> i64 {
+        self.plan(time, 0).left_ms()
+    }
+
+    /// Whether there are rollups of this resolution for some of the time, and nothing coarser for the rest of it.
     pub fn has_rollups(&self, time: TimeRange, resolution_ms: i64) -> bool {
-        self.plan(time, resolution_ms).rollups.iter().any(
-            |(_, kind)| matches!(kind, Kind::Rollups { resolution_ms: found_ms, .. } if *found_ms == resolution_ms),
-        )
+        let plan = self.plan(time, resolution_ms);
+        let found = |(_, kind): &(Arc<Part>, Kind)| kind.resolution_ms() == resolution_ms;
+        plan.left_ms() <= resolution_ms && plan.rollups.iter().any(found)
     }
 
     /// A rollup belongs to the part of samples with the same sequences. One that no part of samples touches is all that is left; one that
@@ -83,7 +109,7 @@ impl SampleTables<'_> {
         }
         plan.rollups.extend(left);
         plan.samples.retain(|part| part.meta().time.overlaps(&time));
-        plan.rollups.retain(|(part, _)| part.meta().time.overlaps(&time));
+        plan.rollups.retain(|(part, kind)| part.meta().time.overlaps(&kind.reach(time)));
         if plan.rollups.iter().any(|(_, kind)| matches!(kind, Kind::Rollups { last: false, .. })) {
             let all = self.samples.parts.iter().filter(|part| part.meta().time.overlaps(&time));
             plan.in_reserve = all.cloned().collect();

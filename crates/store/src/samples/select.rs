@@ -132,18 +132,25 @@ pub struct SampleSet {
     time: TimeRange,
     /// The length of the windows that are wanted; 0 where samples are.
     resolution_ms: i64,
-    segments: Vec<Segment>,
-    /// For each series where its places begin; one more for the end.
-    starts: Vec<usize>,
-    places: Vec<Place>,
+    parts: InParts,
     memory: Vec<MemoryBatch>,
     /// For each series where its runs of rows in memory begin; one more for the end.
     memory_starts: Vec<usize>,
     runs: Vec<Run>,
+    /// All parts of samples, where rollups are read in the place of some; and what is found in them, once it is wanted.
+    reserve: Vec<Arc<Part>>,
+    in_reserve: Mutex<Option<Arc<InParts>>>,
+}
+
+/// The samples of some series in parts.
+#[derive(Debug)]
+struct InParts {
+    segments: Vec<Segment>,
+    /// For each series where its places begin; one more for the end.
+    starts: Vec<usize>,
+    places: Vec<Place>,
     /// Samples of parts that don't keep chunks.
     unchunked: Vec<(u32, Chunk)>,
-    /// All parts of samples, where rollups are read in the place of some.
-    in_reserve: Vec<Arc<Part>>,
 }
 
 /// Where a chunk lies: its segment and its number there.
@@ -174,7 +181,7 @@ struct Segment {
 #[derive(Debug, Default)]
 struct SegmentState {
     bytes: Vec<BinaryArray>,
-    /// Chunks that nobody has asked for yet; at the last one the bytes are let go.
+    /// Chunks that nobody has asked for since the bytes were read; at the last one they are let go.
     left: usize,
 }
 
@@ -183,6 +190,7 @@ impl Segment {
         let mut state = self.state.lock();
         if state.bytes.is_empty() {
             state.bytes = self.file.read_chunks(self.group, &self.chunks)?;
+            state.left = self.chunks.iter().map(Range::len).sum();
         }
         let mut row = row as usize;
         let found = state.bytes.iter().find(|bytes| {
@@ -327,14 +335,10 @@ impl SampleSet {
     /// # Errors
     /// `Corrupt` when a part can't be read.
     pub fn select(tables: &SampleTables<'_>, ids: &[[u8; 16]], time: TimeRange, resolution_ms: i64) -> Result<Self> {
-        let mut found = Found::default();
         let plan = tables.plan(time, resolution_ms);
-        for part in &plan.samples {
-            found.in_part(part, Kind::Samples, ids, time)?;
-        }
-        for (part, kind) in &plan.rollups {
-            found.in_part(part, *kind, ids, time)?;
-        }
+        let samples = plan.samples.iter().map(|part| (part, Kind::Samples));
+        let rollups = plan.rollups.iter().map(|(part, kind)| (part, *kind));
+        let parts = InParts::find(samples.chain(rollups), ids, time)?;
         let memory = tables.samples.memory.iter().map(|batch| MemoryBatch::of(batch)).collect::<Result<Vec<_>>>()?;
         let mut runs: Vec<(u32, Run)> = Vec::new();
         for (number, batch) in (0u32..).zip(&memory) {
@@ -343,24 +347,9 @@ impl SampleSet {
                 runs.push((series as u32, run));
             });
         }
-        let (starts, places) = by_number(ids.len(), found.places);
         let (memory_starts, runs) = by_number(ids.len(), runs);
-        let Found { segments, mut unchunked, .. } = found;
-        unchunked.sort_by_key(|(series, _)| *series);
-        let (ids, in_reserve) = (ids.to_vec(), plan.in_reserve);
-        Ok(Self {
-            ids,
-            time,
-            resolution_ms,
-            segments,
-            starts,
-            places,
-            memory,
-            memory_starts,
-            runs,
-            unchunked,
-            in_reserve,
-        })
+        let (ids, reserve, in_reserve) = (ids.to_vec(), plan.in_reserve, Mutex::default());
+        Ok(Self { ids, time, resolution_ms, parts, memory, memory_starts, runs, reserve, in_reserve })
     }
 
     /// Number of series.
@@ -380,11 +369,11 @@ impl SampleSet {
     pub fn read(&self, series: usize, samples: &mut SeriesSamples) -> Result<()> {
         samples.clear();
         let last = |kind| matches!(kind, Kind::Rollups { last: true, .. });
-        if self.in_reserve.is_empty() {
-            self.read_parts(series, samples, |kind| kind == Kind::Samples || last(kind))?;
+        if self.reserve.is_empty() {
+            self.parts.read(series, samples, |kind| kind == Kind::Samples || last(kind))?;
         } else {
-            self.read_reserve(series, samples)?;
-            self.read_parts(series, samples, last)?;
+            self.found_in_reserve()?.read(series, samples, |_| true)?;
+            self.parts.read(series, samples, last)?;
         }
         self.read_memory(series, samples)?;
         samples.order();
@@ -399,7 +388,7 @@ impl SampleSet {
     /// `Corrupt` when they can't be read.
     pub fn read_rollups(&self, series: usize, samples: &mut SeriesSamples) -> Result<bool> {
         samples.clear();
-        self.read_parts(series, samples, |_| true)?;
+        self.parts.read(series, samples, |_| true)?;
         self.read_memory(series, samples)?;
         if !(samples.others.is_empty() && samples.others_left.is_empty()) {
             return Ok(false);
@@ -408,23 +397,7 @@ impl SampleSet {
         let SeriesSamples { times, values, starts, rollups, .. } = samples;
         rollups_of(times, values, starts, self.resolution_ms.max(1), rollups);
         join_rollups(rollups);
-        Ok(self.in_reserve.is_empty() || rollups.iter().all(|rollup| !rollup.tangled))
-    }
-
-    fn read_parts(&self, series: usize, samples: &mut SeriesSamples, wanted: impl Fn(Kind) -> bool) -> Result<()> {
-        let first = self.unchunked.partition_point(|(number, _)| (*number as usize) < series);
-        let unchunked = self.unchunked.iter().skip(first).take_while(|(number, _)| *number as usize == series);
-        for (_, chunk) in unchunked.filter(|_| wanted(Kind::Samples)) {
-            samples.add_chunk(chunk.clone());
-        }
-        for place in of_series(&self.starts, &self.places, series) {
-            let segment = self.segments.get(place.segment as usize).ok_or_else(no_segment)?;
-            if wanted(segment.kind) {
-                let (bytes, row) = segment.chunk(place.row)?;
-                samples.add_kind(segment.kind, bytes.value(row))?;
-            }
-        }
-        Ok(())
+        Ok(self.reserve.is_empty() || rollups.iter().all(|rollup| !rollup.tangled))
     }
 
     fn read_memory(&self, series: usize, samples: &mut SeriesSamples) -> Result<()> {
@@ -435,17 +408,43 @@ impl SampleSet {
         Ok(())
     }
 
-    /// Adds the samples of a series in all parts.
-    fn read_reserve(&self, series: usize, samples: &mut SeriesSamples) -> Result<()> {
-        let id = self.ids.get(series).ok_or_else(|| Error::internal("no such series"))?;
-        for part in &self.in_reserve {
-            let mut found = Found::default();
-            found.in_part(part, Kind::Samples, std::slice::from_ref(id), self.time)?;
-            found.unchunked.into_iter().for_each(|(_, chunk)| samples.add_chunk(chunk));
-            for (_, place) in &found.places {
-                let segment = found.segments.get(place.segment as usize).ok_or_else(no_segment)?;
+    /// Where samples lie in all parts of samples.
+    fn found_in_reserve(&self) -> Result<Arc<InParts>> {
+        let mut found = self.in_reserve.lock();
+        if let Some(found) = &*found {
+            return Ok(found.clone());
+        }
+        let parts = self.reserve.iter().map(|part| (part, Kind::Samples));
+        let all = Arc::new(InParts::find(parts, &self.ids, self.time)?);
+        *found = Some(all.clone());
+        Ok(all)
+    }
+}
+
+impl InParts {
+    fn find<'a>(parts: impl Iterator<Item = (&'a Arc<Part>, Kind)>, ids: &[[u8; 16]], time: TimeRange) -> Result<Self> {
+        let mut found = Found::default();
+        for (part, kind) in parts {
+            found.in_part(part, kind, ids, kind.reach(time))?;
+        }
+        let (starts, places) = by_number(ids.len(), found.places);
+        let Found { segments, mut unchunked, .. } = found;
+        unchunked.sort_by_key(|(series, _)| *series);
+        Ok(Self { segments, starts, places, unchunked })
+    }
+
+    /// Adds what these kinds of parts hold of a series.
+    fn read(&self, series: usize, samples: &mut SeriesSamples, wanted: impl Fn(Kind) -> bool) -> Result<()> {
+        let first = self.unchunked.partition_point(|(number, _)| (*number as usize) < series);
+        let unchunked = self.unchunked.iter().skip(first).take_while(|(number, _)| *number as usize == series);
+        for (_, chunk) in unchunked.filter(|_| wanted(Kind::Samples)) {
+            samples.add_chunk(chunk.clone());
+        }
+        for place in of_series(&self.starts, &self.places, series) {
+            let segment = self.segments.get(place.segment as usize).ok_or_else(no_segment)?;
+            if wanted(segment.kind) {
                 let (bytes, row) = segment.chunk(place.row)?;
-                samples.add_bytes(bytes.value(row))?;
+                samples.add_kind(segment.kind, bytes.value(row))?;
             }
         }
         Ok(())

@@ -328,6 +328,7 @@ fn told(window: &Rollup) -> String {
 #[test]
 fn rollups_tell_of_each_window_what_its_samples_do() {
     let directory = tempfile::tempdir().unwrap();
+    let (mut told_all, mut asked) = (0, 0);
     let mut rng = Rng::from_seed(14);
     for round in 0..30 {
         let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(directory.path().join(round.to_string())));
@@ -349,9 +350,12 @@ fn rollups_tell_of_each_window_what_its_samples_do() {
                 whole.read(series, &mut samples).unwrap();
                 let mut expected = Vec::new();
                 rollups_of(&samples.times, &samples.values, &samples.starts, resolution_ms, &mut expected);
-                assert!(set.read_rollups(series, &mut windows).unwrap());
+                // Where a part ends with a marker and another goes on in the same window, it can't be told.
+                let all = set.read_rollups(series, &mut windows).unwrap();
+                told_all += usize::from(all);
+                asked += 1;
                 let tell = |windows: &[Rollup]| windows.iter().map(told).collect::<Vec<_>>();
-                assert_eq!(tell(&windows.rollups), tell(&expected), "round {round}");
+                assert!(!all || tell(&windows.rollups) == tell(&expected), "round {round}");
                 // The samples themselves are still at hand.
                 set.read(series, &mut again).unwrap();
                 let bits =
@@ -376,6 +380,7 @@ fn rollups_tell_of_each_window_what_its_samples_do() {
             assert_eq!(windows.rollups.iter().map(|window| window.count).sum::<u64>(), values);
         }
     }
+    assert!(told_all * 10 > asked * 8, "{told_all} of {asked} series were told by rollups");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::keeper::Change;
 use super::state::{Trash, part_files};
 use crate::catalog::CatalogCommit;
 use crate::compact::{Candidate, MergeLimits, choose};
-use crate::part::{NewPart, Part, merge_parts};
+use crate::part::{NewPart, Part, PartMeta, merge_parts};
 use crate::retain::{RetentionLimits, expired};
 use crate::scan::{Pruning, Scan, ScanColumn};
 
@@ -26,23 +26,21 @@ impl Core {
     /// # Errors
     /// `Unavailable` when the disk or the catalog refuses; what was done stays done.
     pub fn maintain(&self, stop: &dyn Fn() -> bool) -> Result<()> {
-        let mut done = self.retain();
-        while done.is_ok() && !stop() {
-            match self.merge_one() {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => done = Err(error),
-            }
-        }
-        while done.is_ok() && !stop() {
-            match self.roll_up_one() {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => done = Err(error),
-            }
-        }
+        let done = self.all_that_is_due(stop);
         self.delete_trash();
         done
+    }
+
+    /// Rolling up comes last, a part at a time: on old data it has much to do, and nothing else is to wait for it.
+    fn all_that_is_due(&self, stop: &dyn Fn() -> bool) -> Result<()> {
+        loop {
+            self.retain(stop)?;
+            while !stop() && self.merge_one()? {}
+            if stop() || !self.roll_up_one()? {
+                return Ok(());
+            }
+            self.delete_trash();
+        }
     }
 
     pub(super) fn limits_of(&self, table: Table) -> RetentionLimits {
@@ -53,24 +51,43 @@ impl Core {
         }
     }
 
-    /// Removes what is too old or too much.
+    /// Removes what is too old or too much; of samples what rollups remember of them is written before.
     ///
     /// # Errors
     /// What the catalog answers.
-    pub fn retain(&self) -> Result<()> {
+    pub fn retain(&self, stop: &dyn Fn() -> bool) -> Result<()> {
+        self.settle()?;
+        let mut others = self.due_to_go();
+        let samples: Vec<(Table, u64)> = others.extract_if(.., |(table, _)| *table == Table::MetricSamples).collect();
+        others.extend(self.rollups_of_nothing());
+        self.remove(others.into_iter().map(|(_, id)| id).collect())?;
+        for (_, id) in samples {
+            if stop() {
+                break;
+            }
+            if self.remembered(id) {
+                self.remove(self.with_rollups(id))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn due_to_go(&self) -> Vec<(Table, u64)> {
         let now = self.clock.now_unix_nano();
-        let mut remove: Vec<u64> = {
-            let state = self.state.lock();
-            let of = |(table, slots): (&Table, &Vec<super::state::Slot>)| {
-                expired(&slots.iter().map(|slot| &slot.meta).collect::<Vec<_>>(), self.limits_of(*table), now)
-            };
-            state.tables.iter().flat_map(of).collect()
+        let state = self.state.lock();
+        let of = |(table, slots): (&Table, &Vec<super::state::Slot>)| {
+            let metas: Vec<PartMeta> = slots.iter().map(|slot| state.with_bytes_of_rollups(&slot.meta)).collect();
+            let expired = expired(&metas.iter().collect::<Vec<_>>(), self.limits_of(*table), now);
+            let table = *table;
+            expired.into_iter().map(move |id| (table, id))
         };
+        state.tables.iter().flat_map(of).collect()
+    }
+
+    fn remove(&self, remove: Vec<u64>) -> Result<()> {
         if remove.is_empty() {
             return Ok(());
         }
-        self.roll_up_before(&remove)?;
-        remove.extend(self.rollups_without(&remove));
         let count = remove.len();
         self.commit(Change { commit: CatalogCommit { remove, ..CatalogCommit::default() }, parts: Vec::new() })?;
         self.counters.retained(count);
@@ -139,12 +156,13 @@ impl Core {
     /// Lets a merge wait while memory is being flushed: senders wait for the flush, nobody for the merge. Not where so many parts
     /// have come together that questions pay for it.
     pub(super) fn give_way(&self) -> impl Fn() {
+        let merges = |slot: &super::state::Slot| slot.meta.level == 0 && slot.meta.table.resolution_ms().is_none();
         let behind = self
             .state
             .lock()
             .tables
             .values()
-            .any(|slots| slots.iter().filter(|slot| slot.meta.level == 0).count() > PARTS_BEHIND_MIN);
+            .any(|slots| slots.iter().filter(|slot| merges(slot)).count() > PARTS_BEHIND_MIN);
         move || {
             if !behind {
                 drop(self.flushing.lock());

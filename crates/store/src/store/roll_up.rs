@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use causeway_model::{ErrorKind, Result, Table};
+use causeway_model::{Error, ErrorKind, Result, Table};
 
 use super::core::Core;
 use super::keeper::Change;
 use super::state::{Slot, State, Trash};
 use crate::catalog::CatalogCommit;
-use crate::part::{NewPart, Part, roll_up};
+use crate::part::{NewPart, Part, PartMeta, roll_up};
 
 /// Parts merged so often are rolled up once they rest. 2: an hour of flushes a minute; smaller ones would be rolled up again and again.
 const LEVEL_MIN: u32 = 2;
@@ -31,13 +31,23 @@ impl State {
         Table::ROLLUPS.into_iter().flat_map(|table| self.slots(table))
     }
 
-    fn is_rolled_up(&self, sequences: (u64, u64)) -> bool {
-        Table::ROLLUPS.iter().all(|table| self.slots(*table).iter().any(|slot| slot.meta.sequences == sequences))
+    /// Those of the tables that lack a readable rollup of these sequences.
+    fn lacking(&self, sequences: (u64, u64), mut tables: Vec<Table>) -> Vec<Table> {
+        let has = |slot: &Slot| slot.meta.sequences == sequences && slot.part.is_some();
+        tables.retain(|table| !self.slots(*table).iter().any(has));
+        tables
     }
 
-    /// The parts of samples with these ids that can be read.
-    fn samples(&self, ids: &[u64]) -> impl Iterator<Item = &Slot> {
-        self.slots(Table::MetricSamples).iter().filter(|slot| ids.contains(&slot.meta.id))
+    fn samples(&self, id: u64) -> Option<&Slot> {
+        self.slots(Table::MetricSamples).iter().find(|slot| slot.meta.id == id)
+    }
+
+    /// A part of samples takes the room of its rollups, too.
+    pub(super) fn with_bytes_of_rollups(&self, meta: &PartMeta) -> PartMeta {
+        let of_samples = meta.table == Table::MetricSamples;
+        let of_part = |slot: &&Slot| of_samples && slot.meta.sequences == meta.sequences;
+        let bytes = self.rollups().filter(of_part).map(|slot| slot.meta.bytes).sum::<u64>();
+        PartMeta { bytes: meta.bytes.saturating_add(bytes), ..meta.clone() }
     }
 }
 
@@ -52,33 +62,34 @@ impl Core {
         let now = self.clock.now_unix_nano();
         let due = {
             let state = self.state.lock();
-            let rests = |slot: &&Slot| {
+            let lacking = |slot: &Slot| {
                 let age = now.saturating_sub(slot.meta.created_unix_nano);
                 let rests = age > REST_ANY_NS || slot.meta.level >= LEVEL_MIN && age > REST_NS;
                 // What would be too old at once is not written.
-                rests && Table::ROLLUPS.iter().all(|table| self.age_max_ns(*table).is_none_or(|max| age <= max))
+                let lasts = |table: &Table| self.age_max_ns(*table).is_none_or(|max| age <= max);
+                let part = slot.part.clone().filter(|_| rests && !slot.suspect)?;
+                let tables = state.lacking(slot.meta.sequences, Table::ROLLUPS.into_iter().filter(lasts).collect());
+                (!tables.is_empty()).then_some((part, tables))
             };
-            let open = |slot: &Slot| slot.part.clone().filter(|_| !slot.suspect);
-            let samples = state.slots(Table::MetricSamples).iter();
-            samples.filter(rests).filter(|slot| !state.is_rolled_up(slot.meta.sequences)).find_map(open)
+            state.slots(Table::MetricSamples).iter().find_map(lacking)
         };
-        due.map_or(Ok(false), |part| self.roll_up(&part))
+        due.map_or(Ok(false), |(part, tables)| self.roll_up(&part, &tables).map(|()| true))
     }
 
-    /// Rolls up what is to be removed and has not been, where rollups are kept longer.
-    ///
-    /// # Errors
-    /// `Unavailable` when the disk or the catalog refuses.
-    pub(super) fn roll_up_before(&self, removed: &[u64]) -> Result<()> {
-        if !Table::ROLLUPS.iter().any(|table| self.outlives(*table)) {
-            return Ok(());
-        }
-        let due: Vec<Arc<Part>> = {
+    /// Whether a part of samples may go: what outlives it is written, or can't be.
+    pub(super) fn remembered(&self, id: u64) -> bool {
+        let due = {
             let state = self.state.lock();
-            let due = state.samples(removed).filter(|slot| !slot.suspect && !state.is_rolled_up(slot.meta.sequences));
-            due.filter_map(|slot| slot.part.clone()).collect()
+            let part = state.samples(id).filter(|slot| !slot.suspect).and_then(|slot| slot.part.clone());
+            let outlives = Table::ROLLUPS.into_iter().filter(|table| self.outlives(*table)).collect();
+            part.map(|part| (state.lacking(part.meta().sequences, outlives), part))
         };
-        due.iter().try_for_each(|part| self.roll_up(part).map(|_| ()))
+        let Some((tables, part)) = due.filter(|(tables, _)| !tables.is_empty()) else { return true };
+        let Err(error) = self.roll_up(&part, &tables) else { return true };
+        tracing::error!(target: "causeway::store", "samples were not rolled up before they go: {error}");
+        // They wait for a better moment, but not where a full disk would wait for them.
+        let free = self.disk.free_bytes().unwrap_or(0);
+        error.kind != ErrorKind::Unavailable || free < self.options.disk_reserve_bytes.saturating_add(part.meta().bytes)
     }
 
     /// Whether rollups stay when their samples go: only where it is said for how long.
@@ -90,57 +101,65 @@ impl Core {
         self.limits_of(table).age.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
     }
 
-    /// The rollups that go together with these parts of samples.
-    pub(super) fn rollups_without(&self, removed: &[u64]) -> Vec<u64> {
+    /// A part of samples and those of its rollups that go with it.
+    pub(super) fn with_rollups(&self, id: u64) -> Vec<u64> {
         let state = self.state.lock();
-        let gone: Vec<(u64, u64)> = state.samples(removed).map(|slot| slot.meta.sequences).collect();
-        let goes = |slot: &&Slot| {
-            !self.outlives(slot.meta.table) && gone.iter().any(|gone| overlap(*gone, slot.meta.sequences))
+        let Some(samples) = state.samples(id) else { return Vec::new() };
+        let goes =
+            |slot: &&Slot| !self.outlives(slot.meta.table) && overlap(samples.meta.sequences, slot.meta.sequences);
+        std::iter::once(id).chain(state.rollups().filter(goes).map(|slot| slot.meta.id)).collect()
+    }
+
+    /// Rollups that are to go with their samples, and of which the samples are gone.
+    pub(super) fn rollups_of_nothing(&self) -> Vec<(Table, u64)> {
+        let state = self.state.lock();
+        let samples = state.slots(Table::MetricSamples);
+        let of_nothing = |slot: &&Slot| {
+            !self.outlives(slot.meta.table)
+                && !samples.iter().any(|samples| overlap(samples.meta.sequences, slot.meta.sequences))
         };
-        state.rollups().filter(goes).map(|slot| slot.meta.id).filter(|id| !removed.contains(id)).collect()
+        state.rollups().filter(of_nothing).map(|slot| (slot.meta.table, slot.meta.id)).collect()
     }
 
     /// The rollups of these parts of samples.
     pub(super) fn rollups_of(&self, parts: &[u64]) -> Vec<u64> {
         let state = self.state.lock();
-        let sequences: Vec<(u64, u64)> = state.samples(parts).map(|slot| slot.meta.sequences).collect();
-        let of_parts = |slot: &&Slot| sequences.iter().any(|part| overlap(*part, slot.meta.sequences));
+        let samples = || parts.iter().filter_map(|id| state.samples(*id));
+        let of_parts = |slot: &&Slot| samples().any(|part| overlap(part.meta.sequences, slot.meta.sequences));
         state.rollups().filter(of_parts).map(|slot| slot.meta.id).collect()
     }
 
-    /// Writes the rollups of a part and commits them, in the place of those that are out of date.
-    fn roll_up(&self, part: &Arc<Part>) -> Result<bool> {
+    /// Writes some rollups of a part and commits them, in the place of what these tables have of it.
+    fn roll_up(&self, part: &Arc<Part>, tables: &[Table]) -> Result<()> {
+        self.settle()?;
         let meta = part.meta();
-        let new: Vec<(Table, NewPart)> = Table::ROLLUPS
-            .into_iter()
-            .map(|table| {
-                let (level, sequences, created_unix_nano) = (meta.level, meta.sequences, meta.created_unix_nano);
-                (table, NewPart { id: self.next_id(), level, sequences, created_unix_nano })
-            })
-            .collect();
-        let written = roll_up(&self.disk, part, &new, &self.options.part, &self.give_way());
-        let opened = written.and_then(|metas| metas.into_iter().map(|meta| self.open_part(meta)).collect());
-        let parts: Vec<Arc<Part>> = match opened {
-            Ok(parts) => parts,
-            Err(error) => {
-                for (table, new) in new {
-                    self.discard(Trash { table, id: new.id, part: None, since: None });
-                }
-                if error.kind == ErrorKind::Corrupt {
-                    self.suspect(std::slice::from_ref(part), &error.message);
-                    return Ok(true);
-                }
-                return Err(error.context("rolling up samples"));
+        let (level, sequences, created_unix_nano) = (meta.level, meta.sequences, meta.created_unix_nano);
+        let new = |table: &Table| (*table, NewPart { id: self.next_id(), level, sequences, created_unix_nano });
+        let new: Vec<(Table, NewPart)> = tables.iter().map(new).collect();
+        let discard = |error: Error| {
+            for (table, new) in &new {
+                self.discard(Trash { table: *table, id: new.id, part: None, since: None });
             }
+            error.context("rolling up samples")
         };
+        let written = roll_up(&self.disk, part, &new, &self.options.part, &self.give_way());
+        let metas = written.map_err(|error| {
+            if error.kind != ErrorKind::Unavailable {
+                self.suspect(std::slice::from_ref(part), &error.message);
+            }
+            discard(error)
+        })?;
+        let opened: Result<Vec<Arc<Part>>> = metas.into_iter().map(|meta| self.open_part(meta)).collect();
+        let parts = opened.map_err(discard)?;
         let bytes = parts.iter().map(|part| part.meta().bytes).sum();
-        let commit = CatalogCommit {
-            add: parts.iter().map(|part| part.meta().clone()).collect(),
-            remove: self.rollups_of(&[meta.id]),
-            ..CatalogCommit::default()
+        let remove = {
+            let state = self.state.lock();
+            let of_part = |slot: &&Slot| tables.contains(&slot.meta.table) && overlap(slot.meta.sequences, sequences);
+            state.rollups().filter(of_part).map(|slot| slot.meta.id).collect()
         };
-        self.commit(Change { commit, parts })?;
+        let add = parts.iter().map(|part| part.meta().clone()).collect();
+        self.commit(Change { commit: CatalogCommit { add, remove, ..CatalogCommit::default() }, parts })?;
         self.counters.rolled_up(bytes);
-        Ok(true)
+        Ok(())
     }
 }

@@ -587,4 +587,32 @@ fn a_rollup_that_decays_costs_nothing_but_time() {
     bench.disk.put(path, &bytes[..bytes.len() / 2]);
     let core = bench.open();
     assert_eq!(told_alike(&core), (2_400, [1, 1, 0]));
+    core.maintain(&|| false).unwrap();
+    assert_eq!(told_alike(&core), (2_400, [1, 1, 1]), "it is made again");
+}
+
+#[test]
+fn rollups_whose_age_is_no_longer_said_go_and_those_of_one_table_alone_stay() {
+    let mut bench = Bench::new();
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    bench.options.retention_age = vec![(Table::MetricSamples, hours(10)), (Table::MetricRollups1h, hours(1_000))];
+    let core = bench.open();
+    hours_of_samples(&bench, &core, 0..2);
+    bench.clock.wall.fetch_add(11 * HOUR_MS * 1_000_000, Ordering::SeqCst);
+    core.maintain(&|| false).unwrap();
+    // Asked for windows of five minutes, those of an hour are what is left.
+    let snapshot = core.state.lock().snapshot(&[Table::MetricSamples, Table::MetricRollups5m, Table::MetricRollups1h]);
+    let (samples, rollups) = snapshot.tables.split_first().unwrap();
+    let tables = SampleTables { samples, rollups };
+    assert_eq!((tables.left_ms(TimeRange::ALL), samples.parts.len()), (3_600_000, 0));
+    let fits = |resolution_ms| tables.has_rollups(TimeRange::ALL, resolution_ms);
+    assert_eq!((fits(300_000), fits(3_600_000)), (false, true));
+    // A window tells of its begin, where the last sample in it came later.
+    let early = TimeRange { start: 0, end: 60_000_000_000 };
+    assert_eq!(tables.left_ms(early), 3_600_000);
+    drop(core);
+    bench.options.retention_age.pop();
+    let core = bench.open();
+    core.maintain(&|| false).unwrap();
+    assert_eq!(told_alike(&core), (0, [0, 0, 0]));
 }

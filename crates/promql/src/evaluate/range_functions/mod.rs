@@ -100,7 +100,7 @@ type AllWindows = fn(&Sliding, &Call, &mut [f64], &mut Scratch);
 struct Implementation {
     window: OneWindow,
     floats: Option<AllWindows>,
-    rolled_up: Option<rolled_up::OfRollups>,
+    rolled_up: Option<rolled_up::OfRollup>,
 }
 
 const fn both(window: OneWindow, floats: AllWindows) -> Option<Implementation> {
@@ -112,7 +112,7 @@ const fn windowed(window: OneWindow) -> Option<Implementation> {
 }
 
 fn implementation(function: Function) -> Option<Implementation> {
-    let rolled_up = rolled_up::of_rollups(function);
+    let rolled_up = rolled_up::of_rollup(function);
     of_samples(function).map(|implementation| Implementation { rolled_up, ..implementation })
 }
 
@@ -331,7 +331,7 @@ impl RangeCall<'_> {
     /// Makes the values of what samples were together, where that is known and enough.
     fn read_rolled_up(&self, series: usize, worker: &mut Worker, column: &mut Column) -> Result<bool> {
         let Worker { windows, rolled_up, scratch, samples_read, .. } = worker;
-        let Some(of_rollups) = self.implementation.rolled_up.filter(|_| self.ranged.extension.is_none()) else {
+        let Some(of_rollup) = self.implementation.rolled_up.filter(|_| self.ranged.extension.is_none()) else {
             return Ok(false);
         };
         if !self.ranged.set.read_rollups(series, rolled_up)? {
@@ -344,12 +344,30 @@ impl RangeCall<'_> {
         scratch.keys.clear();
         scratch.keys.extend(rolled_up.iter().map(|rollup| rollup.end_ms));
         self.find_windows(&scratch.keys, windows);
-        for (step, (found, place)) in windows.iter().zip(&mut column.floats).enumerate() {
-            let (Some(start_ms), Some(end_ms)) = (self.starts_ms.get(step), self.ends_ms.get(step)) else { continue };
-            let view = rolled_up::View { rollups: part(rolled_up, *found), start_ms: *start_ms, end_ms: *end_ms };
-            if let Some(value) = of_rollups(&view) {
-                *place = value;
-            }
+        let mut overflown = false;
+        let join = |mut all: Rollup, later: Rollup| {
+            all.join(&later);
+            all
+        };
+        over_time::slide(
+            rolled_up,
+            windows,
+            |rollup| *rollup,
+            join,
+            |step, rollup, _| {
+                let ends = (self.starts_ms.get(step), self.ends_ms.get(step), column.floats.get_mut(step));
+                let (Some(start_ms), Some(end_ms), Some(place)) = ends else { return };
+                overflown |= rolled_up::overflows(&rollup);
+                let view = rolled_up::View { rollup, start_ms: *start_ms, end_ms: *end_ms };
+                if let Some(value) = of_rollup(&view) {
+                    *place = value;
+                }
+            },
+        );
+        if overflown {
+            // A mean of samples does not overflow where their sum does.
+            column.reset(self.steps.count);
+            return Ok(false);
         }
         Ok(true)
     }

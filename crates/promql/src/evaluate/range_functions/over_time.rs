@@ -11,29 +11,30 @@ use super::{Call, Sliding, View};
 use crate::HistogramMean;
 
 /// Folds all windows of a series, each sample a constant number of times: the samples of a window are those in front of a mark, of
-/// which the folds of all ends are known, and those behind it, of which the fold grows with each that comes.
-fn slide<T: Copy>(
-    sliding: &Sliding,
-    out: &mut [f64],
-    one: impl Fn(f64) -> T,
+/// which the folds of all ends are known, and those behind it, of which the fold grows with each that comes. `finish` gets the step,
+/// what its window came to, and what is in it; not where nothing is.
+pub(super) fn slide<S, T: Copy>(
+    samples: &[S],
+    windows: &[(usize, usize)],
+    one: impl Fn(&S) -> T,
     join: impl Fn(T, T) -> T,
-    finish: impl Fn(T, &[f64]) -> f64,
+    mut finish: impl FnMut(usize, T, &[S]),
 ) {
     let mut ends: Vec<T> = Vec::new();
     let (mut mark, mut ends_from, mut to) = (0, 0, 0);
     let mut behind_mark: Option<T> = None;
-    for (place, (first, behind)) in out.iter_mut().zip(sliding.windows) {
-        let Some(window) = sliding.values.get(*first..*behind).filter(|window| !window.is_empty()) else { continue };
+    for (step, (first, behind)) in windows.iter().enumerate() {
+        let Some(window) = samples.get(*first..*behind).filter(|window| !window.is_empty()) else { continue };
         if *first >= mark {
             (mark, ends_from, to, behind_mark) = (*behind, *first, *behind, None);
             ends.clear();
-            for value in window.iter().rev() {
-                let this = one(*value);
+            for sample in window.iter().rev() {
+                let this = one(sample);
                 ends.push(ends.last().map_or(this, |end| join(this, *end)));
             }
         }
-        for value in sliding.values.get(to..*behind).unwrap_or_default() {
-            let this = one(*value);
+        for sample in samples.get(to..*behind).unwrap_or_default() {
+            let this = one(sample);
             behind_mark = Some(behind_mark.map_or(this, |all| join(all, this)));
         }
         to = *behind;
@@ -44,8 +45,29 @@ fn slide<T: Copy>(
             (Some(all), None) | (None, Some(all)) => all,
             (None, None) => continue,
         };
-        *place = finish(all, window);
+        finish(step, all, window);
     }
+}
+
+/// The same for the floats of a series.
+fn slide_floats<T: Copy>(
+    sliding: &Sliding,
+    out: &mut [f64],
+    one: impl Fn(f64) -> T,
+    join: impl Fn(T, T) -> T,
+    finish: impl Fn(T, &[f64]) -> f64,
+) {
+    slide(
+        sliding.values,
+        sliding.windows,
+        |value| one(*value),
+        join,
+        |step, all, window| {
+            if let Some(place) = out.get_mut(step) {
+                *place = finish(all, window);
+            }
+        },
+    );
 }
 
 fn kahan(value: f64) -> KahanSum {
@@ -87,14 +109,14 @@ fn direct_average(values: &[f64]) -> f64 {
 }
 
 pub(super) fn sum_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
-    slide(sliding, out, kahan, joined, |sum, window| {
+    slide_floats(sliding, out, kahan, joined, |sum, window| {
         let total = sum.total();
         if total.is_finite() { total } else { direct_sum(window) }
     });
 }
 
 pub(super) fn average_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
-    slide(sliding, out, kahan, joined, |sum, window| {
+    slide_floats(sliding, out, kahan, joined, |sum, window| {
         let count = window.len() as f64;
         let average = sum.sum / count + sum.compensation / count;
         if average.is_finite() { average } else { direct_average(window) }
@@ -102,11 +124,11 @@ pub(super) fn average_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &m
 }
 
 pub(super) fn max_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
-    slide(sliding, out, |value| value, larger, |all, _| all);
+    slide_floats(sliding, out, |value| value, larger, |all, _| all);
 }
 
 pub(super) fn min_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {
-    slide(sliding, out, |value| value, smaller, |all, _| all);
+    slide_floats(sliding, out, |value| value, smaller, |all, _| all);
 }
 
 pub(super) fn count_floats(sliding: &Sliding, _: &Call, out: &mut [f64], _: &mut Scratch) {

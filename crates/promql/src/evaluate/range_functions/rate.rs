@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use causeway_model::{Histogram, ResetHint, began_anew};
+use causeway_model::{Histogram, ResetHint, Rollup, began_anew};
 
 use super::super::Number;
 use super::super::annotations::{Note, Notes};
@@ -175,22 +175,13 @@ impl Ends {
 }
 
 /// The same as of the samples that were rolled up.
-pub(super) fn of_rollups(view: &rolled_up::View, counter: bool, seconds: f64) -> Option<f64> {
-    let (first, last) = (view.rollups.first()?.first, view.rollups.last()?.last);
-    let count: u64 = view.rollups.iter().map(|rollup| rollup.count).sum();
+pub(super) fn of_rollup(view: &rolled_up::View, counter: bool, seconds: f64) -> Option<f64> {
+    let Rollup { first, last, count, lost, .. } = view.rollup;
     let began_ms = if counter { start_inside(first.time_ms, first.start_ms, view.start_ms) } else { None };
     if count < 2 && began_ms.is_none() {
         return None;
     }
-    let mut value = last.value - if began_ms.is_some() { 0.0 } else { first.value };
-    if counter {
-        value = view.rollups.iter().fold(value, |value, rollup| value + rollup.lost);
-        for (before, after) in view.rollups.iter().zip(view.rollups.iter().skip(1)) {
-            if after.first.is_reset_after(&before.last) {
-                value += before.last.value;
-            }
-        }
-    }
+    let value = last.value - if began_ms.is_some() { 0.0 } else { first.value } + if counter { lost } else { 0.0 };
     let ends = Ends {
         first_ms: first.time_ms,
         last_ms: last.time_ms,
