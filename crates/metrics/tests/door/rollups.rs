@@ -250,7 +250,7 @@ async fn rollups_answer_as_samples_do_where_windows_fit() {
         ("increase(started_total[17m])", 0.1),
         ("quantile_over_time(0.9, level[6h])", 0.1),
         ("rate(delta_total[6h])", 0.06),
-        ("level", 0.25),
+        ("level", 0.35),
     ] {
         let moments = moments[2];
         let at = questions().iter().position(|(asked, of)| asked == query && *of == moments);
