@@ -19,6 +19,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-promql", 1, &["causeway-model"]),
     ("causeway-flags", 1, &["causeway-model"]),
     ("causeway-metrics", 2, &["causeway-model", "causeway-store", "causeway-promql"]),
+    ("causeway-logql", 2, &["causeway-model", "causeway-promql"]),
     ("causeway-red", 2, &["causeway-model", "causeway-ingest"]),
     ("causeway-scrape", 2, &["causeway-model", "causeway-ingest"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),

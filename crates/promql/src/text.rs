@@ -50,7 +50,7 @@ pub(crate) fn quote_character(character: char) -> String {
 
 /// The text of a literal in single or double quotes or in backticks, which are part of it; `None` where it isn't UTF-8. Escapes
 /// are those that the lexer let through.
-pub(crate) fn unquote(literal: &str) -> Option<String> {
+pub fn unquote(literal: &str) -> Option<String> {
     let open = literal.chars().next()?;
     let inner = literal.strip_prefix(open)?.strip_suffix(open)?;
     if open == '`' || !inner.contains('\\') {

@@ -1,0 +1,20 @@
+//! What does a LogQL query mean? Text -> lines of streams on their way through stages -> lines, or numbers by PromQL. Pure: lines come from a
+//! [`LineSource`].
+
+pub mod ast;
+mod cursor;
+mod evaluate;
+mod ip;
+mod json;
+mod labels;
+mod logfmt;
+mod parse;
+mod pattern;
+mod pipeline;
+mod template;
+mod units;
+
+pub use evaluate::{Entry, FoundLine, LineSource, Lines, Moments, Numbers, Series, Span, lines, metric};
+pub use labels::{ERROR, ERROR_DETAILS, Label, LineLabels, Origin, sanitized};
+pub use parse::{QUERY_BYTES_MAX, parse};
+pub use pipeline::Line;

@@ -1,0 +1,230 @@
+//! What becomes of a line on its way through a pipeline? It goes, stays, or becomes another, and gains and loses labels.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use causeway_model::Labels;
+
+use crate::ast::{Comparison, LabelChoice, LabelFilter, LineCondition, LineFilter, Logfmt, NewLabel, Stage};
+use crate::json::{Path, flatten};
+use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, sanitized};
+use crate::logfmt::pairs;
+
+/// A line on its way.
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
+    /// When it was written, in nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Its text.
+    pub text: Cow<'a, str>,
+    /// Its labels.
+    pub labels: LineLabels,
+}
+
+impl<'a> Line<'a> {
+    /// A line as it was sent.
+    pub fn new(
+        time_ns: i64,
+        text: &'a str,
+        stream: &Labels,
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        Self { time_ns, text: Cow::Borrowed(text), labels: LineLabels::new(stream, metadata) }
+    }
+
+    /// Sends it through all stages; whether it stays.
+    pub fn pass(&mut self, stages: &[Stage]) -> bool {
+        stages.iter().all(|stage| self.pass_one(stage))
+    }
+
+    fn pass_one(&mut self, stage: &Stage) -> bool {
+        match stage {
+            Stage::Lines(filter) => return filter.keeps(&self.text),
+            Stage::Labels(filter) => return filter.keeps(&mut self.labels),
+            Stage::Json(wanted) => self.json(wanted),
+            Stage::Logfmt(logfmt) => self.logfmt(logfmt),
+            Stage::Unpack => self.unpack(),
+            Stage::Regexp(regex) => {
+                let Some(found) = regex.captures(&self.text) else { return true };
+                for name in regex.capture_names().flatten() {
+                    if let Some(value) = found.name(name) {
+                        self.labels.add_parsed(name, value.as_str().to_owned());
+                    }
+                }
+            }
+            Stage::Pattern(pattern) => {
+                let labels = &mut self.labels;
+                pattern.capture(&self.text, &mut |name, value| labels.add_parsed(name, value.to_owned()));
+            }
+            Stage::Decolorize => {
+                if let Some(plain) = decolorized(&self.text) {
+                    self.text = Cow::Owned(plain);
+                }
+            }
+            Stage::LineFormat(template) => {
+                self.text = Cow::Owned(template.of(&self.text, &self.labels, self.time_ns));
+            }
+            Stage::LabelFormat(formats) => self.format_labels(formats),
+            Stage::Drop(choices) => {
+                let dropped = |name: &str, value: &str| choices.iter().any(|choice| choice.is(name, value));
+                self.labels.retain(|label| !dropped(&label.name, &label.value));
+            }
+            Stage::Keep(choices) => {
+                let kept = |name: &str, value: &str| choices.iter().any(|choice| choice.is(name, value));
+                let always = |name: &str| [ERROR, ERROR_DETAILS].contains(&name);
+                self.labels.retain(|label| always(&label.name) || kept(&label.name, &label.value));
+            }
+        }
+        true
+    }
+
+    fn json(&mut self, wanted: &[(String, Path)]) {
+        if wanted.is_empty() {
+            let labels = &mut self.labels;
+            if let Err(error) = flatten(&self.text, false, &mut |name, value| labels.add_parsed(&name, value)) {
+                labels.fail("JSONParserErr", error.message);
+            }
+            return;
+        }
+        match serde_json::from_str::<serde_json::Value>(&self.text) {
+            Ok(value) => wanted.iter().for_each(|(name, path)| self.labels.add_parsed(name, path.of(&value))),
+            Err(error) => self.labels.fail("JSONParserErr", error.to_string()),
+        }
+    }
+
+    fn logfmt(&mut self, logfmt: &Logfmt) {
+        let labels = &mut self.labels;
+        let mut found = Vec::new();
+        let all_read = pairs(&self.text, &mut |key, value| {
+            if !value.is_empty() || logfmt.keep_empty {
+                found.push((key.to_owned(), value));
+            }
+        });
+        if logfmt.strict && !all_read {
+            labels.fail("LogfmtParserErr", "logfmt syntax error".to_owned());
+            return;
+        }
+        if logfmt.wanted.is_empty() {
+            found.into_iter().for_each(|(key, value)| labels.add_parsed(&sanitized(&key), value));
+            return;
+        }
+        for (name, key) in &logfmt.wanted {
+            let value = found.iter().find(|(found, _)| found == key).map(|(_, value)| value.clone());
+            if value.is_some() || logfmt.keep_empty {
+                labels.add_parsed(name, value.unwrap_or_default());
+            }
+        }
+    }
+
+    fn unpack(&mut self) {
+        let (mut entry, labels) = (None, &mut self.labels);
+        let read = flatten(&self.text, true, &mut |name, value| {
+            if name == "_entry" {
+                entry = Some(value);
+            } else {
+                labels.add_parsed(&name, value);
+            }
+        });
+        if let Err(error) = read {
+            labels.fail("JSONParserErr", error.message);
+        }
+        if let Some(entry) = entry {
+            self.text = Cow::Owned(entry);
+        }
+    }
+
+    fn format_labels(&mut self, formats: &[(String, NewLabel)]) {
+        for (name, new) in formats {
+            match new {
+                NewLabel::Renamed(from) => {
+                    if let Some(value) = self.labels.get(from).map(str::to_owned) {
+                        self.labels.set(name, value);
+                        self.labels.remove(from);
+                    }
+                }
+                NewLabel::Made(template) => {
+                    let value = template.of(&self.text, &self.labels, self.time_ns);
+                    self.labels.set(name, value);
+                }
+            }
+        }
+    }
+}
+
+impl LabelChoice {
+    fn is(&self, name: &str, value: &str) -> bool {
+        self.name == name && self.matcher.as_ref().is_none_or(|matcher| matcher.matches(value))
+    }
+}
+
+impl LineFilter {
+    pub(crate) fn keeps(&self, line: &str) -> bool {
+        self.any.iter().any(|condition| condition.holds(line)) != self.negative
+    }
+}
+
+impl LineCondition {
+    fn holds(&self, line: &str) -> bool {
+        match self {
+            Self::Contains(text) => line.contains(text.as_str()),
+            Self::Matches(regex) => regex.is_match(line),
+            Self::Pattern(pattern) => pattern.is_all_of(line),
+            Self::Ip(range) => range.is_in(line),
+        }
+    }
+}
+
+impl LabelFilter {
+    /// Whether the line stays; a label that is not what it is compared with says so in `__error__`.
+    pub(crate) fn keeps(&self, labels: &mut LineLabels) -> bool {
+        match self {
+            Self::And(left, right) => left.keeps(labels) && right.keeps(labels),
+            Self::Or(left, right) => left.keeps(labels) || right.keeps(labels),
+            Self::Text(matcher) => matcher.matches(labels.get(matcher.name()).unwrap_or_default()),
+            // A line with an error is only let go by a condition on texts.
+            Self::Number { .. } | Self::Ip { .. } if labels.error().is_some() => true,
+            Self::Number { name, comparison, value, conversion } => {
+                let Some(text) = labels.get(name) else { return false };
+                match conversion.of(text) {
+                    Some(found) => comparison.holds(found, *value),
+                    None => {
+                        let details = format!("{name}={text:?} is no such number");
+                        labels.fail("LabelFilterErr", details);
+                        true
+                    }
+                }
+            }
+            Self::Ip { name, negative, range } => {
+                let Some(text) = labels.get(name) else { return *negative };
+                text.parse::<IpAddr>().is_ok_and(|address| range.contains(address)) != *negative
+            }
+        }
+    }
+}
+
+impl Comparison {
+    fn holds(self, left: f64, right: f64) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::NotEqual => left != right,
+            Self::Less => left < right,
+            Self::LessOrEqual => left <= right,
+            Self::Greater => left > right,
+            Self::GreaterOrEqual => left >= right,
+        }
+    }
+}
+
+/// A text without the sequences by which terminals are coloured; `None` where there are none.
+fn decolorized(text: &str) -> Option<String> {
+    let mut out: Option<String> = None;
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("\u{1b}[") {
+        let end = behind.find(|character: char| ('@'..='~').contains(&character))?;
+        out.get_or_insert_default().push_str(before);
+        rest = behind.get(end + 1..).unwrap_or_default();
+    }
+    let mut out = out?;
+    out.push_str(rest);
+    Some(out)
+}

@@ -1,0 +1,228 @@
+//! What does a template such as `{{.method}} {{.status | ToUpper}}` make of a line and its labels? The part of Go's text/template that people write:
+//! fields, literals, functions, pipes and parentheses.
+
+use causeway_model::{Error, Result};
+
+use crate::labels::LineLabels;
+
+/// A template.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Part {
+    Text(String),
+    Made(Term),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Term {
+    Field(String),
+    Literal(String),
+    Line,
+    Timestamp,
+    Call(Function, Vec<Term>),
+}
+
+/// A function, and how many arguments it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Function {
+    Upper,
+    Lower,
+    Trim,
+    TrimSpace,
+    TrimPrefix,
+    TrimSuffix,
+    Replace,
+    Trunc,
+    Substr,
+    Default,
+    Length,
+    RegexReplace,
+}
+
+const FUNCTIONS: [(&str, Function, usize); 16] = [
+    ("ToUpper", Function::Upper, 1),
+    ("upper", Function::Upper, 1),
+    ("ToLower", Function::Lower, 1),
+    ("lower", Function::Lower, 1),
+    ("trim", Function::TrimSpace, 1),
+    ("TrimSpace", Function::TrimSpace, 1),
+    ("Trim", Function::Trim, 2),
+    ("trimPrefix", Function::TrimPrefix, 2),
+    ("trimSuffix", Function::TrimSuffix, 2),
+    ("Replace", Function::Replace, 4),
+    ("replace", Function::Replace, 3),
+    ("trunc", Function::Trunc, 2),
+    ("substr", Function::Substr, 3),
+    ("default", Function::Default, 2),
+    ("len", Function::Length, 1),
+    ("regexReplaceAll", Function::RegexReplace, 3),
+];
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// `Invalid` when it can't be read, as by what text/template has besides.
+    pub fn new(text: &str) -> Result<Self> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once("{{") {
+            let (inside, after) = behind.split_once("}}").ok_or_else(|| Error::invalid("template: unclosed action"))?;
+            let (inside, trims_before) = inside.strip_prefix("- ").map_or((inside, false), |inside| (inside, true));
+            let (inside, trims_after) = inside.strip_suffix(" -").map_or((inside, false), |inside| (inside, true));
+            let before = if trims_before { before.trim_end() } else { before };
+            if !before.is_empty() {
+                parts.push(Part::Text(before.to_owned()));
+            }
+            parts.push(Part::Made(pipe(&mut inside.trim())?));
+            rest = if trims_after { after.trim_start() } else { after };
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        Ok(Self { parts })
+    }
+
+    /// The text that it makes.
+    pub(crate) fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> String {
+        let mut out = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Made(term) => out.push_str(&term.of(line, labels, time_ns)),
+            }
+        }
+        out
+    }
+}
+
+fn refused(rest: &str) -> Error {
+    Error::invalid(format!("template: unexpected {rest:?}"))
+}
+
+/// Terms with `|` between them: each is the last argument of the next.
+fn pipe(rest: &mut &str) -> Result<Term> {
+    let mut term = call(rest, None)?;
+    while let Some(behind) = rest.strip_prefix('|') {
+        *rest = behind.trim_start();
+        term = call(rest, Some(term))?;
+    }
+    if rest.is_empty() || rest.starts_with(')') { Ok(term) } else { Err(refused(rest)) }
+}
+
+/// A function with its arguments, or one term.
+fn call(rest: &mut &str, last: Option<Term>) -> Result<Term> {
+    let end = rest.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    let word = rest.get(..end).unwrap_or_default();
+    let Some((name, function, count)) = FUNCTIONS.iter().find(|(name, _, _)| *name == word) else {
+        return match last {
+            None => term(rest),
+            Some(_) => Err(Error::invalid(format!("template: no function {word:?}"))),
+        };
+    };
+    *rest = rest.get(name.len()..).unwrap_or_default().trim_start();
+    let mut arguments = Vec::new();
+    while !(rest.is_empty() || rest.starts_with(['|', ')'])) {
+        arguments.push(term(rest)?);
+    }
+    arguments.extend(last);
+    if arguments.len() != *count {
+        return Err(Error::invalid(format!("template: {name} takes {count} arguments, not {}", arguments.len())));
+    }
+    Ok(Term::Call(*function, arguments))
+}
+
+fn term(rest: &mut &str) -> Result<Term> {
+    let text = *rest;
+    if let Some(behind) = text.strip_prefix('(') {
+        *rest = behind.trim_start();
+        let inner = pipe(rest)?;
+        *rest = rest.strip_prefix(')').ok_or_else(|| refused(rest))?.trim_start();
+        return Ok(inner);
+    }
+    if text.starts_with(['"', '`']) {
+        let quote = if text.starts_with('"') { '"' } else { '`' };
+        let mut escaped = false;
+        let end = text.char_indices().skip(1).find(|(_, character)| {
+            let ends = *character == quote && !escaped;
+            escaped = quote == '"' && *character == '\\' && !escaped;
+            ends
+        });
+        let (end, _) = end.ok_or_else(|| refused(text))?;
+        let (literal, behind) = text.split_at_checked(end + 1).ok_or_else(|| refused(text))?;
+        *rest = behind.trim_start();
+        return causeway_promql::unquote(literal).map(Term::Literal).ok_or_else(|| refused(literal));
+    }
+    let end = text.find(|character: char| character.is_whitespace() || "|)".contains(character)).unwrap_or(text.len());
+    let (word, behind) = text.split_at_checked(end).ok_or_else(|| refused(text))?;
+    *rest = behind.trim_start();
+    match word {
+        "__line__" => Ok(Term::Line),
+        "__timestamp__" => Ok(Term::Timestamp),
+        _ if word.parse::<f64>().is_ok() => Ok(Term::Literal(word.to_owned())),
+        _ => match word.strip_prefix('.') {
+            Some(name) if !name.is_empty() && !name.contains('.') => Ok(Term::Field(name.to_owned())),
+            _ => Err(Error::invalid(format!("template: {word:?} is not known"))),
+        },
+    }
+}
+
+impl Term {
+    fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> String {
+        match self {
+            Self::Field(name) => labels.get(name).unwrap_or_default().to_owned(),
+            Self::Literal(text) => text.clone(),
+            Self::Line => line.to_owned(),
+            Self::Timestamp => time_ns.to_string(),
+            Self::Call(function, arguments) => {
+                let arguments: Vec<String> =
+                    arguments.iter().map(|argument| argument.of(line, labels, time_ns)).collect();
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                function.of(&arguments).unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl Function {
+    fn of(self, arguments: &[&str]) -> Option<String> {
+        let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<i64>().ok());
+        let characters = |text: &str, from: i64, to: i64| -> String {
+            let from = usize::try_from(from).unwrap_or(0);
+            let count = usize::try_from(to).map_or(usize::MAX, |to| to.saturating_sub(from));
+            text.chars().skip(from).take(count).collect()
+        };
+        Some(match (self, arguments) {
+            (Self::Upper, [text]) => text.to_uppercase(),
+            (Self::Lower, [text]) => text.to_lowercase(),
+            (Self::TrimSpace, [text]) => text.trim().to_owned(),
+            (Self::Trim, [text, cut]) => text.trim_matches(|character| cut.contains(character)).to_owned(),
+            (Self::TrimPrefix, [prefix, text]) => text.strip_prefix(prefix).unwrap_or(text).to_owned(),
+            (Self::TrimSuffix, [suffix, text]) => text.strip_suffix(suffix).unwrap_or(text).to_owned(),
+            (Self::Replace, [old, new, text]) => text.replace(old, new),
+            (Self::Replace, [text, old, new, _]) => match usize::try_from(number(3)?) {
+                Ok(count) => text.replacen(old, new, count),
+                Err(_) => text.replace(old, new),
+            },
+            (Self::Trunc, [_, text]) => match number(0)? {
+                count if count < 0 => {
+                    let length = i64::try_from(text.chars().count()).ok()?;
+                    characters(text, length + count, i64::MAX)
+                }
+                count => characters(text, 0, count),
+            },
+            (Self::Substr, [_, _, text]) => characters(text, number(0)?, number(1)?),
+            (Self::Default, [default, text]) => if text.is_empty() { default } else { text }.to_string(),
+            (Self::Length, [text]) => text.len().to_string(),
+            (Self::RegexReplace, [pattern, text, new]) => {
+                let regex = regex::RegexBuilder::new(&causeway_model::of_re2(pattern)).size_limit(1 << 20).build();
+                regex.ok()?.replace_all(text, *new).into_owned()
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! Does LogQL mean what its documentation says?
+
+#![allow(clippy::unwrap_used)]
+
+mod conformance;
+mod script;
