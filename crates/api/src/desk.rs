@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
+use crate::loki::{self, Loki};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
 use crate::prometheus::{self, Prometheus};
@@ -48,6 +49,15 @@ impl Default for DeskLimits {
     }
 }
 
+/// The query languages of others that a desk speaks.
+#[derive(Default)]
+pub struct Languages {
+    /// PromQL, by Prometheus' API.
+    pub prometheus: Option<Prometheus>,
+    /// LogQL, by Loki's.
+    pub loki: Option<Loki>,
+}
+
 /// What every dialect works with.
 pub struct Desk {
     pub(crate) intake: Intake,
@@ -58,6 +68,7 @@ pub struct Desk {
     pub(crate) pages: Pages,
     pub(crate) flags: Arc<FlagStore>,
     pub(crate) prometheus: Option<Prometheus>,
+    pub(crate) loki: Option<Loki>,
     /// Series that remote write has brought and that are kept.
     pub(crate) known_series: Arc<RwLock<Known>>,
     /// Whoever keeps changes.
@@ -71,8 +82,8 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// A desk that keeps through `appender`, asks `answerer`, shows `vitals` to operators, evaluates `flags` and speaks
-    /// Prometheus' API where it gets one.
+    /// A desk that keeps through `appender`, asks `answerer`, shows `vitals` to operators, evaluates `flags` and speaks the
+    /// languages that it gets.
     pub fn new(
         appender: Arc<dyn Appender>,
         answerer: Arc<dyn Answerer>,
@@ -80,11 +91,11 @@ impl Desk {
         clock: Arc<dyn Clock>,
         limits: &DeskLimits,
         flags: Arc<FlagStore>,
-        prometheus: Option<Prometheus>,
+        languages: Languages,
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
         let (requests, change_turn, pages) = (RequestStats::default(), Semaphore::new(1), limits.pages.clone());
-        let known_series = Arc::default();
+        let (known_series, Languages { prometheus, loki }) = (Arc::default(), languages);
         Arc::new(Self {
             intake,
             answerer,
@@ -94,17 +105,22 @@ impl Desk {
             pages,
             flags,
             prometheus,
+            loki,
             known_series,
             change_turn,
         })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, Prometheus' API, the operator's pages and the
+    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
     /// screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
-        let routes =
-            routes.merge(changes::routes()).merge(flags::routes()).merge(ofrep::routes()).merge(prometheus::routes());
+        let routes = routes
+            .merge(changes::routes())
+            .merge(flags::routes())
+            .merge(ofrep::routes())
+            .merge(prometheus::routes())
+            .merge(loki::routes());
         self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
 

@@ -1,4 +1,4 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, changes, flags (OFREP), Prometheus' API, and what an operator asks of a
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, changes, flags (OFREP), Prometheus' and Loki's APIs, and what an operator asks of a
 //! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
 //! neither store nor DataFusion.
 
@@ -9,6 +9,7 @@ mod diagnose;
 mod errors;
 pub mod flags;
 mod json;
+pub mod loki;
 mod observe;
 mod ofrep;
 mod operator;
@@ -19,12 +20,14 @@ pub mod serve;
 pub mod sql;
 #[cfg(test)]
 mod tests;
+pub mod turns;
 mod ui;
 
 pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 pub use causeway_ingest::{SeriesLimitOptions, SeriesLimits};
-pub use desk::{Desk, DeskLimits};
+pub use desk::{Desk, DeskLimits, Languages};
 pub use errors::{Verdict, verdict};
+pub use loki::{Loki, LokiOptions};
 pub use observe::{Metric, Reading, Vitals, metrics_text};
 pub use pages::Pages;
 pub use prometheus::{Prometheus, PrometheusOptions};

@@ -122,6 +122,14 @@ fn route_of(path: &str) -> &'static str {
         "/investigate",
         "/flags",
         "/sql",
+        "/ready",
+        "/loki/api/v1/query",
+        "/loki/api/v1/query_range",
+        "/loki/api/v1/labels",
+        "/loki/api/v1/label",
+        "/loki/api/v1/series",
+        "/loki/api/v1/index/stats",
+        "/loki/api/v1/status/buildinfo",
         "/prometheus/-/healthy",
         "/prometheus/-/ready",
         "/prometheus/api/v1/query",
@@ -153,6 +161,7 @@ fn route_of(path: &str) -> &'static str {
     const KEYED: &[(&str, &str)] = &[
         ("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"),
         ("/api/v1/flags/", "/api/v1/flags/{key}"),
+        ("/loki/api/v1/label/", "/loki/api/v1/label/{name}/values"),
         ("/prometheus/api/v1/label/", "/prometheus/api/v1/label/{name}/values"),
     ];
     let keyed = || KEYED.iter().find(|(start, _)| path.starts_with(start)).map(|(_, route)| *route);

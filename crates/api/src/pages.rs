@@ -44,7 +44,7 @@ enum Reach {
 
 fn reach_of(path: &str) -> Reach {
     match path {
-        "/healthz" | "/readyz" | "/metrics" => Reach::Open,
+        "/healthz" | "/readyz" | "/ready" | "/metrics" => Reach::Open,
         path if path.starts_with("/opentelemetry.") || path.starts_with("/prometheus/-/") => Reach::Open,
         "/prometheus/api/v1/write" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,

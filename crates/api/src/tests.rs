@@ -7,6 +7,7 @@ mod doubles;
 mod grpc;
 mod http;
 mod lines;
+mod loki;
 mod pages;
 mod prometheus;
 mod prometheus_remote;

@@ -9,9 +9,10 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
-use causeway_api::{Desk, DeskLimits, SeriesLimits, flags};
+use causeway_api::{Desk, DeskLimits, Languages, Loki, LokiOptions, SeriesLimits, flags};
 use causeway_flags::FlagStore;
 use causeway_kit::SHUTDOWN_TIMEOUT;
+use causeway_logs::Logs;
 use causeway_model::{Appender, Clock, Error, Result, SystemClock};
 use causeway_red::SpanMetrics;
 use tokio::net::TcpListener;
@@ -78,7 +79,10 @@ pub async fn run_until(
         ..DeskLimits::default()
     };
     let vitals = Arc::new(vitals);
-    let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, Some(answering));
+    let logs = Arc::new(Logs::new(house.store.clone()));
+    let loki = Loki::new(logs, answering.turns(), LokiOptions::default());
+    let languages = Languages { prometheus: Some(answering), loki: Some(loki) };
+    let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, languages);
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
     for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
@@ -124,7 +128,7 @@ async fn turns(counted: Arc<SpanMetrics>, drained: CancellationToken) {
 }
 
 /// Paths below which POST asks and changes nothing.
-const QUESTIONS: [&str; 4] = ["/api/v1/sql", "/api/v1/diagnose/", "/ofrep/", "/prometheus/api/v1/"];
+const QUESTIONS: [&str; 5] = ["/api/v1/sql", "/api/v1/diagnose/", "/ofrep/", "/prometheus/api/v1/", "/loki/api/v1/"];
 /// Paths among them where POST brings something all the same.
 const NO_QUESTIONS: [&str; 1] = ["/prometheus/api/v1/write"];
 

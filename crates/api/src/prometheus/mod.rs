@@ -2,8 +2,8 @@
 //! `http://host:4300/prometheus` (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
 
 mod encode;
-mod failure;
-mod parameters;
+pub(crate) mod failure;
+pub(crate) mod parameters;
 mod query;
 mod remote_read;
 mod remote_write;
@@ -13,27 +13,24 @@ mod targets;
 mod use_method;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use causeway_model::{Clock, Error, ErrorKind, Result};
+use causeway_model::{Clock, Result};
 use causeway_promql::{Catalog, Options, Syntax};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Desk;
-use crate::observe::{Metric, Reading};
+use crate::observe::Metric;
+use crate::turns::{Turns, Waited};
 use failure::{ErrorType, Failure};
 
 pub use targets::{ActiveTarget, DroppedTarget, TargetHealth, TargetList, Targets};
 
 /// The version of Prometheus whose API this is. Clients decide by it what they may ask.
 pub const PROMETHEUS_VERSION: &str = "3.9.0";
-/// When to ask again where too many wait already.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// What questions in PromQL may do and take.
 #[derive(Debug, Clone)]
 pub struct PrometheusOptions {
@@ -82,49 +79,7 @@ pub struct Prometheus {
     targets: Option<Arc<dyn Targets>>,
     options: PrometheusOptions,
     started_unix_nano: i64,
-    places: Arc<Semaphore>,
-    waiting: Semaphore,
-    refused: Refused,
-}
-
-/// Questions that got no answer, by reason.
-#[derive(Debug, Default)]
-struct Refused {
-    queue_full: AtomicU64,
-    timeout: AtomicU64,
-    limit: AtomicU64,
-    canceled: AtomicU64,
-}
-
-/// Calls work off when whoever waits for it is gone.
-struct CallOff<'a> {
-    flag: Arc<AtomicBool>,
-    canceled: &'a AtomicU64,
-    is_settled: bool,
-}
-
-impl Drop for CallOff<'_> {
-    fn drop(&mut self) {
-        self.flag.store(true, Ordering::Relaxed);
-        self.canceled.fetch_add(u64::from(!self.is_settled), Ordering::Relaxed);
-    }
-}
-
-/// Tells work whether somebody still waits for it.
-#[derive(Clone)]
-struct Waited(Arc<AtomicBool>);
-
-impl Waited {
-    fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Cancelled, "query was canceled in expression evaluation"));
-        }
-        Ok(())
-    }
-}
-
-fn timed_out(at: &str) -> Failure {
-    Failure::new(ErrorType::Timeout, format!("query timed out in {at}"))
+    turns: Arc<Turns>,
 }
 
 impl Prometheus {
@@ -134,9 +89,7 @@ impl Prometheus {
             catalog,
             targets: None,
             started_unix_nano: clock.now_unix_nano(),
-            places: Arc::new(Semaphore::new(options.queries_max.max(1))),
-            waiting: Semaphore::new(options.queries_waiting_max),
-            refused: Refused::default(),
+            turns: Arc::new(Turns::new(options.queries_max, options.queries_waiting_max, options.timeout_max)),
             options,
         }
     }
@@ -169,77 +122,24 @@ impl Prometheus {
         }
     }
 
-    /// Works where waiting is allowed, in one of the places and within the time. Who goes on holding what the work gave keeps the
-    /// place as well.
+    /// Works in one of the places, as [`Turns::ask`] has it.
     async fn ask<T: Send + 'static>(
         &self,
         timeout: Duration,
         work: impl FnOnce(&dyn Catalog, Waited) -> Result<T> + Send + 'static,
     ) -> Result<(T, OwnedSemaphorePermit), Failure> {
-        let deadline = tokio::time::Instant::now() + timeout.min(self.options.timeout_max);
-        let place = self.place(deadline).await?;
-        let flag = Arc::new(AtomicBool::new(false));
-        let mut call_off = CallOff { flag: flag.clone(), canceled: &self.refused.canceled, is_settled: false };
-        let waited = Waited(flag);
         let catalog = self.catalog.clone();
-        let work = tokio::task::spawn_blocking(move || work(&*catalog, waited).map(|done| (done, place)));
-        let done = tokio::time::timeout_at(deadline, work).await;
-        call_off.is_settled = true;
-        let Ok(done) = done else {
-            self.refused.timeout.fetch_add(1, Ordering::Relaxed);
-            return Err(timed_out("expression evaluation"));
-        };
-        let done = done.map_err(|_| Failure::new(ErrorType::Internal, "answering this question failed"))?;
-        done.map_err(|error| {
-            if error.kind == ErrorKind::LimitExceeded {
-                self.refused.limit.fetch_add(1, Ordering::Relaxed);
-            }
-            error.into()
-        })
+        self.turns.ask(timeout, move |waited| work(&*catalog, waited)).await
     }
 
-    async fn place(&self, deadline: tokio::time::Instant) -> Result<OwnedSemaphorePermit, Failure> {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(place);
-        }
-        let Ok(_turn) = self.waiting.try_acquire() else {
-            self.refused.queue_full.fetch_add(1, Ordering::Relaxed);
-            let message = format!("{} questions wait already", self.options.queries_waiting_max);
-            return Err(Failure { retry_after: Some(RETRY_AFTER), ..Failure::new(ErrorType::Unavailable, message) });
-        };
-        match tokio::time::timeout_at(deadline, self.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) => Err(Failure::new(ErrorType::Unavailable, "shutting down")),
-            Err(_) => {
-                self.refused.timeout.fetch_add(1, Ordering::Relaxed);
-                Err(timed_out("query queue"))
-            }
-        }
+    /// Where questions take turns; those of other languages do so too.
+    pub fn turns(&self) -> Arc<Turns> {
+        self.turns.clone()
     }
 
     /// Questions under way and refused.
     pub fn metrics(&self) -> Vec<Metric> {
-        let working = self.options.queries_max.max(1).saturating_sub(self.places.available_permits());
-        let waiting = self.options.queries_waiting_max.saturating_sub(self.waiting.available_permits());
-        let gauge =
-            |name, help, value: usize| Metric { name, help, labels: Vec::new(), reading: Reading::Gauge(value as f64) };
-        let now = [
-            gauge("causeway_promql_queries", "Questions of Prometheus' API that are being answered.", working),
-            gauge("causeway_promql_queries_waiting", "Questions of Prometheus' API that wait for their turn.", waiting),
-        ];
-        let reasons = [
-            ("queue_full", &self.refused.queue_full),
-            ("timeout", &self.refused.timeout),
-            ("limit", &self.refused.limit),
-            ("canceled", &self.refused.canceled),
-        ];
-        let refused = reasons.map(|(reason, count)| Metric {
-            name: "causeway_promql_queries_refused_total",
-            help: "Questions of Prometheus' API that got no answer, by reason.",
-            labels: vec![("reason", reason.to_owned())],
-            reading: Reading::Counter(count.load(Ordering::Relaxed) as f64),
-        });
-        now.into_iter().chain(refused).collect()
+        self.turns.metrics()
     }
 }
 

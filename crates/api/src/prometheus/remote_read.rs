@@ -16,9 +16,10 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use super::failure::{ErrorType, Failure};
-use super::{Waited, spoken};
+use super::spoken;
 use crate::Desk;
 use crate::errors::retry_after_seconds;
+use crate::turns::Waited;
 
 /// Bytes of a request, before and after decompression: some queries of some matchers.
 const REQUEST_BYTES_MAX: usize = 1 << 20;

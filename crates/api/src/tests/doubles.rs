@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::serve::{Connections, Patience};
-use crate::{Desk, DeskLimits, Metric, Prometheus, Vitals};
+use crate::{Desk, DeskLimits, Languages, Metric, Vitals};
 
 /// Keeps what it gets, or fails as told.
 #[derive(Default)]
@@ -97,23 +97,23 @@ pub fn patience() -> Patience {
 }
 
 pub async fn house_of(ask: AskFn, limits: DeskLimits, patience: Patience, connections_max: usize) -> House {
-    house_with(ask, limits, patience, connections_max, None).await
+    house_with(ask, limits, patience, connections_max, Languages::default()).await
 }
 
-/// A house whose desk speaks Prometheus' API.
+/// A house whose desk speaks these languages.
 pub async fn house_with(
     ask: AskFn,
     limits: DeskLimits,
     patience: Patience,
     connections_max: usize,
-    prometheus: Option<Prometheus>,
+    languages: Languages,
 ) -> House {
     let cellar = Arc::new(Cellar::default());
     let clock = Arc::new(SystemClock::new());
     let folder = tempfile::tempdir().unwrap();
     let (file, audit) = (folder.path().join("flags.json"), folder.path().join("flags.audit.jsonl"));
     let flags = Arc::new(FlagStore::open(file, audit, clock.clone()).unwrap());
-    let desk = Desk::new(cellar.clone(), Arc::new(Study(ask)), cellar.clone(), clock, &limits, flags, prometheus);
+    let desk = Desk::new(cellar.clone(), Arc::new(Study(ask)), cellar.clone(), clock, &limits, flags, languages);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = CancellationToken::new();

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::doubles::{House, house_with, limits};
 use crate::serve::Patience;
-use crate::{Prometheus, PrometheusOptions};
+use crate::{Languages, Prometheus, PrometheusOptions};
 
 /// Series with their samples.
 #[derive(Default)]
@@ -203,5 +203,6 @@ pub async fn house_of_series(shelf: Arc<Shelf>, options: PrometheusOptions) -> H
 
 pub async fn house_of_prometheus(prometheus: Option<Prometheus>) -> House {
     let ask = Box::new(|_| Err(Error::invalid("no questions here")));
-    house_with(ask, limits(), Patience::default(), 100, prometheus).await
+    let languages = Languages { prometheus, loki: None };
+    house_with(ask, limits(), Patience::default(), 100, languages).await
 }

@@ -1,0 +1,189 @@
+//! Which lines does a query keep, which numbers does it make? `query` and `query_range`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use causeway_logql::ast::{LogQuery, Metric, Query};
+use causeway_logql::{FoundLine, Label, Moments, Numbers, Origin, Series, Span, lines, metric, parse};
+use causeway_model::{Error, Result};
+use causeway_promql::{parse_duration_ms, print_number};
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
+
+use super::{Loki, refused, spoken, time_ns, times_ns};
+use crate::Desk;
+use crate::prometheus::parameters::Parameters;
+
+/// Steps of a range query at most; Loki's own limit.
+const STEPS_MAX: i64 = 11_000;
+/// Steps of a range query that does not say how far they lie from each other.
+const STEPS_DEFAULT: i64 = 250;
+/// By which a client asks to be told where each label comes from.
+const FLAGS: &str = "x-loki-response-encoding-flags";
+const CATEGORIZE: &str = "categorize-labels";
+
+/// Routes of queries.
+pub(super) fn routes() -> Router<Arc<Desk>> {
+    Router::new()
+        .route("/loki/api/v1/query", get(instant).post(instant))
+        .route("/loki/api/v1/query_range", get(range).post(range))
+}
+
+async fn instant(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    answered(&desk, request, |desk, parameters| {
+        let at_ns = time_ns(parameters, "time", desk.clock.now_unix_nano())?;
+        Ok(Moments { start_ns: at_ns, end_ns: at_ns, step_ns: 0 })
+    })
+    .await
+}
+
+async fn range(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    answered(&desk, request, |desk, parameters| {
+        let (start_ns, end_ns) = times_ns(desk, parameters)?;
+        let step_ns = step_ns(parameters, end_ns.saturating_sub(start_ns))?;
+        if end_ns.saturating_sub(start_ns) / step_ns > STEPS_MAX {
+            return Err(Error::invalid(
+                "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter",
+            ));
+        }
+        Ok(Moments { start_ns, end_ns, step_ns })
+    })
+    .await
+}
+
+fn step_ns(parameters: &Parameters, span_ns: i64) -> Result<i64> {
+    let text = parameters.get("step");
+    if text.is_empty() {
+        return Ok((span_ns / STEPS_DEFAULT).max(1_000_000_000));
+    }
+    let nanoseconds = match text.parse::<f64>() {
+        Ok(seconds) => (seconds * 1e9) as i64,
+        Err(_) => parse_duration_ms(text)
+            .map_err(|why| Error::invalid(format!("could not parse 'step' parameter: {why}")))?
+            .saturating_mul(1_000_000),
+    };
+    if nanoseconds > 0 {
+        Ok(nanoseconds)
+    } else {
+        Err(Error::invalid("zero or negative query resolution step widths are not accepted. Try a positive integer"))
+    }
+}
+
+async fn answered(desk: &Desk, request: Request, moments: fn(&Desk, &Parameters) -> Result<Moments>) -> Response {
+    let answer = async {
+        let loki = spoken(desk)?;
+        let categorized = wants_categories(request.headers());
+        let parameters = Parameters::read(desk, request).await?;
+        let moments = moments(desk, &parameters)?;
+        match parse(parameters.get("query"))? {
+            Query::Log(query) => found(loki, query, moments, &parameters, categorized).await,
+            Query::Metric(query) => counted(loki, query, moments).await,
+        }
+    };
+    match answer.await {
+        Ok(data) => axum::Json(json!({ "status": "success", "data": data })).into_response(),
+        Err(error) => refused(error),
+    }
+}
+
+fn wants_categories(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(FLAGS).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|flag| flag.trim() == CATEGORIZE)
+}
+
+async fn found(
+    loki: &Loki,
+    query: LogQuery,
+    moments: Moments,
+    parameters: &Parameters,
+    categorized: bool,
+) -> Result<Value> {
+    let limit = match parameters.limit()? {
+        0 => loki.options.lines_default,
+        limit if limit > loki.options.lines_max => {
+            let max = loki.options.lines_max;
+            return Err(Error::invalid(format!(
+                "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})"
+            )));
+        }
+        limit => limit,
+    };
+    let backward = match parameters.get("direction").to_ascii_lowercase().as_str() {
+        "" | "backward" => true,
+        "forward" => false,
+        other => return Err(Error::invalid(format!("invalid direction '{other}'"))),
+    };
+    // A range begins with its start and ends before its end; a moment is the hour before it.
+    let span = match moments.step_ns {
+        0 => Span { after_ns: moments.end_ns.saturating_sub(3_600_000_000_000), until_ns: moments.end_ns },
+        _ => Span { after_ns: moments.start_ns.saturating_sub(1), until_ns: moments.end_ns.saturating_sub(1) },
+    };
+    let found = loki.ask(move |source, _| lines(&query, source, span, backward, limit)).await?;
+    let mut data = json!({ "resultType": "streams", "result": streams(&found, categorized), "stats": {} });
+    if categorized && let Some(data) = data.as_object_mut() {
+        data.insert("encodingFlags".to_owned(), json!([CATEGORIZE]));
+    }
+    Ok(data)
+}
+
+/// Lines by their labels, each stream's in the order of the answer.
+fn streams(found: &[FoundLine], categorized: bool) -> Value {
+    let of = |line: &FoundLine, origin: Option<Origin>| -> Map<String, Value> {
+        let wanted = |label: &&Label| origin.is_none_or(|origin| label.origin == origin);
+        line.labels.iter().filter(wanted).map(|label| (label.name.clone(), json!(label.value))).collect()
+    };
+    let mut streams: Vec<(Map<String, Value>, Vec<Value>)> = Vec::new();
+    let mut numbers = std::collections::HashMap::new();
+    for line in found {
+        let labels = of(line, categorized.then_some(Origin::Stream));
+        let mut value = vec![json!(line.time_ns.to_string()), json!(line.text)];
+        if categorized {
+            let mut beside = Map::new();
+            for (name, origin) in [("structuredMetadata", Origin::Metadata), ("parsed", Origin::Parsed)] {
+                let labels = of(line, Some(origin));
+                if !labels.is_empty() {
+                    beside.insert(name.to_owned(), Value::Object(labels));
+                }
+            }
+            value.push(Value::Object(beside));
+        }
+        let number = *numbers.entry(Value::Object(labels.clone()).to_string()).or_insert_with(|| {
+            streams.push((labels, Vec::new()));
+            streams.len() - 1
+        });
+        if let Some((_, values)) = streams.get_mut(number) {
+            values.push(Value::Array(value));
+        }
+    }
+    streams.into_iter().map(|(stream, values)| json!({ "stream": stream, "values": values })).collect()
+}
+
+async fn counted(loki: &Loki, query: Metric, moments: Moments) -> Result<Value> {
+    let options = loki.evaluation();
+    let work = move |source: &dyn causeway_logql::LineSource, waited: &crate::turns::Waited| {
+        let waited = waited.clone();
+        let options = causeway_promql::Options { interrupted: Arc::new(move || waited.check()), ..options };
+        metric(&query, source, moments, &options)
+    };
+    let numbers = loki.ask(work).await?;
+    let point = |(time_ns, value): &(i64, f64)| json!([*time_ns as f64 / 1e9, print_number(*value)]);
+    let labels = |series: &Series| -> Map<String, Value> {
+        series.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
+    };
+    Ok(match &numbers {
+        Numbers::Scalar(value) => {
+            json!({ "resultType": "scalar", "result": point(&(moments.start_ns, *value)), "stats": {} })
+        }
+        Numbers::Vector(all) => {
+            let one = |series: &Series| json!({ "metric": labels(series), "value": series.points.first().map(point) });
+            json!({ "resultType": "vector", "result": all.iter().map(one).collect::<Vec<_>>(), "stats": {} })
+        }
+        Numbers::Matrix(all) => {
+            let one = |series: &Series| json!({ "metric": labels(series), "values": series.points.iter().map(point).collect::<Vec<_>>() });
+            json!({ "resultType": "matrix", "result": all.iter().map(one).collect::<Vec<_>>(), "stats": {} })
+        }
+    })
+}
