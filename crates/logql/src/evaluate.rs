@@ -7,7 +7,7 @@ use causeway_promql as promql;
 use causeway_promql::{Matcher, Samples, Selection, SeriesSet};
 use hashbrown::HashMap;
 
-use crate::ast::{Grouping, Leaf, LeafValue, LogQuery, Metric, Unwrap};
+use crate::ast::{Grouping, Leaf, LeafValue, LineCondition, LineFilter, LogQuery, Metric, Stage, Unwrap};
 use crate::labels::{ERROR, ERROR_DETAILS, Label, LineLabels};
 use crate::pipeline::Line;
 
@@ -64,6 +64,8 @@ impl Span {
 pub struct Lines<'a> {
     /// All of them must hold.
     pub matchers: &'a [Matcher],
+    /// Texts that each line holds; those that don't may come, too.
+    pub needles: &'a [String],
     /// Their time.
     pub span: Span,
     /// Whether the newest are to be found first.
@@ -97,7 +99,8 @@ pub fn lines(
         found.sort_by_key(|line| if backward { line.time_ns.saturating_neg() } else { line.time_ns });
         found.truncate(limit);
     };
-    source.visit(&Lines { matchers: &query.matchers, span, backward }, &mut |entry| {
+    let (matchers, needles) = (&*query.matchers, &*needles(&query.stages));
+    source.visit(&Lines { matchers, needles, span, backward }, &mut |entry| {
         let mut line = line_of(&entry);
         if open.contains(entry.time_ns) && line.pass(&query.stages) {
             let mut labels: Vec<Label> = line.labels.iter().cloned().collect();
@@ -117,6 +120,20 @@ pub fn lines(
     })?;
     keep_best(&mut found);
     Ok(found)
+}
+
+/// What the lines that stay hold as they were sent.
+fn needles(stages: &[Stage]) -> Vec<String> {
+    let as_sent =
+        stages.iter().take_while(|stage| !matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize));
+    let needle = |stage: &Stage| match stage {
+        Stage::Lines(LineFilter { negative: false, any }) => match any.as_slice() {
+            [LineCondition::Contains(text)] => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    as_sent.filter_map(needle).collect()
 }
 
 fn line_of<'a>(entry: &Entry<'a>) -> Line<'a> {
@@ -205,7 +222,8 @@ impl promql::Source for Leaves<'_> {
         let leaf = number.and_then(|number| self.metric.leaves.get(number));
         let leaf = leaf.ok_or_else(|| Error::internal("a selector without its lines"))?;
         let span = Span { after_ns: selection.after_ms, until_ns: selection.until_ms };
-        let lines = Lines { matchers: &leaf.log.matchers, span, backward: false };
+        let (matchers, needles) = (&*leaf.log.matchers, &*needles(&leaf.log.stages));
+        let lines = Lines { matchers, needles, span, backward: false };
         let mut made = Made::default();
         self.source.visit(&lines, &mut |entry| {
             made.add(leaf, &entry)?;

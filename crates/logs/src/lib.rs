@@ -41,7 +41,8 @@ impl Logs {
         let range = |span: Span| TimeRange { start: span.after_ns.saturating_add(1), end: span.until_ns };
         let (columns, services) = (columns.list()?, read::services(wanted.matchers));
         let filters = services.iter().map(|services| read::of_services(services)).collect::<Result<Vec<_>>>()?;
-        let pruning = Pruning { services, ..Pruning::default() };
+        let tokens = wanted.needles.iter().flat_map(|text| read::whole_words(text)).map(str::to_owned).collect();
+        let pruning = Pruning { services, tokens, ..Pruning::default() };
         let scan = |time| {
             let pruning = Pruning { time, ..pruning.clone() };
             let (columns, filters) = (columns.clone(), filters.clone());

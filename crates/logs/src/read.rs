@@ -11,6 +11,7 @@ use arrow::datatypes::{Int32Type, TimestampNanosecondType};
 use causeway_logql::sanitized;
 use causeway_model::{Error, ErrorKind, Family, Labels, Result, Table};
 use causeway_promql::{MatchOperator, Matcher};
+use causeway_store::index::tokens;
 use causeway_store::{Filter, ScanColumn};
 use hashbrown::HashMap;
 
@@ -56,6 +57,14 @@ pub(crate) fn services(matchers: &[Matcher]) -> Option<Vec<String>> {
             && matcher.value() != NO_SERVICE
     };
     matchers.iter().find(named).map(|matcher| vec![matcher.value().to_owned()])
+}
+
+/// The words that stand in whatever holds a text: not the first and the last, which may go on there.
+pub(crate) fn whole_words(text: &str) -> impl Iterator<Item = &str> {
+    tokens(text).filter(move |word| {
+        let from = (word.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        from > 0 && from + word.len() < text.len()
+    })
 }
 
 /// The rows of these services.

@@ -63,6 +63,17 @@ async fn lines_are_found_in_order_and_counted() {
         n(&found(&logs, r#"{k8s_namespace_name=~"sh.*"} |= "n=7""#, false, 100)),
         [7, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79]
     );
+    // Of a text the words in the middle are looked for in the filters; those at its ends may go on.
+    assert_eq!(n(&found(&logs, r#"{service_name=~".+"} |= "fo n=7 to""#, true, 9)), [7]);
+    assert_eq!(
+        n(&found(
+            &logs,
+            r#"{service_name=~".+"} |= "o n=8 took=8ms" | logfmt | line_format "n={{.n}} x" |= "n=8 x""#,
+            true,
+            9
+        )),
+        [8]
+    );
     assert_eq!(found(&logs, r#"{service_name="cart", k8s_namespace_name!="shop"}"#, true, 3).len(), 0);
     let formatted = r#"{service_name="web"} | logfmt | n > 96 | line_format "{{.n}} {{.http_route}} {{.detected_level}} {{.trace_id}}""#;
     assert_eq!(
@@ -78,7 +89,7 @@ async fn lines_are_found_in_order_and_counted() {
     assert_eq!(values, [25.0, 25.0]);
     let mut streams = Vec::new();
     let span = Span { after_ns: START_NS - 1, until_ns: at };
-    let wanted = Lines { matchers: &[], span, backward: true };
+    let wanted = Lines { matchers: &[], needles: &[], span, backward: true };
     logs.streams(&wanted, &mut |labels| {
         streams.push(format!("{labels:?}"));
         Ok(())

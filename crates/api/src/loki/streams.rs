@@ -61,7 +61,7 @@ impl Asked {
     /// Visits the streams that it means.
     fn streams(&self, source: &dyn LineSource, visit: &mut dyn FnMut(&Labels)) -> Result<()> {
         self.selectors.iter().try_for_each(|matchers| {
-            let wanted = Lines { matchers, span: self.span, backward: true };
+            let wanted = Lines { matchers, needles: &[], span: self.span, backward: true };
             source.streams(&wanted, &mut |labels| {
                 visit(labels);
                 Ok(())
