@@ -122,7 +122,6 @@ fn route_of(path: &str) -> &'static str {
         "/investigate",
         "/flags",
         "/sql",
-        "/ready",
         "/loki/api/v1/query",
         "/loki/api/v1/query_range",
         "/loki/api/v1/labels",

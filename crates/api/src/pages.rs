@@ -44,9 +44,9 @@ enum Reach {
 
 fn reach_of(path: &str) -> Reach {
     match path {
-        "/healthz" | "/readyz" | "/ready" | "/metrics" => Reach::Open,
+        "/healthz" | "/readyz" | "/metrics" => Reach::Open,
         path if path.starts_with("/opentelemetry.") || path.starts_with("/prometheus/-/") => Reach::Open,
-        "/prometheus/api/v1/write" => Reach::Sending,
+        "/prometheus/api/v1/write" | "/loki/api/v1/push" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,
         path if path.starts_with("/ofrep/") => Reach::Evaluating,
         _ => Reach::Asking,

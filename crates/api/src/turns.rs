@@ -130,8 +130,12 @@ impl Turns {
         let gauge =
             |name, help, value: usize| Metric { name, help, labels: Vec::new(), reading: Reading::Gauge(value as f64) };
         let now = [
-            gauge("causeway_promql_queries", "Questions of Prometheus' API that are being answered.", working),
-            gauge("causeway_promql_queries_waiting", "Questions of Prometheus' API that wait for their turn.", waiting),
+            gauge("causeway_promql_queries", "Questions in PromQL and LogQL that are being answered.", working),
+            gauge(
+                "causeway_promql_queries_waiting",
+                "Questions in PromQL and LogQL that wait for their turn.",
+                waiting,
+            ),
         ];
         let reasons = [
             ("queue_full", &self.refused.queue_full),
@@ -141,7 +145,7 @@ impl Turns {
         ];
         let refused = reasons.map(|(reason, count)| Metric {
             name: "causeway_promql_queries_refused_total",
-            help: "Questions of Prometheus' API that got no answer, by reason.",
+            help: "Questions in PromQL and LogQL that got no answer, by reason.",
             labels: vec![("reason", reason.to_owned())],
             reading: Reading::Counter(count.load(Ordering::Relaxed) as f64),
         });

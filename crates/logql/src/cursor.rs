@@ -2,16 +2,38 @@
 
 use causeway_model::{Error, Result};
 
+/// Regular expressions of one query at most, as each may take a MiB.
+const REGEXES_MAX: usize = 100;
+
+/// The text of a literal that stands at the begin, in double quotes or backticks, and how long the literal is; `None` where it does not end, or
+/// has an escape that Go does not know.
+pub(crate) fn quoted(text: &str) -> Option<(String, usize)> {
+    let quote = text.chars().next().filter(|quote| ['"', '`'].contains(quote))?;
+    let mut escaped = false;
+    for (at, character) in text.char_indices().skip(1) {
+        if quote == '"' && (escaped && !"abfnrtv\\\"'xuU01234567".contains(character) || character == '\n') {
+            return None;
+        }
+        if character == quote && !escaped {
+            let literal = text.get(..=at)?;
+            return causeway_promql::unquote(literal).map(|text| (text, literal.len()));
+        }
+        escaped = quote == '"' && character == '\\' && !escaped;
+    }
+    None
+}
+
 /// What is left of a text, and how much was read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    regexes: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub fn new(text: &'a str) -> Self {
-        let mut cursor = Self { text, at: 0 };
+        let mut cursor = Self { text, at: 0, regexes: 0 };
         cursor.skip_space();
         cursor
     }
@@ -89,21 +111,19 @@ impl<'a> Cursor<'a> {
 
     /// A text in quotes, as Go writes it.
     pub fn string(&mut self) -> Result<String> {
-        let rest = self.rest();
-        let Some(quote) = rest.chars().next().filter(|quote| ['"', '`'].contains(quote)) else {
+        if !self.is_string() {
             return Err(self.unexpected("expecting a string"));
-        };
-        let mut escaped = false;
-        let end = rest.char_indices().skip(1).find(|(_, character)| {
-            let ends = *character == quote && !escaped;
-            escaped = quote == '"' && *character == '\\' && !escaped;
-            ends
-        });
-        let (end, _) = end.ok_or_else(|| self.refused("literal not terminated"))?;
-        let literal = rest.get(..=end).unwrap_or_default();
-        let text = causeway_promql::unquote(literal).ok_or_else(|| self.refused("invalid syntax"))?;
-        self.advance(literal.len());
+        }
+        let (text, length) = quoted(self.rest()).ok_or_else(|| self.refused("invalid or unterminated string"))?;
+        self.advance(length);
         Ok(text)
+    }
+
+    /// Counts an expression that is to be compiled.
+    pub fn count_regex(&mut self) -> Result<()> {
+        self.regexes += 1;
+        let max = REGEXES_MAX;
+        if self.regexes > max { Err(self.refused(&format!("more than {max} regular expressions"))) } else { Ok(()) }
     }
 
     /// What is refused at this place.

@@ -1,6 +1,7 @@
 //! What is a query's answer? Lines that stayed, or the numbers that PromQL makes of them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use causeway_model::{Error, ErrorKind, Labels, METRIC_NAME, Result};
 use causeway_promql as promql;
@@ -60,7 +61,7 @@ impl Span {
 }
 
 /// Which lines are wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Lines<'a> {
     /// All of them must hold.
     pub matchers: &'a [Matcher],
@@ -70,6 +71,8 @@ pub struct Lines<'a> {
     pub span: Span,
     /// Whether the newest are to be found first.
     pub backward: bool,
+    /// Asked now and then; its error ends the visit.
+    pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
 }
 
 /// A line of an answer.
@@ -83,32 +86,48 @@ pub struct FoundLine {
     pub labels: Vec<Label>,
 }
 
+/// Bytes of the lines of one answer at most, with their labels. 64 MiB: 5,000 lines of 13 KB.
+const LINES_BYTES_MAX: usize = 64 << 20;
+
+impl FoundLine {
+    fn bytes(&self) -> usize {
+        self.text.len() + self.labels.iter().map(|label| label.name.len() + label.value.len()).sum::<usize>()
+    }
+}
+
 /// The newest lines that a query keeps, or with `backward` false the oldest, at most so many and in that order.
 ///
 /// # Errors
-/// Those of the source.
+/// Those of the source and of `interrupted`; `LimitExceeded` where the lines are too long together.
 pub fn lines(
     query: &LogQuery,
     source: &dyn LineSource,
     span: Span,
-    backward: bool,
-    limit: usize,
+    (backward, limit): (bool, usize),
+    interrupted: &(dyn Fn() -> Result<()> + Send + Sync),
 ) -> Result<Vec<FoundLine>> {
-    let (mut found, mut open): (Vec<FoundLine>, Span) = (Vec::new(), span);
+    let (mut found, mut open, mut bytes): (Vec<FoundLine>, Span, usize) = (Vec::new(), span, 0);
     let keep_best = |found: &mut Vec<FoundLine>| {
         found.sort_by_key(|line| if backward { line.time_ns.saturating_neg() } else { line.time_ns });
         found.truncate(limit);
     };
     let (matchers, needles) = (&*query.matchers, &*needles(&query.stages));
-    source.visit(&Lines { matchers, needles, span, backward }, &mut |entry| {
+    source.visit(&Lines { matchers, needles, span, backward, interrupted }, &mut |entry| {
         let mut line = line_of(&entry);
         if open.contains(entry.time_ns) && line.pass(&query.stages) {
             let mut labels: Vec<Label> = line.labels.iter().cloned().collect();
             labels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            found.push(FoundLine { time_ns: line.time_ns, text: line.text.into_owned(), labels });
+            let line = FoundLine { time_ns: line.time_ns, text: line.text.into_owned(), labels };
+            bytes += line.bytes();
+            if bytes > LINES_BYTES_MAX {
+                let message = format!("the lines are longer than {LINES_BYTES_MAX} bytes together: ask for fewer");
+                return Err(Error::new(ErrorKind::LimitExceeded, message));
+            }
+            found.push(line);
         }
         if found.len() >= limit.saturating_mul(2).max(1) {
             keep_best(&mut found);
+            bytes = found.iter().map(FoundLine::bytes).sum();
             // What is not better than the last that is kept is not wanted.
             match (found.last(), backward) {
                 (Some(last), true) => open.after_ns = last.time_ns,
@@ -185,7 +204,7 @@ pub fn metric(
     let window = promql::Window { start_ms: moments.start_ns, end_ms: moments.end_ns, step_ms: moments.step_ns };
     // Values stand at their steps, nothing is looked back for.
     let options = promql::Options { lookback_ms: 1, ..options.clone() };
-    let leaves = Leaves { metric, source, samples_max: options.samples_max };
+    let leaves = Leaves { metric, source, options: &options, samples: AtomicUsize::new(0), bytes: AtomicUsize::new(0) };
     let answer = promql::evaluate("", &metric.expr, window, &leaves, &options)?;
     let single = |sample: promql::VectorSample| Series {
         labels: told(&sample.labels),
@@ -204,15 +223,36 @@ pub fn metric(
 
 /// Labels as they are told: the empty ones are empty again.
 fn told(labels: &Labels) -> Vec<(String, String)> {
-    let value = |value: &str| if value == EMPTY { String::new() } else { value.to_owned() };
-    labels.iter().map(|(name, text)| (name.to_owned(), value(text))).collect()
+    labels.iter().map(|(name, text)| (name.to_owned(), text.replace(EMPTY, ""))).collect()
 }
 
 /// The series that lines make.
 struct Leaves<'a> {
     metric: &'a Metric,
     source: &'a dyn LineSource,
-    samples_max: usize,
+    options: &'a promql::Options,
+    /// Of all leaves so far.
+    samples: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Leaves<'_> {
+    /// Counts what a line added.
+    fn charge(&self, added_bytes: usize) -> Result<()> {
+        let samples = self.samples.fetch_add(1, Ordering::Relaxed);
+        let bytes = self.bytes.fetch_add(added_bytes, Ordering::Relaxed);
+        let limit = |what: String| Err(Error::new(ErrorKind::LimitExceeded, what));
+        if samples >= self.options.samples_max {
+            return limit(format!("the query would load more than {} samples into memory", self.options.samples_max));
+        }
+        if bytes >= self.options.memory_bytes_max {
+            return limit(format!(
+                "the query makes series that take more than {} bytes: group them by fewer labels",
+                self.options.memory_bytes_max
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl promql::Source for Leaves<'_> {
@@ -223,13 +263,12 @@ impl promql::Source for Leaves<'_> {
         let leaf = leaf.ok_or_else(|| Error::internal("a selector without its lines"))?;
         let span = Span { after_ns: selection.after_ms, until_ns: selection.until_ms };
         let (matchers, needles) = (&*leaf.log.matchers, &*needles(&leaf.log.stages));
-        let lines = Lines { matchers, needles, span, backward: false };
+        let interrupted = &*self.options.interrupted;
+        let lines = Lines { matchers, needles, span, backward: false, interrupted };
         let mut made = Made::default();
         self.source.visit(&lines, &mut |entry| {
-            made.add(leaf, &entry)?;
-            if made.samples > self.samples_max {
-                let message = format!("the query would load more than {} samples into memory", self.samples_max);
-                return Err(Error::new(ErrorKind::LimitExceeded, message));
+            if let Some(bytes) = made.add(leaf, &entry)? {
+                self.charge(bytes)?;
             }
             Ok(span)
         })?;
@@ -243,21 +282,21 @@ impl promql::Source for Leaves<'_> {
 struct Made {
     numbers: HashMap<Labels, usize>,
     series: Vec<(Labels, Samples)>,
-    samples: usize,
 }
 
 impl Made {
-    fn add(&mut self, leaf: &Leaf, entry: &Entry<'_>) -> Result<()> {
+    /// How many bytes the value of a line takes; `None` where it counts for nothing.
+    fn add(&mut self, leaf: &Leaf, entry: &Entry<'_>) -> Result<Option<usize>> {
         let mut line = line_of(entry);
         if !line.pass(&leaf.log.stages) {
-            return Ok(());
+            return Ok(None);
         }
         let value = match &leaf.value {
             LeafValue::One => Some(1.0),
             LeafValue::Bytes => Some(line.text.len() as f64),
             LeafValue::Unwrapped(unwrap) => unwrapped(unwrap, &mut line.labels),
         };
-        let Some(value) = value else { return Ok(()) };
+        let Some(value) = value else { return Ok(None) };
         if let Some(error) = line.labels.error() {
             let details = line.labels.get(ERROR_DETAILS).unwrap_or_default();
             let message = format!(
@@ -268,9 +307,11 @@ impl Made {
             return Err(Error::invalid(message));
         }
         let labels = grouped(&line.labels, leaf.grouping.as_ref());
+        let mut bytes = size_of::<(i64, f64)>();
         let number = match self.numbers.get(&labels) {
             Some(number) => *number,
             None => {
+                bytes += 2 * labels.memory_bytes() + size_of::<Samples>();
                 self.series.push((labels.clone(), Samples::default()));
                 self.numbers.insert(labels, self.series.len() - 1);
                 self.series.len() - 1
@@ -279,15 +320,14 @@ impl Made {
         if let Some((_, samples)) = self.series.get_mut(number) {
             samples.times.push(entry.time_ns);
             samples.values.push(value);
-            self.samples += 1;
         }
-        Ok(())
+        Ok(Some(bytes))
     }
 }
 
 /// The number in a label, which goes; `None` where the line does not count.
 fn unwrapped(unwrap: &Unwrap, labels: &mut LineLabels) -> Option<f64> {
-    let text = labels.get(&unwrap.label)?.to_owned();
+    let text = labels.get(&unwrap.label).filter(|text| !text.is_empty())?.to_owned();
     let value = unwrap.conversion.of(&text);
     if value.is_none() {
         labels.fail("SampleExtractionErr", format!("{}={text:?} is no such number", unwrap.label));
@@ -310,7 +350,8 @@ fn grouped(labels: &LineLabels, grouping: Option<&Grouping>) -> Labels {
     Labels::new(pairs.iter().map(|(name, value)| (*name, value.as_str())))
 }
 
-/// Puts samples in order of time, each a nanosecond behind the one before at least: lines of one time all count.
+/// Puts samples in order of time, each a nanosecond before the next at least: lines of one time all count, and as windows hold their end and not
+/// their begin, none leaves its window or comes into another.
 fn order(samples: &mut Samples) {
     if !samples.times.is_sorted() {
         let mut order: Vec<usize> = (0..samples.times.len()).collect();
@@ -318,10 +359,10 @@ fn order(samples: &mut Samples) {
         samples.values = order.iter().filter_map(|at| samples.values.get(*at).copied()).collect();
         samples.times.sort_unstable();
     }
-    let mut last = i64::MIN;
-    for time in &mut samples.times {
-        *time = (*time).max(last.saturating_add(1));
-        last = *time;
+    let mut next = i64::MAX;
+    for time in samples.times.iter_mut().rev() {
+        *time = (*time).min(next.saturating_sub(1));
+        next = *time;
     }
 }
 

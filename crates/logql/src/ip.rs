@@ -44,8 +44,7 @@ impl IpRange {
         }
     }
 
-    /// Whether the address is one of them.
-    pub fn contains(&self, address: IpAddr) -> bool {
+    fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.first.is_ipv4() && (self.first..=self.last).contains(&address)
     }
 

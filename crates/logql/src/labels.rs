@@ -29,6 +29,9 @@ pub const ERROR: &str = "__error__";
 /// And how.
 pub const ERROR_DETAILS: &str = "__error_details__";
 
+/// Labels that are found in one line at most. 1,000: as many as OpenTelemetry's limits let a record have several times over.
+const PARSED_MAX: usize = 1_000;
+
 /// The labels of one line.
 #[derive(Debug, Clone, Default)]
 pub struct LineLabels {
@@ -72,6 +75,9 @@ impl LineLabels {
 
     /// Adds what a parser found. Of what it finds twice the first stays.
     pub fn add_parsed(&mut self, name: &str, value: String) {
+        if self.all.len() >= PARSED_MAX {
+            return;
+        }
         let clashes = self.find(name).is_some_and(|label| label.origin != Origin::Parsed);
         let extracted;
         let name = if clashes {
@@ -88,6 +94,14 @@ impl LineLabels {
     /// Gives a label a new value.
     pub fn set(&mut self, name: &str, value: String) {
         self.put(name, value, Origin::Parsed);
+    }
+
+    /// Gives a label another name, in the place of what had that.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if let Some(label) = self.find(from).cloned() {
+            self.remove(from);
+            self.put(to, label.value, label.origin);
+        }
     }
 
     /// Takes a label away.

@@ -125,7 +125,11 @@ impl Pattern {
             let found = match (open, last) {
                 (false, _) => rest.starts_with(literal.as_str()).then_some(0),
                 (true, true) => rest.ends_with(literal.as_str()).then(|| rest.len() - literal.len()),
-                (true, false) => rest.find(literal.as_str()),
+                // Something stands at each place that is left open.
+                (true, false) => {
+                    let from = rest.chars().next().map_or(0, char::len_utf8);
+                    rest.get(from..).and_then(|behind| behind.find(literal.as_str())).map(|at| at + from)
+                }
             };
             let Some(found) = found.filter(|found| !open || *found > 0) else { return false };
             rest = rest.get(found + literal.len()..).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! What becomes of a line on its way through a pipeline? It goes, stays, or becomes another, and gains and loses labels.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use causeway_model::Labels;
 
@@ -9,6 +8,9 @@ use crate::ast::{Comparison, LabelChoice, LabelFilter, LineCondition, LineFilter
 use crate::json::{Path, flatten};
 use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, sanitized};
 use crate::logfmt::pairs;
+
+/// Why a template makes nothing.
+const TOO_LONG: &str = "the text would be longer than 1 MiB";
 
 /// A line on its way.
 #[derive(Debug, Clone)]
@@ -61,9 +63,10 @@ impl<'a> Line<'a> {
                     self.text = Cow::Owned(plain);
                 }
             }
-            Stage::LineFormat(template) => {
-                self.text = Cow::Owned(template.of(&self.text, &self.labels, self.time_ns));
-            }
+            Stage::LineFormat(template) => match template.of(&self.text, &self.labels, self.time_ns) {
+                Some(text) => self.text = Cow::Owned(text),
+                None => self.labels.fail("TemplateFormatErr", TOO_LONG.to_owned()),
+            },
             Stage::LabelFormat(formats) => self.format_labels(formats),
             Stage::Drop(choices) => {
                 let dropped = |name: &str, value: &str| choices.iter().any(|choice| choice.is(name, value));
@@ -117,35 +120,36 @@ impl<'a> Line<'a> {
     }
 
     fn unpack(&mut self) {
-        let (mut entry, labels) = (None, &mut self.labels);
+        let (mut entry, mut found) = (None, Vec::new());
         let read = flatten(&self.text, true, &mut |name, value| {
             if name == "_entry" {
                 entry = Some(value);
             } else {
-                labels.add_parsed(&name, value);
+                found.push((name, value));
             }
         });
         if let Err(error) = read {
-            labels.fail("JSONParserErr", error.message);
+            self.labels.fail("JSONParserErr", error.message);
         }
+        // Without the line that was packed it is no packed line.
         if let Some(entry) = entry {
             self.text = Cow::Owned(entry);
+            found.into_iter().for_each(|(name, value)| self.labels.add_parsed(&name, value));
         }
     }
 
     fn format_labels(&mut self, formats: &[(String, NewLabel)]) {
+        // Templates see the labels as they were before the stage.
+        let before = self.labels.clone();
         for (name, new) in formats {
             match new {
                 NewLabel::Renamed(from) => {
-                    if let Some(value) = self.labels.get(from).map(str::to_owned) {
-                        self.labels.set(name, value);
-                        self.labels.remove(from);
-                    }
+                    self.labels.rename(from, name);
                 }
-                NewLabel::Made(template) => {
-                    let value = template.of(&self.text, &self.labels, self.time_ns);
-                    self.labels.set(name, value);
-                }
+                NewLabel::Made(template) => match template.of(&self.text, &before, self.time_ns) {
+                    Some(value) => self.labels.set(name, value),
+                    None => self.labels.fail("TemplateFormatErr", TOO_LONG.to_owned()),
+                },
             }
         }
     }
@@ -195,8 +199,8 @@ impl LabelFilter {
                 }
             }
             Self::Ip { name, negative, range } => {
-                let Some(text) = labels.get(name) else { return *negative };
-                text.parse::<IpAddr>().is_ok_and(|address| range.contains(address)) != *negative
+                let Some(text) = labels.get(name) else { return false };
+                range.is_in(text) != *negative
             }
         }
     }

@@ -3,7 +3,13 @@
 
 use causeway_model::{Error, Result};
 
+use crate::cursor::quoted;
 use crate::labels::LineLabels;
+
+/// Bytes of what a template makes at most. 1 MiB: more than lines have, and little enough to be made again and again.
+const MADE_BYTES_MAX: usize = 1 << 20;
+/// Calls and parentheses of one template at most: none nests deeper.
+const CALLS_MAX: usize = 100;
 
 /// A template.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +46,9 @@ enum Function {
     Substr,
     Default,
     Length,
-    RegexReplace,
 }
 
-const FUNCTIONS: [(&str, Function, usize); 16] = [
+const FUNCTIONS: [(&str, Function, usize); 15] = [
     ("ToUpper", Function::Upper, 1),
     ("upper", Function::Upper, 1),
     ("ToLower", Function::Lower, 1),
@@ -59,7 +64,6 @@ const FUNCTIONS: [(&str, Function, usize); 16] = [
     ("substr", Function::Substr, 3),
     ("default", Function::Default, 2),
     ("len", Function::Length, 1),
-    ("regexReplaceAll", Function::RegexReplace, 3),
 ];
 
 impl Template {
@@ -69,7 +73,7 @@ impl Template {
     /// `Invalid` when it can't be read, as by what text/template has besides.
     pub fn new(text: &str) -> Result<Self> {
         let mut parts = Vec::new();
-        let mut rest = text;
+        let (mut rest, mut calls) = (text, 0);
         while let Some((before, behind)) = rest.split_once("{{") {
             let (inside, after) = behind.split_once("}}").ok_or_else(|| Error::invalid("template: unclosed action"))?;
             let (inside, trims_before) = inside.strip_prefix("- ").map_or((inside, false), |inside| (inside, true));
@@ -78,7 +82,7 @@ impl Template {
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
-            parts.push(Part::Made(pipe(&mut inside.trim())?));
+            parts.push(Part::Made(pipe(&mut inside.trim(), &mut calls)?));
             rest = if trims_after { after.trim_start() } else { after };
         }
         if !rest.is_empty() {
@@ -87,16 +91,19 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The text that it makes.
-    pub(crate) fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> String {
+    /// The text that it makes; `None` where that is too long.
+    pub(crate) fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> Option<String> {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Made(term) => out.push_str(&term.of(line, labels, time_ns)),
+                Part::Made(term) => out.push_str(&term.of(line, labels, time_ns)?),
+            }
+            if out.len() > MADE_BYTES_MAX {
+                return None;
             }
         }
-        out
+        Some(out)
     }
 }
 
@@ -105,29 +112,33 @@ fn refused(rest: &str) -> Error {
 }
 
 /// Terms with `|` between them: each is the last argument of the next.
-fn pipe(rest: &mut &str) -> Result<Term> {
-    let mut term = call(rest, None)?;
+fn pipe(rest: &mut &str, calls: &mut usize) -> Result<Term> {
+    let mut term = call(rest, None, calls)?;
     while let Some(behind) = rest.strip_prefix('|') {
         *rest = behind.trim_start();
-        term = call(rest, Some(term))?;
+        term = call(rest, Some(term), calls)?;
     }
     if rest.is_empty() || rest.starts_with(')') { Ok(term) } else { Err(refused(rest)) }
 }
 
 /// A function with its arguments, or one term.
-fn call(rest: &mut &str, last: Option<Term>) -> Result<Term> {
+fn call(rest: &mut &str, last: Option<Term>, calls: &mut usize) -> Result<Term> {
+    *calls += 1;
+    if *calls > CALLS_MAX {
+        return Err(Error::invalid(format!("template: more than {CALLS_MAX} calls")));
+    }
     let end = rest.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(rest.len());
     let word = rest.get(..end).unwrap_or_default();
     let Some((name, function, count)) = FUNCTIONS.iter().find(|(name, _, _)| *name == word) else {
         return match last {
-            None => term(rest),
+            None => term(rest, calls),
             Some(_) => Err(Error::invalid(format!("template: no function {word:?}"))),
         };
     };
     *rest = rest.get(name.len()..).unwrap_or_default().trim_start();
     let mut arguments = Vec::new();
     while !(rest.is_empty() || rest.starts_with(['|', ')'])) {
-        arguments.push(term(rest)?);
+        arguments.push(term(rest, calls)?);
     }
     arguments.extend(last);
     if arguments.len() != *count {
@@ -136,26 +147,18 @@ fn call(rest: &mut &str, last: Option<Term>) -> Result<Term> {
     Ok(Term::Call(*function, arguments))
 }
 
-fn term(rest: &mut &str) -> Result<Term> {
+fn term(rest: &mut &str, calls: &mut usize) -> Result<Term> {
     let text = *rest;
     if let Some(behind) = text.strip_prefix('(') {
         *rest = behind.trim_start();
-        let inner = pipe(rest)?;
+        let inner = pipe(rest, calls)?;
         *rest = rest.strip_prefix(')').ok_or_else(|| refused(rest))?.trim_start();
         return Ok(inner);
     }
     if text.starts_with(['"', '`']) {
-        let quote = if text.starts_with('"') { '"' } else { '`' };
-        let mut escaped = false;
-        let end = text.char_indices().skip(1).find(|(_, character)| {
-            let ends = *character == quote && !escaped;
-            escaped = quote == '"' && *character == '\\' && !escaped;
-            ends
-        });
-        let (end, _) = end.ok_or_else(|| refused(text))?;
-        let (literal, behind) = text.split_at_checked(end + 1).ok_or_else(|| refused(text))?;
-        *rest = behind.trim_start();
-        return causeway_promql::unquote(literal).map(Term::Literal).ok_or_else(|| refused(literal));
+        let (literal, length) = quoted(text).ok_or_else(|| refused(text))?;
+        *rest = text.get(length..).unwrap_or_default().trim_start();
+        return Ok(Term::Literal(literal));
     }
     let end = text.find(|character: char| character.is_whitespace() || "|)".contains(character)).unwrap_or(text.len());
     let (word, behind) = text.split_at_checked(end).ok_or_else(|| refused(text))?;
@@ -172,23 +175,37 @@ fn term(rest: &mut &str) -> Result<Term> {
 }
 
 impl Term {
-    fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> String {
-        match self {
+    fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> Option<String> {
+        Some(match self {
             Self::Field(name) => labels.get(name).unwrap_or_default().to_owned(),
             Self::Literal(text) => text.clone(),
             Self::Line => line.to_owned(),
             Self::Timestamp => time_ns.to_string(),
             Self::Call(function, arguments) => {
-                let arguments: Vec<String> =
-                    arguments.iter().map(|argument| argument.of(line, labels, time_ns)).collect();
+                let made = arguments.iter().map(|argument| argument.of(line, labels, time_ns));
+                let arguments = made.collect::<Option<Vec<String>>>()?;
                 let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                if function.length_of(&arguments) > MADE_BYTES_MAX {
+                    return None;
+                }
                 function.of(&arguments).unwrap_or_default()
             }
-        }
+        })
     }
 }
 
 impl Function {
+    /// How long its text may become.
+    fn length_of(self, arguments: &[&str]) -> usize {
+        let own: usize = arguments.iter().map(|text| text.len()).sum();
+        let (text, old, new) = match (self, arguments) {
+            (Self::Replace, [old, new, text]) | (Self::Replace, [text, old, new, _]) => (text, old, new),
+            _ => return own,
+        };
+        let times = if old.is_empty() { text.len() + 1 } else { text.matches(old).count() };
+        own.saturating_add(times.saturating_mul(new.len()))
+    }
+
     fn of(self, arguments: &[&str]) -> Option<String> {
         let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<i64>().ok());
         let characters = |text: &str, from: i64, to: i64| -> String {
@@ -218,10 +235,6 @@ impl Function {
             (Self::Substr, [_, _, text]) => characters(text, number(0)?, number(1)?),
             (Self::Default, [default, text]) => if text.is_empty() { default } else { text }.to_string(),
             (Self::Length, [text]) => text.len().to_string(),
-            (Self::RegexReplace, [pattern, text, new]) => {
-                let regex = regex::RegexBuilder::new(&causeway_model::of_re2(pattern)).size_limit(1 << 20).build();
-                regex.ok()?.replace_all(text, *new).into_owned()
-            }
             _ => return None,
         })
     }

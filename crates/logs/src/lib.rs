@@ -49,6 +49,7 @@ impl Logs {
             Scan { table: Table::Logs, columns, filters, pruning, batch_rows: 8_192 }
         };
         for batch in &logs.memory {
+            (wanted.interrupted)()?;
             open = take(&Rows::of(&scan_batch(batch, &scan(range(open)))?)?)?;
         }
         let mut parts = logs.parts.clone();
@@ -63,6 +64,7 @@ impl Logs {
             let scan = scan(range(open));
             for piece in part.plan(&scan)?.0 {
                 for batch in part.read(&scan, &piece)? {
+                    (wanted.interrupted)()?;
                     open = take(&Rows::of(&batch?)?)?;
                 }
             }

@@ -37,7 +37,7 @@ fn column(name: &str) -> Result<ScanColumn> {
 
 impl Columns {
     pub(crate) fn list(self) -> Result<Vec<ScanColumn>> {
-        let mut list = vec![column("time")?, ScanColumn::Attributes(Family::Resource)];
+        let mut list = vec![column("time")?, column(SERVICE)?, ScanColumn::Attributes(Family::Resource)];
         if self == Self::Lines {
             for name in ["body", "severity_number", "severity_text", "trace_id", "span_id", "event_name"] {
                 list.push(column(name)?);
@@ -90,6 +90,7 @@ pub(crate) fn too_many(max: usize) -> Error {
 /// The columns of a batch, typed.
 pub(crate) struct Rows<'a> {
     time: &'a TimestampNanosecondArray,
+    service: &'a StringArray,
     resource: &'a ArrayRef,
     lines: Option<LineRows<'a>>,
 }
@@ -117,20 +118,21 @@ impl<'a> Rows<'a> {
         let read = || {
             let column = |at: usize| batch.columns().get(at);
             let time = column(0)?.as_primitive_opt::<TimestampNanosecondType>()?;
-            let resource = column(1)?;
-            let lines = match column(8) {
+            let service = column(1)?.as_string_opt()?;
+            let resource = column(2)?;
+            let lines = match column(9) {
                 None => None,
                 Some(attributes) => Some(LineRows {
-                    body: column(2)?.as_string_opt()?,
-                    severity: column(3)?.as_primitive_opt::<Int32Type>()?,
-                    severity_text: column(4)?.as_string_opt()?,
-                    trace: column(5)?.as_fixed_size_binary_opt()?,
-                    span: column(6)?.as_fixed_size_binary_opt()?,
-                    event: column(7)?.as_string_opt()?,
+                    body: column(3)?.as_string_opt()?,
+                    severity: column(4)?.as_primitive_opt::<Int32Type>()?,
+                    severity_text: column(5)?.as_string_opt()?,
+                    trace: column(6)?.as_fixed_size_binary_opt()?,
+                    span: column(7)?.as_fixed_size_binary_opt()?,
+                    event: column(8)?.as_string_opt()?,
                     attributes,
                 }),
             };
-            Some(Self { time, resource, lines })
+            Some(Self { time, service, resource, lines })
         };
         read().ok_or_else(wrong)
     }
@@ -141,6 +143,12 @@ impl<'a> Rows<'a> {
 
     pub(crate) fn time(&self, row: usize) -> i64 {
         self.time.value(row)
+    }
+
+    /// The service as the column has it, by which parts are skipped.
+    fn service(&self, row: usize) -> &str {
+        let name = if self.service.is_valid(row) { self.service.value(row) } else { "" };
+        if name.is_empty() { NO_SERVICE } else { name }
     }
 
     pub(crate) fn body(&self, row: usize) -> &str {
@@ -202,7 +210,8 @@ impl Streams {
     /// The labels of a row's stream, where it fulfils all conditions.
     pub(crate) fn matching(&mut self, rows: &Rows<'_>, row: usize, matchers: &[Matcher]) -> Option<&Labels> {
         self.key.clear();
-        for text in pairs(rows.resource, row)?.flat_map(|(key, value)| [key, value]) {
+        let service = [rows.service(row)].into_iter();
+        for text in service.chain(pairs(rows.resource, row)?.flat_map(|(key, value)| [key, value])) {
             self.key.extend_from_slice(&(text.len() as u64).to_le_bytes());
             self.key.extend_from_slice(text.as_bytes());
         }
@@ -222,9 +231,8 @@ impl Streams {
 fn labels(rows: &Rows<'_>, row: usize) -> Option<Labels> {
     let mut labels: Vec<(String, String)> =
         pairs(rows.resource, row)?.map(|(key, value)| (sanitized(key), value.to_owned())).collect();
-    if !labels.iter().any(|(name, value)| name == SERVICE && !value.is_empty()) {
-        labels.push((SERVICE.to_owned(), NO_SERVICE.to_owned()));
-    }
+    labels.retain(|(name, _)| name != SERVICE);
+    labels.push((SERVICE.to_owned(), rows.service(row).to_owned()));
     // Of keys that become one name the first stays.
     labels.sort_by(|a, b| a.0.cmp(&b.0));
     labels.dedup_by(|later, first| later.0 == first.0);

@@ -46,7 +46,7 @@ async fn filled(directory: &std::path::Path) -> Logs {
 fn found(logs: &Logs, query: &str, backward: bool, limit: usize) -> Vec<String> {
     let Query::Log(query) = parse(query).unwrap() else { panic!("{query}") };
     let span = Span { after_ns: START_NS - 1, until_ns: START_NS + 1_000 * SECOND_NS };
-    lines(&query, logs, span, backward, limit).unwrap().into_iter().map(|line| line.text).collect()
+    lines(&query, logs, span, (backward, limit), &|| Ok(())).unwrap().into_iter().map(|line| line.text).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +89,7 @@ async fn lines_are_found_in_order_and_counted() {
     assert_eq!(values, [25.0, 25.0]);
     let mut streams = Vec::new();
     let span = Span { after_ns: START_NS - 1, until_ns: at };
-    let wanted = Lines { matchers: &[], needles: &[], span, backward: true };
+    let wanted = Lines { matchers: &[], needles: &[], span, backward: true, interrupted: &|| Ok(()) };
     logs.streams(&wanted, &mut |labels| {
         streams.push(format!("{labels:?}"));
         Ok(())

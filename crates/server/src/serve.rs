@@ -130,7 +130,7 @@ async fn turns(counted: Arc<SpanMetrics>, drained: CancellationToken) {
 /// Paths below which POST asks and changes nothing.
 const QUESTIONS: [&str; 5] = ["/api/v1/sql", "/api/v1/diagnose/", "/ofrep/", "/prometheus/api/v1/", "/loki/api/v1/"];
 /// Paths among them where POST brings something all the same.
-const NO_QUESTIONS: [&str; 1] = ["/prometheus/api/v1/write"];
+const NO_QUESTIONS: [&str; 2] = ["/prometheus/api/v1/write", "/loki/api/v1/push"];
 
 /// What would be changed here is a copy that is gone at the end: better said than done.
 async fn only_questions(request: Request, next: Next) -> Response {

@@ -70,10 +70,10 @@ impl Loki {
 
     async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn LineSource, &Waited) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&dyn LineSource, Waited) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let source = self.source.clone();
-        let asked = self.turns.ask(self.options.timeout, move |waited| work(&*source, &waited));
+        let asked = self.turns.ask(self.options.timeout, move |waited| work(&*source, waited));
         asked.await.map(|(done, _place)| done).map_err(Error::from)
     }
 
@@ -91,7 +91,7 @@ impl Loki {
 /// Routes of Loki's API.
 pub fn routes() -> Router<Arc<Desk>> {
     let asked = query::routes().merge(streams::routes());
-    asked.route("/loki/api/v1/status/buildinfo", get(build_info)).route("/ready", get(async || "ready\n"))
+    asked.route("/loki/api/v1/status/buildinfo", get(build_info))
 }
 
 async fn build_info(State(desk): State<Arc<Desk>>) -> Response {

@@ -6,16 +6,17 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use causeway_logql::ast::{LogQuery, Metric, Query};
-use causeway_logql::{FoundLine, Label, Moments, Numbers, Origin, Series, Span, lines, metric, parse};
+use causeway_logql::ast::Query;
+use causeway_logql::{FoundLine, Label, LineSource, Moments, Numbers, Origin, Series, Span, lines, metric, parse};
 use causeway_model::{Error, Result};
-use causeway_promql::{parse_duration_ms, print_number};
+use causeway_promql::{Matcher, Options, parse_duration_ms, print_number};
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::{Loki, refused, spoken, time_ns, times_ns};
 use crate::Desk;
 use crate::prometheus::parameters::Parameters;
+use crate::turns::Waited;
 
 /// Steps of a range query at most; Loki's own limit.
 const STEPS_MAX: i64 = 11_000;
@@ -57,7 +58,8 @@ async fn range(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 fn step_ns(parameters: &Parameters, span_ns: i64) -> Result<i64> {
     let text = parameters.get("step");
     if text.is_empty() {
-        return Ok((span_ns / STEPS_DEFAULT).max(1_000_000_000));
+        // Whole seconds, as Loki has them.
+        return Ok((span_ns / STEPS_DEFAULT / 1_000_000_000).max(1) * 1_000_000_000);
     }
     let nanoseconds = match text.parse::<f64>() {
         Ok(seconds) => (seconds * 1e9) as i64,
@@ -78,14 +80,78 @@ async fn answered(desk: &Desk, request: Request, moments: fn(&Desk, &Parameters)
         let categorized = wants_categories(request.headers());
         let parameters = Parameters::read(desk, request).await?;
         let moments = moments(desk, &parameters)?;
-        match parse(parameters.get("query"))? {
-            Query::Log(query) => found(loki, query, moments, &parameters, categorized).await,
-            Query::Metric(query) => counted(loki, query, moments).await,
-        }
+        let order = order(loki, &parameters)?;
+        let (query, options) = (parameters.get("query").to_owned(), loki.evaluation());
+        // Reading a query may take a while, too: expressions are compiled.
+        let found = loki.ask(move |source, waited| found(&query, source, moments, order, options, waited)).await?;
+        Ok(match found {
+            Found::Lines(lines) => told(&lines, categorized),
+            Found::Numbers(numbers) => numbers_told(&numbers, moments),
+        })
     };
     match answer.await {
         Ok(data) => axum::Json(json!({ "status": "success", "data": data })).into_response(),
         Err(error) => refused(error),
+    }
+}
+
+/// What a query gives.
+enum Found {
+    Lines(Vec<FoundLine>),
+    Numbers(Numbers),
+}
+
+fn found(
+    query: &str,
+    source: &dyn LineSource,
+    moments: Moments,
+    order: (bool, usize),
+    options: Options,
+    waited: Waited,
+) -> Result<Found> {
+    let query = parse(query)?;
+    let all_empty = |matchers: &[Matcher]| matchers.iter().all(|matcher| matcher.matches(""));
+    let selects_all = match &query {
+        Query::Log(query) => all_empty(&query.matchers),
+        Query::Metric(query) => query.leaves.iter().any(|leaf| all_empty(&leaf.log.matchers)),
+    };
+    if selects_all {
+        let why = "queries require at least one regexp or equality matcher that does not have an empty-compatible value. For \
+                   instance, app=~\".*\" does not meet this requirement, but app=~\".+\" will";
+        return Err(Error::invalid(why));
+    }
+    let interrupted = move || waited.check();
+    match query {
+        Query::Log(query) => {
+            // A range begins with its start and ends before its end; a moment is the hour before it.
+            let span = match moments.step_ns {
+                0 => Span { after_ns: moments.end_ns.saturating_sub(3_600_000_000_000), until_ns: moments.end_ns },
+                _ => Span { after_ns: moments.start_ns.saturating_sub(1), until_ns: moments.end_ns.saturating_sub(1) },
+            };
+            lines(&query, source, span, order, &interrupted).map(Found::Lines)
+        }
+        Query::Metric(query) => {
+            let options = Options { interrupted: Arc::new(interrupted), ..options };
+            metric(&query, source, moments, &options).map(Found::Numbers)
+        }
+    }
+}
+
+/// Whether the newest lines come first, and how many.
+fn order(loki: &Loki, parameters: &Parameters) -> Result<(bool, usize)> {
+    let max = loki.options.lines_max;
+    let limit = match parameters.limit()? {
+        0 => loki.options.lines_default,
+        limit if limit > max => {
+            let why = "max entries limit per query exceeded, limit > max_entries_limit_per_query";
+            return Err(Error::invalid(format!("{why} ({limit} > {max})")));
+        }
+        limit => limit,
+    };
+    match parameters.get("direction").to_ascii_lowercase().as_str() {
+        "" | "backward" => Ok((true, limit)),
+        "forward" => Ok((false, limit)),
+        other => Err(Error::invalid(format!("invalid direction '{other}'"))),
     }
 }
 
@@ -94,39 +160,12 @@ fn wants_categories(headers: &HeaderMap) -> bool {
     values.flat_map(|value| value.split(',')).any(|flag| flag.trim() == CATEGORIZE)
 }
 
-async fn found(
-    loki: &Loki,
-    query: LogQuery,
-    moments: Moments,
-    parameters: &Parameters,
-    categorized: bool,
-) -> Result<Value> {
-    let limit = match parameters.limit()? {
-        0 => loki.options.lines_default,
-        limit if limit > loki.options.lines_max => {
-            let max = loki.options.lines_max;
-            return Err(Error::invalid(format!(
-                "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})"
-            )));
-        }
-        limit => limit,
-    };
-    let backward = match parameters.get("direction").to_ascii_lowercase().as_str() {
-        "" | "backward" => true,
-        "forward" => false,
-        other => return Err(Error::invalid(format!("invalid direction '{other}'"))),
-    };
-    // A range begins with its start and ends before its end; a moment is the hour before it.
-    let span = match moments.step_ns {
-        0 => Span { after_ns: moments.end_ns.saturating_sub(3_600_000_000_000), until_ns: moments.end_ns },
-        _ => Span { after_ns: moments.start_ns.saturating_sub(1), until_ns: moments.end_ns.saturating_sub(1) },
-    };
-    let found = loki.ask(move |source, _| lines(&query, source, span, backward, limit)).await?;
-    let mut data = json!({ "resultType": "streams", "result": streams(&found, categorized), "stats": {} });
+fn told(found: &[FoundLine], categorized: bool) -> Value {
+    let mut data = json!({ "resultType": "streams", "result": streams(found, categorized), "stats": {} });
     if categorized && let Some(data) = data.as_object_mut() {
         data.insert("encodingFlags".to_owned(), json!([CATEGORIZE]));
     }
-    Ok(data)
+    data
 }
 
 /// Lines by their labels, each stream's in the order of the answer.
@@ -161,19 +200,12 @@ fn streams(found: &[FoundLine], categorized: bool) -> Value {
     streams.into_iter().map(|(stream, values)| json!({ "stream": stream, "values": values })).collect()
 }
 
-async fn counted(loki: &Loki, query: Metric, moments: Moments) -> Result<Value> {
-    let options = loki.evaluation();
-    let work = move |source: &dyn causeway_logql::LineSource, waited: &crate::turns::Waited| {
-        let waited = waited.clone();
-        let options = causeway_promql::Options { interrupted: Arc::new(move || waited.check()), ..options };
-        metric(&query, source, moments, &options)
-    };
-    let numbers = loki.ask(work).await?;
+fn numbers_told(numbers: &Numbers, moments: Moments) -> Value {
     let point = |(time_ns, value): &(i64, f64)| json!([*time_ns as f64 / 1e9, print_number(*value)]);
     let labels = |series: &Series| -> Map<String, Value> {
         series.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
     };
-    Ok(match &numbers {
+    match numbers {
         Numbers::Scalar(value) => {
             json!({ "resultType": "scalar", "result": point(&(moments.start_ns, *value)), "stats": {} })
         }
@@ -185,5 +217,5 @@ async fn counted(loki: &Loki, query: Metric, moments: Moments) -> Result<Value> 
             let one = |series: &Series| json!({ "metric": labels(series), "values": series.points.iter().map(point).collect::<Vec<_>>() });
             json!({ "resultType": "matrix", "result": all.iter().map(one).collect::<Vec<_>>(), "stats": {} })
         }
-    })
+    }
 }

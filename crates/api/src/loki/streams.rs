@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::{refused, spoken, times_ns};
 use crate::Desk;
 use crate::prometheus::parameters::Parameters;
+use crate::turns::Waited;
 
 /// Selectors of one request at most.
 const SELECTORS_MAX: usize = 100;
@@ -30,9 +31,9 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/loki/api/v1/index/stats", get(stats).post(stats))
 }
 
-/// What a request means: conditions, any of which may hold, and a time.
+/// What a request means: selectors, any of which may hold, and a time.
 struct Asked {
-    selectors: Vec<Vec<Matcher>>,
+    selectors: Vec<String>,
     span: Span,
 }
 
@@ -45,27 +46,29 @@ impl Asked {
         if texts.len() > SELECTORS_MAX {
             return Err(Error::invalid(format!("more than {SELECTORS_MAX} selectors")));
         }
-        let mut selectors = Vec::new();
-        for text in texts {
-            match parse(text)? {
-                Query::Log(query) => selectors.push(query.matchers),
-                Query::Metric(_) => return Err(Error::invalid(format!("{text:?} selects no streams"))),
-            }
-        }
-        if selectors.is_empty() {
-            selectors.push(Vec::new());
-        }
+        let selectors = texts.into_iter().map(str::to_owned).collect();
         Ok(Self { selectors, span: Span { after_ns: start_ns.saturating_sub(1), until_ns: end_ns } })
     }
 
     /// Visits the streams that it means.
-    fn streams(&self, source: &dyn LineSource, visit: &mut dyn FnMut(&Labels)) -> Result<()> {
-        self.selectors.iter().try_for_each(|matchers| {
-            let wanted = Lines { matchers, needles: &[], span: self.span, backward: true };
-            source.streams(&wanted, &mut |labels| {
+    fn streams(&self, source: &dyn LineSource, waited: &Waited, visit: &mut dyn FnMut(&Labels)) -> Result<()> {
+        let matchers = |text: &String| match parse(text)? {
+            Query::Log(query) => Ok(query.matchers),
+            Query::Metric(_) => Err(Error::invalid(format!("{text:?} selects no streams"))),
+        };
+        let selectors = self.selectors.iter().map(matchers).collect::<Result<Vec<Vec<Matcher>>>>()?;
+        // One selector can be skipped by; of several each stream is tried, so that all are read once.
+        let by_all = |labels: &Labels, selector: &[Matcher]| {
+            selector.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or_default()))
+        };
+        let matchers = if let [only] = selectors.as_slice() { &only[..] } else { &[] };
+        let interrupted = || waited.check();
+        let wanted = Lines { matchers, needles: &[], span: self.span, backward: true, interrupted: &interrupted };
+        source.streams(&wanted, &mut |labels| {
+            if selectors.is_empty() || selectors.iter().any(|selector| by_all(labels, selector)) {
                 visit(labels);
-                Ok(())
-            })
+            }
+            Ok(())
         })
     }
 }
@@ -80,9 +83,9 @@ async fn gathered<T: Default + Send + 'static>(
     let answer = async {
         let loki = spoken(desk)?;
         let asked = Asked::read(desk, request).await?;
-        loki.ask(move |source, _| {
+        loki.ask(move |source, waited| {
             let mut all = T::default();
-            asked.streams(source, &mut |labels| add(&mut all, labels))?;
+            asked.streams(source, &waited, &mut |labels| add(&mut all, labels))?;
             Ok(all)
         })
         .await

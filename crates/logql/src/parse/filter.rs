@@ -1,9 +1,9 @@
 //! Which lines does a condition on labels keep? `status >= 500 and (route=~"/api.*" or duration > 1s)`.
 
 use causeway_model::Result;
-use causeway_promql::{MatchOperator, Matcher};
+use causeway_promql::MatchOperator;
 
-use super::{DEPTH_MAX, MATCHES};
+use super::{DEPTH_MAX, MATCHES, matcher_of};
 use crate::ast::{Comparison, Conversion, LabelFilter};
 use crate::cursor::Cursor;
 use crate::ip::IpRange;
@@ -21,36 +21,38 @@ const COMPARISONS: [(&str, Comparison); 7] = [
 
 /// Reads a condition.
 pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<LabelFilter> {
-    any(cursor, 0)
+    any(cursor, &mut 0)
 }
 
-fn any(cursor: &mut Cursor<'_>, depth: usize) -> Result<LabelFilter> {
-    if depth > DEPTH_MAX {
-        return Err(cursor.refused("the condition nests too deep"));
-    }
-    let mut left = all(cursor, depth)?;
+/// `parts` counts conditions and parentheses: no tree is deeper than there are of them.
+fn any(cursor: &mut Cursor<'_>, parts: &mut usize) -> Result<LabelFilter> {
+    let mut left = all(cursor, parts)?;
     while cursor.take_word("or") {
-        left = LabelFilter::Or(Box::new(left), Box::new(all(cursor, depth)?));
+        left = LabelFilter::Or(Box::new(left), Box::new(all(cursor, parts)?));
     }
     Ok(left)
 }
 
 /// Conditions with `and`, a comma or nothing between them.
-fn all(cursor: &mut Cursor<'_>, depth: usize) -> Result<LabelFilter> {
-    let mut left = one(cursor, depth)?;
+fn all(cursor: &mut Cursor<'_>, parts: &mut usize) -> Result<LabelFilter> {
+    let mut left = one(cursor, parts)?;
     loop {
         let word = cursor.peek_word();
         let follows = cursor.take_word("and") || cursor.take(",") || !word.is_empty() && word != "or";
         if !follows {
             return Ok(left);
         }
-        left = LabelFilter::And(Box::new(left), Box::new(one(cursor, depth)?));
+        left = LabelFilter::And(Box::new(left), Box::new(one(cursor, parts)?));
     }
 }
 
-fn one(cursor: &mut Cursor<'_>, depth: usize) -> Result<LabelFilter> {
+fn one(cursor: &mut Cursor<'_>, parts: &mut usize) -> Result<LabelFilter> {
+    *parts += 1;
+    if *parts > DEPTH_MAX {
+        return Err(cursor.refused(&format!("more than {DEPTH_MAX} conditions")));
+    }
     if cursor.take("(") {
-        let inner = any(cursor, depth + 1)?;
+        let inner = any(cursor, parts)?;
         cursor.expect(")")?;
         return Ok(inner);
     }
@@ -58,9 +60,7 @@ fn one(cursor: &mut Cursor<'_>, depth: usize) -> Result<LabelFilter> {
     let before = *cursor;
     if let Some(operator) = cursor.take_any(&MATCHES) {
         if cursor.is_string() {
-            let value = cursor.string()?;
-            let matcher = Matcher::new(name, operator, value).map_err(|error| cursor.refused(&error.message))?;
-            return Ok(LabelFilter::Text(matcher));
+            return matcher_of(cursor, name, operator).map(LabelFilter::Text);
         }
         if cursor.take_word("ip") {
             let negative = match operator {

@@ -81,13 +81,15 @@ const SET_OPERATORS: [(&str, BinaryOperator, u8); 3] =
 
 /// Reads a metric query.
 pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Metric> {
-    let mut reader = Reader { leaves: Vec::new() };
-    let expr = reader.binary(cursor, 0, 0)?;
+    let mut reader = Reader { leaves: Vec::new(), nodes: 0 };
+    let expr = reader.binary(cursor, 0)?;
     Ok(Metric { expr, leaves: reader.leaves })
 }
 
 struct Reader {
     leaves: Vec<Leaf>,
+    /// Operators, calls and parentheses so far: no tree is deeper than there are of them.
+    nodes: usize,
 }
 
 fn node(kind: ExprKind) -> Expr {
@@ -125,11 +127,14 @@ fn scaled(seconds: f64) -> Duration {
 }
 
 impl Reader {
-    fn binary(&mut self, cursor: &mut Cursor<'_>, at_least: u8, depth: usize) -> Result<Expr> {
-        if depth > DEPTH_MAX {
-            return Err(cursor.refused("the query nests too deep"));
-        }
-        let mut left = self.unary(cursor, depth)?;
+    fn count(&mut self, cursor: &Cursor<'_>) -> Result<()> {
+        self.nodes += 1;
+        let max = DEPTH_MAX;
+        if self.nodes > max { Err(cursor.refused(&format!("more than {max} operators and calls"))) } else { Ok(()) }
+    }
+
+    fn binary(&mut self, cursor: &mut Cursor<'_>, at_least: u8) -> Result<Expr> {
+        let mut left = self.unary(cursor)?;
         loop {
             let before = *cursor;
             let word = cursor.peek_word();
@@ -145,11 +150,12 @@ impl Reader {
                 *cursor = before;
                 return Ok(left);
             };
-            let returns_bool = cursor.take_word("bool");
+            self.count(cursor)?;
+            let returns_bool = strength == 3 && cursor.take_word("bool");
             let matching = matching(cursor, set.is_some())?;
             // A power binds to the right.
             let next = if operator == BinaryOperator::Power { strength - 1 } else { strength };
-            let right = self.binary(cursor, next, depth + 1)?;
+            let right = self.binary(cursor, next)?;
             let matching = Some(matching).filter(|_| !is_scalar(&left) && !is_scalar(&right));
             if set.is_some() && matching.is_none() {
                 return Err(cursor.refused("unexpected literal for set operation"));
@@ -161,25 +167,26 @@ impl Reader {
         }
     }
 
-    fn unary(&mut self, cursor: &mut Cursor<'_>, depth: usize) -> Result<Expr> {
+    fn unary(&mut self, cursor: &mut Cursor<'_>) -> Result<Expr> {
+        self.count(cursor)?;
         for (sign, negative) in [("-", true), ("+", false)] {
             if cursor.take(sign) {
-                let operand = Box::new(self.unary(cursor, depth + 1)?);
+                let operand = Box::new(self.unary(cursor)?);
                 return Ok(node(ExprKind::Unary { negative, operand }));
             }
         }
         if cursor.take("(") {
-            let inner = self.binary(cursor, 0, depth + 1)?;
+            let inner = self.binary(cursor, 0)?;
             cursor.expect(")")?;
             return Ok(node(ExprKind::Paren(Box::new(inner))));
         }
         if let Some(value) = literal(cursor)? {
             return Ok(number(value));
         }
-        self.named(cursor, depth)
+        self.named(cursor)
     }
 
-    fn named(&mut self, cursor: &mut Cursor<'_>, depth: usize) -> Result<Expr> {
+    fn named(&mut self, cursor: &mut Cursor<'_>) -> Result<Expr> {
         let word = cursor.peek_word();
         if let Some((name, function)) = RANGE_FUNCTIONS.iter().find(|(name, _)| *name == word) {
             cursor.advance(name.len());
@@ -187,13 +194,13 @@ impl Reader {
         }
         if let Some((name, operator)) = AGGREGATIONS.iter().find(|(name, _)| *name == word) {
             cursor.advance(name.len());
-            return self.aggregate(cursor, *operator, depth);
+            return self.aggregate(cursor, *operator);
         }
         match word {
             "sort" | "sort_desc" => {
                 cursor.advance(word.len());
                 cursor.expect("(")?;
-                let inner = self.binary(cursor, 0, depth + 1)?;
+                let inner = self.vector(cursor)?;
                 cursor.expect(")")?;
                 Ok(call(if word == "sort" { Function::Sort } else { Function::SortDesc }, vec![inner]))
             }
@@ -207,7 +214,8 @@ impl Reader {
             "label_replace" => {
                 cursor.advance(word.len());
                 cursor.expect("(")?;
-                let mut arguments = vec![self.binary(cursor, 0, depth + 1)?];
+                let mut arguments = vec![self.vector(cursor)?];
+                cursor.count_regex()?;
                 for _ in 0..4 {
                     cursor.expect(",")?;
                     arguments.push(node(ExprKind::String(cursor.string()?)));
@@ -219,7 +227,13 @@ impl Reader {
         }
     }
 
-    fn aggregate(&mut self, cursor: &mut Cursor<'_>, operator: AggregateOperator, depth: usize) -> Result<Expr> {
+    /// An expression that is no number.
+    fn vector(&mut self, cursor: &mut Cursor<'_>) -> Result<Expr> {
+        let expr = self.binary(cursor, 0)?;
+        if is_scalar(&expr) { Err(cursor.refused("expected type instant vector, got scalar")) } else { Ok(expr) }
+    }
+
+    fn aggregate(&mut self, cursor: &mut Cursor<'_>, operator: AggregateOperator) -> Result<Expr> {
         let before = grouping(cursor)?;
         cursor.expect("(")?;
         let takes = matches!(operator, AggregateOperator::Topk | AggregateOperator::Bottomk);
@@ -241,7 +255,7 @@ impl Reader {
         if takes && parameter.is_none() {
             return Err(cursor.refused("parameter required for operation"));
         }
-        let expr = self.binary(cursor, 0, depth + 1)?;
+        let expr = self.vector(cursor)?;
         cursor.expect(")")?;
         let grouping = match before {
             Some(grouping) => Some(grouping),
@@ -249,6 +263,12 @@ impl Reader {
         };
         let Grouping { labels: grouping, without } =
             grouping.unwrap_or(Grouping { labels: Vec::new(), without: false });
+        if operator == AggregateOperator::Sum
+            && let Some(leaf) = summed(&expr).and_then(|number| self.leaves.get_mut(number))
+        {
+            // A sum of sums is one: lines need no series of their own.
+            leaf.grouping.get_or_insert(Grouping { labels: grouping.clone(), without });
+        }
         Ok(node(ExprKind::Aggregate(Box::new(Aggregate { operator, expr, parameter, grouping, without }))))
     }
 
@@ -321,6 +341,21 @@ impl Reader {
     }
 }
 
+/// The number of the range of lines whose values an expression adds up, and does nothing else with.
+fn summed(expr: &Expr) -> Option<usize> {
+    match &expr.kind {
+        ExprKind::Paren(inner) => summed(inner),
+        ExprKind::Binary(binary) if binary.operator == BinaryOperator::Divide && is_scalar(&binary.right) => {
+            summed(&binary.left)
+        }
+        ExprKind::Call { function: Function::CountOverTime | Function::SumOverTime, arguments } => {
+            let Some(Expr { kind: ExprKind::Range { selector, .. }, .. }) = arguments.first() else { return None };
+            selector.matchers.first()?.value().parse().ok()
+        }
+        _ => None,
+    }
+}
+
 /// A number without a sign.
 fn literal(cursor: &mut Cursor<'_>) -> Result<Option<f64>> {
     let rest = cursor.rest();
@@ -376,6 +411,9 @@ fn matching(cursor: &mut Cursor<'_>, is_set: bool) -> Result<Matching> {
         (matching.on, matching.labels) = (on, names(cursor)?);
         for (word, cardinality) in [("group_left", Cardinality::ManyToOne), ("group_right", Cardinality::OneToMany)] {
             if cursor.take_word(word) {
+                if matching.cardinality != Cardinality::OneToOne {
+                    return Err(cursor.refused(&format!("unexpected {word}")));
+                }
                 matching.cardinality = cardinality;
                 if cursor.rest().starts_with('(') {
                     matching.include = names(cursor)?;

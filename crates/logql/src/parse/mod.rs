@@ -35,8 +35,9 @@ pub fn parse(text: &str) -> Result<Query> {
         return Err(cursor.refused(&format!("the query is longer than {QUERY_BYTES_MAX} bytes")));
     }
     // Lines may stand in parentheses.
-    let opened = text.trim_start().trim_start_matches(|character: char| character == '(' || character.is_whitespace());
-    let query = if opened.starts_with('{') {
+    let mut ahead = cursor;
+    while ahead.take("(") {}
+    let query = if ahead.rest().starts_with('{') {
         Query::Log(parenthesised(&mut cursor, 0)?)
     } else {
         Query::Metric(metric::read(&mut cursor)?)
@@ -91,6 +92,14 @@ fn selector(cursor: &mut Cursor<'_>) -> Result<Vec<Matcher>> {
 fn matcher(cursor: &mut Cursor<'_>) -> Result<Matcher> {
     let name = cursor.name()?;
     let operator = cursor.take_any(&MATCHES).ok_or_else(|| cursor.unexpected("expecting an operator"))?;
+    matcher_of(cursor, name, operator)
+}
+
+/// The condition on a label, of which the value comes next.
+fn matcher_of(cursor: &mut Cursor<'_>, name: &str, operator: MatchOperator) -> Result<Matcher> {
     let value = cursor.string()?;
+    if matches!(operator, MatchOperator::Matches | MatchOperator::NotMatches) {
+        cursor.count_regex()?;
+    }
     Matcher::new(name, operator, value).map_err(|error| cursor.refused(&error.message))
 }

@@ -1,10 +1,9 @@
 //! What happens to a line next? One stage of a pipeline.
 
 use causeway_model::{Error, Result, of_re2};
-use causeway_promql::Matcher;
 use regex::Regex;
 
-use super::{MATCHES, filter};
+use super::{MATCHES, filter, matcher_of};
 use crate::ast::{LabelChoice, LineCondition, LineFilter, Logfmt, NewLabel, Stage};
 use crate::cursor::Cursor;
 use crate::json::Path;
@@ -12,7 +11,7 @@ use crate::pattern::Pattern;
 use crate::template::Template;
 
 /// Memory of a compiled expression at most.
-const REGEX_BYTES_MAX: usize = 4 << 20;
+const REGEX_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -73,12 +72,13 @@ fn condition(cursor: &mut Cursor<'_>, kind: Kind) -> Result<LineCondition> {
     let text = cursor.string()?;
     match kind {
         Kind::Contains => Ok(LineCondition::Contains(text)),
-        Kind::Matches => expression(&text).map(LineCondition::Matches).map_err(refused),
+        Kind::Matches => expression(cursor, &text).map(LineCondition::Matches).map_err(refused),
         Kind::Pattern => Pattern::of_lines(&text).map(LineCondition::Pattern).map_err(refused),
     }
 }
 
-fn expression(text: &str) -> Result<Regex> {
+fn expression(cursor: &mut Cursor<'_>, text: &str) -> Result<Regex> {
+    cursor.count_regex()?;
     let built = regex::RegexBuilder::new(&of_re2(text)).size_limit(REGEX_BYTES_MAX).build();
     built.map_err(|error| {
         let message = error.to_string();
@@ -102,7 +102,8 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Stage> {
         "unpack" => Ok(Stage::Unpack),
         "decolorize" => Ok(Stage::Decolorize),
         "regexp" if cursor.is_string() => {
-            let regex = expression(&cursor.string()?).map_err(&refused)?;
+            let text = cursor.string()?;
+            let regex = expression(cursor, &text).map_err(&refused)?;
             if regex.capture_names().flatten().next().is_none() {
                 return Err(refused(Error::invalid("at least one named capture must be supplied")));
             }
@@ -110,7 +111,17 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Stage> {
         }
         "pattern" if cursor.is_string() => Pattern::of_labels(&cursor.string()?).map(Stage::Pattern).map_err(refused),
         "line_format" if cursor.is_string() => Template::new(&cursor.string()?).map(Stage::LineFormat).map_err(refused),
-        "label_format" => list(cursor, label_format).map(Stage::LabelFormat),
+        "label_format" => {
+            let formats = list(cursor, label_format)?;
+            let mut names: Vec<&str> = formats.iter().map(|(name, _)| name.as_str()).collect();
+            names.sort_unstable();
+            if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+                return Err(refused(Error::invalid(
+                    "multiple label name can not be formatted twice in a single format operation",
+                )));
+            }
+            Ok(Stage::LabelFormat(formats))
+        }
         "drop" => list(cursor, choice).map(Stage::Drop),
         "keep" => list(cursor, choice).map(Stage::Keep),
         _ => {
@@ -177,7 +188,6 @@ fn label_format(cursor: &mut Cursor<'_>) -> Result<(String, NewLabel)> {
 fn choice(cursor: &mut Cursor<'_>) -> Result<LabelChoice> {
     let name = cursor.name()?.to_owned();
     let Some(operator) = cursor.take_any(&MATCHES) else { return Ok(LabelChoice { name, matcher: None }) };
-    let value = cursor.string()?;
-    let matcher = Matcher::new(name.as_str(), operator, value).map_err(|error| cursor.refused(&error.message))?;
+    let matcher = matcher_of(cursor, &name, operator)?;
     Ok(LabelChoice { name, matcher: Some(matcher) })
 }

@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod hostile;
 mod script;
