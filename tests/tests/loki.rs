@@ -17,7 +17,7 @@ async fn logs_are_asked_in_logql() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("CAUSEWAY_SELF_TELEMETRY", "false")];
     let program = Program::start(data.path(), &settings).await;
-    let now = now_ns(&program).await;
+    let now = i64::try_from(now_ns(&program).await).unwrap();
     let record = |number: i64| {
         let (level, body) = if number % 3 == 0 { (17, "failed") } else { (9, "done") };
         json!({ "timeUnixNano": (now - number * 1_000_000_000).to_string(), "severityNumber": level,
