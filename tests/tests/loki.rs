@@ -39,12 +39,13 @@ async fn logs_are_asked_in_logql() {
         let counted =
             "query?query=sum%20by%20(detected_level)%20(count_over_time(%7Bservice_name%3D%22payment%22%7D%5B5m%5D))";
         let counted = ask(program, counted).await;
-        let values: Vec<(&str, &str)> = counted["result"]
+        let mut values: Vec<(&str, &str)> = counted["result"]
             .as_array()
             .unwrap()
             .iter()
             .map(|series| (series["metric"]["detected_level"].as_str().unwrap(), series["value"][1].as_str().unwrap()))
             .collect();
+        values.sort_unstable();
         assert_eq!(values, [("error", "10"), ("info", "20")], "{counted}");
         let slow = "query?query=max_over_time(%7Bservice_name%3D%22payment%22%7D%20%7C%20json%20%7C%20unwrap%20ms%20%5B5m%5D)%20by%20(http_route)";
         assert_eq!(ask(program, slow).await["result"][0]["value"][1], "290");

@@ -183,6 +183,22 @@ fn series_limits(given: &SettingsSource, file: &SettingsSource) -> SeriesLimitOp
     }
 }
 
+/// How long rollups are kept: as long as samples at least, since what is asked of these is asked of them too, and to keep them for less time
+/// would save little.
+fn rollups_age_max(
+    given: &SettingsSource,
+    file: &SettingsSource,
+    samples: Option<Duration>,
+) -> [(Table, Option<Duration>); 2] {
+    let of = |given: Option<Age>, file: Option<Age>| {
+        given.or(file).map(|age| samples.map_or(age.0, |samples| samples.max(age.0)))
+    };
+    [
+        (Table::MetricRollups5m, of(given.rollups_5m_age_max, file.rollups_5m_age_max)),
+        (Table::MetricRollups1h, of(given.rollups_1h_age_max, file.rollups_1h_age_max)),
+    ]
+}
+
 impl Settings {
     /// What `given` says, else what `file` says, else the default.
     pub fn resolve(given: SettingsSource, file: SettingsSource) -> Self {
@@ -203,18 +219,10 @@ impl Settings {
         keep_age(&[Table::Spans], age(given.spans_age_max, file.spans_age_max), Duration::ZERO);
         let metrics_age_max = age(given.metrics_age_max, file.metrics_age_max);
         keep_age(&[Table::MetricSamples, Table::Exemplars], metrics_age_max, Duration::ZERO);
-        let rollups_age_max = [
-            (Table::MetricRollups5m, age(given.rollups_5m_age_max, file.rollups_5m_age_max)),
-            (Table::MetricRollups1h, age(given.rollups_1h_age_max, file.rollups_1h_age_max)),
-        ];
-        // What is asked of samples is asked of rollups too: to keep these for less time would save little.
-        let longer = |age: Duration| metrics_age_max.map_or(age, |samples| samples.max(age));
-        let rollups_age_max = rollups_age_max.map(|(table, age)| (table, age.map(longer)));
-        rollups_age_max.iter().for_each(|(table, age)| keep_age(&[*table], *age, Duration::ZERO));
-        let series_age_max = rollups_age_max
-            .iter()
-            .filter_map(|(_, age)| *age)
-            .fold(metrics_age_max, |longest, age| longest.map(|longest| longest.max(age)));
+        let rollups = rollups_age_max(&given, &file, metrics_age_max);
+        rollups.iter().for_each(|(table, age)| keep_age(&[*table], *age, Duration::ZERO));
+        let longest_rollup = rollups.iter().filter_map(|(_, age)| *age).max().unwrap_or_default();
+        let series_age_max = metrics_age_max.map(|samples| samples.max(longest_rollup));
         keep_age(&[Table::MetricSeries, Table::MetricMetadata], series_age_max, SERIES_EXTRA_AGE);
         let metrics_bytes_max = bytes(given.metrics_bytes_max, file.metrics_bytes_max);
         let sizes = [
