@@ -185,11 +185,8 @@ fn series_limits(given: &SettingsSource, file: &SettingsSource) -> SeriesLimitOp
 
 /// How long rollups are kept: as long as samples at least, since what is asked of these is asked of them too, and to keep them for less time
 /// would save little.
-fn rollups_age_max(
-    given: &SettingsSource,
-    file: &SettingsSource,
-    samples: Option<Duration>,
-) -> [(Table, Option<Duration>); 2] {
+fn rollups_age_max(given: &SettingsSource, file: &SettingsSource) -> [(Table, Option<Duration>); 2] {
+    let samples = given.metrics_age_max.or(file.metrics_age_max).map(|age| age.0);
     let of = |given: Option<Age>, file: Option<Age>| {
         given.or(file).map(|age| samples.map_or(age.0, |samples| samples.max(age.0)))
     };
@@ -202,7 +199,7 @@ fn rollups_age_max(
 impl Settings {
     /// What `given` says, else what `file` says, else the default.
     pub fn resolve(given: SettingsSource, file: SettingsSource) -> Self {
-        let series = series_limits(&given, &file);
+        let (series, rollups) = (series_limits(&given, &file), rollups_age_max(&given, &file));
         let mut store = StoreOptions::new(given.data.or(file.data).unwrap_or_else(|| "data".into()));
         let age = |given: Option<Age>, file: Option<Age>| given.or(file).map(|age| age.0);
         let bytes = |given: Option<Size>, file: Option<Size>| given.or(file).map(|size| size.0);
@@ -219,7 +216,6 @@ impl Settings {
         keep_age(&[Table::Spans], age(given.spans_age_max, file.spans_age_max), Duration::ZERO);
         let metrics_age_max = age(given.metrics_age_max, file.metrics_age_max);
         keep_age(&[Table::MetricSamples, Table::Exemplars], metrics_age_max, Duration::ZERO);
-        let rollups = rollups_age_max(&given, &file, metrics_age_max);
         rollups.iter().for_each(|(table, age)| keep_age(&[*table], *age, Duration::ZERO));
         let longest_rollup = rollups.iter().filter_map(|(_, age)| *age).max().unwrap_or_default();
         let series_age_max = metrics_age_max.map(|samples| samples.max(longest_rollup));
