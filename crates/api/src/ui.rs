@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use causeway_model::hex;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::{Embed, EmbeddedFile};
 
@@ -70,7 +71,7 @@ fn file(path: &str, asked: &HeaderMap, caching: &'static str) -> Option<Response
         Some(twin) => twin,
         None => Dist::get(path)?,
     };
-    let etag = format!("\"{}\"", hex(&metadata.sha256_hash()));
+    let etag = format!("\"{}\"", hex(metadata.sha256_hash().get(..16).unwrap_or_default()));
     let known = asked.get(header::IF_NONE_MATCH).is_some_and(|tags| contains(tags, &etag));
     let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { body(data) };
     let headers = response.headers_mut();
@@ -102,10 +103,6 @@ fn body(data: Cow<'static, [u8]>) -> Response {
 
 fn contains(value: &HeaderValue, word: &str) -> bool {
     value.to_str().is_ok_and(|value| value.contains(word))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn content_type(path: &str) -> &'static str {

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use causeway_model::Result;
+use causeway_model::{Result, hex};
 use causeway_query::Answerer;
 use serde::Serialize;
 
 use crate::ask::{Inquiry, quoted};
 use crate::resources;
 use crate::scene::{self, Broke, Scene};
-use crate::traces::{CLIENT, Class, Node, PRODUCER, Trace, Traces, hex};
+use crate::traces::{CLIENT, Class, Node, PRODUCER, Trace, Traces};
 use crate::types::{Finding, How, Signal, Symptom, duration};
 
 /// Steps that are listed. 50: beyond it shares are crumbs.

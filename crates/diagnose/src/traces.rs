@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::Array;
-use causeway_model::{CALL_SYSTEMS, CALL_TARGETS, Result};
+use causeway_model::{CALL_SYSTEMS, CALL_TARGETS, Result, hex};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -530,9 +530,4 @@ fn evaluations(events: &[(String, String)]) -> Vec<(String, String)> {
         Some((text(FLAG_KEY)?.to_owned(), variant.to_owned()))
     };
     events.iter().filter(|(name, _)| name == FLAG_EVENT).filter_map(of).collect()
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,5 @@
 //! What do the rows of `logs` say of lines? Their time, text and stream, and what stands beside them.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,10 +8,10 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int32Type, TimestampNanosecondType};
 use causeway_logql::sanitized;
-use causeway_model::{Error, ErrorKind, Family, Labels, Result, Table};
+use causeway_model::{Error, ErrorKind, Family, Labels, Result, Table, hex};
 use causeway_promql::{MatchOperator, Matcher};
 use causeway_store::index::tokens;
-use causeway_store::{Filter, ScanColumn};
+use causeway_store::{Filter, ScanColumn, text_pairs, write_text_pairs};
 use hashbrown::HashMap;
 
 /// The label of a stream that every question begins with, and its value where the sender gave none.
@@ -105,14 +104,6 @@ struct LineRows<'a> {
     attributes: &'a ArrayRef,
 }
 
-/// The pairs of a map of texts.
-fn pairs(map: &ArrayRef, row: usize) -> Option<impl Iterator<Item = (&str, &str)>> {
-    let map = map.as_map_opt()?;
-    let (keys, values) = (map.keys().as_string_opt::<i32>()?, map.values().as_string_opt::<i32>()?);
-    let range = *map.value_offsets().get(row)? as usize..*map.value_offsets().get(row + 1)? as usize;
-    Some(range.map(move |at| (keys.value(at), if values.is_null(at) { "" } else { values.value(at) })))
-}
-
 impl<'a> Rows<'a> {
     pub(crate) fn of(batch: &'a RecordBatch) -> Result<Self> {
         let read = || {
@@ -159,7 +150,7 @@ impl<'a> Rows<'a> {
     pub(crate) fn metadata(&self, row: usize, out: &mut Vec<(String, String)>) -> Result<()> {
         out.clear();
         let Some(lines) = &self.lines else { return Ok(()) };
-        let attributes = pairs(lines.attributes, row).ok_or_else(wrong)?;
+        let attributes = text_pairs(lines.attributes, row).ok_or_else(wrong)?;
         out.extend(attributes.map(|(key, value)| (sanitized(key), value.to_owned())));
         for (name, ids) in [("trace_id", lines.trace), ("span_id", lines.span)] {
             if ids.is_valid(row) {
@@ -176,14 +167,6 @@ impl<'a> Rows<'a> {
         }
         Ok(())
     }
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Loki's word for a severity of OpenTelemetry.
@@ -210,11 +193,9 @@ impl Streams {
     /// The labels of a row's stream, where it fulfils all conditions.
     pub(crate) fn matching(&mut self, rows: &Rows<'_>, row: usize, matchers: &[Matcher]) -> Option<&Labels> {
         self.key.clear();
-        let service = [rows.service(row)].into_iter();
-        for text in service.chain(pairs(rows.resource, row)?.flat_map(|(key, value)| [key, value])) {
-            self.key.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            self.key.extend_from_slice(text.as_bytes());
-        }
+        self.key.extend_from_slice(rows.service(row).as_bytes());
+        self.key.push(0xff);
+        write_text_pairs(rows.resource, row, &mut self.key)?;
         if !self.known.contains_key(&self.key) {
             if self.known.len() >= STREAMS_KEPT {
                 self.known.clear();
@@ -230,7 +211,7 @@ impl Streams {
 
 fn labels(rows: &Rows<'_>, row: usize) -> Option<Labels> {
     let mut labels: Vec<(String, String)> =
-        pairs(rows.resource, row)?.map(|(key, value)| (sanitized(key), value.to_owned())).collect();
+        text_pairs(rows.resource, row)?.map(|(key, value)| (sanitized(key), value.to_owned())).collect();
     labels.retain(|(name, _)| name != SERVICE);
     labels.push((SERVICE.to_owned(), rows.service(row).to_owned()));
     // Of keys that become one name the first stays.

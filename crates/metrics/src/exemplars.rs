@@ -1,15 +1,14 @@
 //! Which measurements stand for a series, and in which trace were they taken? Rows of `exemplars` of the series asked for.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, TimestampNanosecondType};
-use causeway_model::{Error, Family, Labels, Result, Table, TimeRange};
+use causeway_model::{Error, Family, Labels, Result, Table, TimeRange, hex};
 use causeway_promql::{Exemplar, SeriesExemplars, SeriesQuery};
 use causeway_store::part::scan_batch;
-use causeway_store::{Filter, Pruning, Scan, ScanColumn};
+use causeway_store::{Filter, Pruning, Scan, ScanColumn, text_pairs};
 
 use crate::source::Metrics;
 
@@ -85,14 +84,6 @@ pub(crate) fn of(metrics: &Metrics, query: &SeriesQuery) -> Result<Vec<SeriesExe
     Ok(answers.into_iter().map(answer).collect())
 }
 
-fn hex(id: &[u8]) -> String {
-    id.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 fn add_rows(batch: &RecordBatch, found: &mut BTreeMap<[u8; 16], Vec<Exemplar>>) -> Result<()> {
     let wrong = || Error::internal("not the columns of exemplars");
     let id_of = |at: usize| batch.column(at).as_fixed_size_binary_opt().ok_or_else(wrong);
@@ -102,7 +93,7 @@ fn add_rows(batch: &RecordBatch, found: &mut BTreeMap<[u8; 16], Vec<Exemplar>>) 
     for row in 0..batch.num_rows() {
         let mut labels: Vec<(String, String)> = Vec::new();
         labels.extend(
-            crate::index::pairs(batch.column(5), row)
+            text_pairs(batch.column(5), row)
                 .into_iter()
                 .flatten()
                 .map(|(key, value)| (key.to_owned(), value.to_owned())),

@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::datatypes::{Float64Type, TimestampNanosecondType};
 use causeway_model::{Error, Family, Labels, METRIC_NAME, Result, Table, TimeRange};
 use causeway_promql::{MatchOperator, Matcher};
-use causeway_store::ScanColumn;
+use causeway_store::{ScanColumn, text_pairs, write_text_pairs};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
@@ -203,14 +203,6 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The pairs of a map of texts.
-pub(crate) fn pairs(map: &ArrayRef, row: usize) -> Option<impl Iterator<Item = (&str, &str)>> {
-    let map = map.as_map_opt()?;
-    let (keys, values) = (map.keys().as_string_opt::<i32>()?, map.values().as_string_opt::<i32>()?);
-    let range = *map.value_offsets().get(row)? as usize..*map.value_offsets().get(row + 1)? as usize;
-    Some(range.map(move |at| (keys.value(at), if values.is_null(at) { "" } else { values.value(at) })))
-}
-
 fn optional(texts: &StringArray, row: usize) -> &str {
     if texts.is_null(row) { "" } else { texts.value(row) }
 }
@@ -223,7 +215,7 @@ struct Who<'a> {
 
 fn who<'a>(rows: &Rows<'a>, row: usize) -> Option<Who<'a>> {
     let (mut service, mut namespace, mut instance) = ("", "", "");
-    for (key, value) in pairs(rows.attributes[1], row)? {
+    for (key, value) in text_pairs(rows.attributes[1], row)? {
         match key {
             "service.name" => service = value,
             "service.namespace" => namespace = value,
@@ -286,7 +278,7 @@ impl<'a> Builder<'a> {
         let (time, kind) = (rows.time.value(row), rows.kind.value(row));
         if kind == VERBATIM {
             let name = rows.name.value(row);
-            let labels = Labels::new(pairs(rows.attributes[0], row)?.chain([(METRIC_NAME, name)]));
+            let labels = Labels::new(text_pairs(rows.attributes[0], row)?.chain([(METRIC_NAME, name)]));
             self.family(name, "unknown", "", "");
             let bounds = Arc::from([]);
             self.entries.push(Entry { id, time, labels, shape: Shape::Whole, delta: false, bounds });
@@ -314,10 +306,7 @@ impl<'a> Builder<'a> {
     fn add_resource(&mut self, id: [u8; 16], time: i64, rows: &Rows<'_>, row: usize) -> Option<()> {
         self.key.clear();
         self.key.extend_from_slice(&day_start(time).to_le_bytes());
-        for text in pairs(rows.attributes[1], row)?.flat_map(|(key, value)| [key, value]) {
-            self.key.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            self.key.extend_from_slice(text.as_bytes());
-        }
+        write_text_pairs(rows.attributes[1], row, &mut self.key)?;
         if !self.resources.contains_key(&self.key) {
             let resource = Resource { labels: self.resource_labels(rows, row)?, stand: Vec::new() };
             self.resources.insert(self.key.clone(), resource);
@@ -334,7 +323,7 @@ impl<'a> Builder<'a> {
     /// What is told of a resource, where that is more than who it is.
     fn resource_labels(&mut self, rows: &Rows<'_>, row: usize) -> Option<Option<Labels>> {
         let mut labels: Vec<(Arc<str>, String)> = Vec::new();
-        for (key, value) in pairs(rows.attributes[1], row)?.filter(|(key, _)| !IDENTIFYING.contains(key)) {
+        for (key, value) in text_pairs(rows.attributes[1], row)?.filter(|(key, _)| !IDENTIFYING.contains(key)) {
             self.push_label(&mut labels, key, value);
         }
         let who = who(rows, row)?;
@@ -358,19 +347,19 @@ impl<'a> Builder<'a> {
     /// The labels of a series of OTLP: its attributes, `job` and `instance`, and those that the naming asks for.
     fn labels(&mut self, name: &str, rows: &Rows<'_>, row: usize) -> Option<Labels> {
         let mut labels: Vec<(Arc<str>, String)> = Vec::new();
-        for (key, value) in pairs(rows.attributes[1], row)? {
+        for (key, value) in text_pairs(rows.attributes[1], row)? {
             if self.naming.resource_labels.iter().any(|wanted| wanted == key) {
                 self.push_label(&mut labels, key, value);
             }
         }
         if self.naming.scope_labels {
-            for (key, value) in pairs(rows.attributes[2], row)? {
+            for (key, value) in text_pairs(rows.attributes[2], row)? {
                 self.push_label(&mut labels, &format!("otel_scope_{key}"), value);
             }
             labels.push((Arc::from("otel_scope_name"), optional(rows.scope_name, row).to_owned()));
             labels.push((Arc::from("otel_scope_version"), optional(rows.scope_version, row).to_owned()));
         }
-        for (key, value) in pairs(rows.attributes[0], row)? {
+        for (key, value) in text_pairs(rows.attributes[0], row)? {
             self.push_label(&mut labels, key, value);
         }
         Some(who(rows, row)?.with(name, &labels))

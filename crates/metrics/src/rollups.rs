@@ -11,7 +11,7 @@ const STAND_INS_MAX: u64 = 3_600;
 /// Adds the last sample of a window, or the staleness marker behind it.
 pub(crate) fn push_last(window: &Rollup, samples: &mut Samples) {
     let Point { time_ms, value, start_ms } = window.last;
-    if window.count > 0 && window.last.start_ms != 0 || !samples.starts.is_empty() {
+    if start_ms != 0 || !samples.starts.is_empty() {
         samples.starts.resize(samples.times.len(), 0);
         samples.starts.push(start_ms);
     }

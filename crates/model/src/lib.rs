@@ -8,6 +8,7 @@ mod clock;
 mod delivery;
 mod error;
 mod gather;
+mod hex;
 mod histogram;
 mod labels;
 mod metrics;
@@ -24,6 +25,7 @@ pub use calls::{CALL_SYSTEMS, CALL_TARGETS};
 pub use clock::{Clock, Rng, SystemClock, TimeRange};
 pub use delivery::{Appender, Delivery, LedgerEntry, Receipt, Signal};
 pub use error::{Error, ErrorKind, Result};
+pub use hex::hex;
 pub use histogram::{
     Bucket, BucketRun, BucketSpan, ExponentialHistogram, Histogram, HistogramSample, HistogramSum, KahanSum,
     MixedSchemas, Reconciled, ResetHint, Trim, absolute_counts, exponential_bound, format_float,

@@ -3,7 +3,7 @@
 //! Names and labels are those of Grafana Tempo's metrics generator, which dashboards and service graphs read.
 
 use causeway_ingest::prometheus::{Exemplar, Sample, SampleValue, SeriesWriter};
-use causeway_model::{Histogram, Labels, METRIC_NAME, Result};
+use causeway_model::{Histogram, Labels, METRIC_NAME, Result, hex};
 use hashbrown::{HashMap, HashTable};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -283,7 +283,6 @@ fn sample(time_ms: i64, value: SampleValue<'_>) -> Sample<'_> {
 }
 
 fn exemplar(slowest: Slowest) -> Exemplar<'static> {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let (trace, span) = slowest.span;
     Exemplar {
         labels: vec![("trace_id".into(), hex(&trace).into()), ("span_id".into(), hex(&span).into())],

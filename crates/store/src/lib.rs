@@ -21,5 +21,5 @@ pub mod store;
 mod testing;
 pub mod wal;
 
-pub use scan::{Filter, Pruning, Scan, ScanColumn, ScanStats, dictionary_type};
+pub use scan::{Filter, Pruning, Scan, ScanColumn, ScanStats, dictionary_type, text_pairs, write_text_pairs};
 pub use store::{Health, LedgerRow, Snapshot, Store, StoreMetric, StoreOptions, TableSnapshot};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Fields};
 use causeway_model::{Family, Kind, Result, Table, TimeRange};
 
@@ -53,6 +53,23 @@ pub fn text_map_type() -> DataType {
     let entries =
         Fields::from(vec![Field::new("keys", DataType::Utf8, false), Field::new("values", DataType::Utf8, true)]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+}
+
+/// The pairs of a row of such a map; a value that is null is empty. `None` where it is another column.
+pub fn text_pairs(map: &ArrayRef, row: usize) -> Option<impl Iterator<Item = (&str, &str)>> {
+    let map = map.as_map_opt()?;
+    let (keys, values) = (map.keys().as_string_opt::<i32>()?, map.values().as_string_opt::<i32>()?);
+    let range = *map.value_offsets().get(row)? as usize..*map.value_offsets().get(row + 1)? as usize;
+    Some(range.map(move |at| (keys.value(at), if values.is_null(at) { "" } else { values.value(at) })))
+}
+
+/// Appends the pairs of a row so that different ones give different bytes: a key for what was made of them.
+pub fn write_text_pairs(map: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Option<()> {
+    for text in text_pairs(map, row)?.flat_map(|(key, value)| [key, value]) {
+        out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+    Some(())
 }
 
 impl ScanColumn {

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use causeway_model::{Error, Result};
+use causeway_model::{Error, Result, hex};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -460,9 +460,4 @@ impl Facts {
             (Query::P99ByService, Answer::rows(self.services.len() as u64)),
         ])
     }
-}
-
-/// Bytes as lowercase hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -78,7 +78,7 @@ fn the_facts_hold_when_counted_from_the_bytes() {
             lines += 1;
             errors += u64::from(log.severity_number >= 17);
             needles += u64::from(format!("{:?}", log.body).contains(NEEDLE));
-            of_trace += u64::from(super::files::hex(&log.trace_id) == dataset.manifest.known.trace_id);
+            of_trace += u64::from(causeway_model::hex(&log.trace_id) == dataset.manifest.known.trace_id);
         }
     }
     let truth = &dataset.manifest.truth;

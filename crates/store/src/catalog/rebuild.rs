@@ -77,9 +77,7 @@ pub fn surviving(mut found: Vec<PartMeta>, flushed_sequence: u64) -> Vec<PartMet
     found.sort_by_key(|part| std::cmp::Reverse(part.id));
     let mut kept: Vec<PartMeta> = Vec::new();
     for part in found {
-        let overlaps = |other: &PartMeta| {
-            other.table == part.table && other.sequences.0 <= part.sequences.1 && part.sequences.0 <= other.sequences.1
-        };
+        let overlaps = |other: &PartMeta| other.table == part.table && other.holds_some_of(part.sequences);
         if !kept.iter().any(overlaps) {
             kept.push(part);
         }
@@ -87,8 +85,7 @@ pub fn surviving(mut found: Vec<PartMeta>, flushed_sequence: u64) -> Vec<PartMet
     let samples: Vec<(u64, u64)> =
         kept.iter().filter(|part| part.table == Table::MetricSamples).map(|part| part.sequences).collect();
     let can_be_made = |part: &PartMeta| {
-        part.table.resolution_ms().is_some()
-            && samples.iter().any(|samples| samples.0 <= part.sequences.1 && part.sequences.0 <= samples.1)
+        part.table.resolution_ms().is_some() && samples.iter().any(|samples| part.holds_some_of(*samples))
     };
     kept.retain(|part| !can_be_made(part));
     kept.sort_by_key(|part| part.id);

@@ -57,6 +57,13 @@ pub struct PartMeta {
     pub created_unix_nano: i64,
 }
 
+impl PartMeta {
+    /// Whether some of these deliveries, from the first sequence to the last, are in it.
+    pub fn holds_some_of(&self, sequences: (u64, u64)) -> bool {
+        self.sequences.0 <= sequences.1 && sequences.0 <= self.sequences.1
+    }
+}
+
 /// Statistics of one attribute key and kind in a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyStatistics {

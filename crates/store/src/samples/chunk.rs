@@ -388,6 +388,11 @@ impl Chunk {
     }
 }
 
+/// The first nanosecond of a millisecond.
+pub(crate) fn nanoseconds(time_ms: i64) -> i64 {
+    time_ms.saturating_mul(1_000_000)
+}
+
 /// Nanoseconds as the milliseconds that they lie in.
 pub(crate) fn milliseconds(time: i64) -> i64 {
     time.div_euclid(1_000_000)

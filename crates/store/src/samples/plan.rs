@@ -6,6 +6,7 @@ use std::sync::Arc;
 use causeway_model::Table;
 use causeway_model::{Rollup, TimeRange};
 
+use super::chunk::{milliseconds, nanoseconds};
 use crate::TableSnapshot;
 use crate::part::Part;
 
@@ -38,6 +39,15 @@ pub(super) struct Plan {
     pub in_reserve: Vec<Arc<Part>>,
 }
 
+/// The first part with a delivery of this sequence or a later one. Parts of a table stand in the order of their sequences, which don't overlap.
+fn first_from(parts: &[Arc<Part>], sequence: u64) -> Option<&Arc<Part>> {
+    parts.get(parts.partition_point(|part| part.meta().sequences.1 < sequence))
+}
+
+fn with_sequences(parts: &[Arc<Part>], sequences: (u64, u64)) -> Option<&Arc<Part>> {
+    first_from(parts, sequences.0).filter(|part| part.meta().sequences == sequences)
+}
+
 impl Plan {
     fn left_ms(&self) -> i64 {
         let left = |(_, kind): &(Arc<Part>, Kind)| match kind {
@@ -59,8 +69,8 @@ impl Kind {
     /// The time of the rows that tell of a time: of a window the last sample decides where it stands.
     pub(super) fn reach(self, time: TimeRange) -> TimeRange {
         let Self::Rollups { resolution_ms, .. } = self else { return time };
-        let end_ms = Rollup::end_of(time.end.div_euclid(1_000_000), resolution_ms);
-        TimeRange { end: end_ms.saturating_mul(1_000_000).saturating_add(999_999).max(time.end), ..time }
+        let end_ms = Rollup::end_of(milliseconds(time.end), resolution_ms);
+        TimeRange { end: nanoseconds(end_ms).saturating_add(999_999).max(time.end), ..time }
     }
 }
 
@@ -83,9 +93,7 @@ impl SampleTables<'_> {
         let mut plan = Plan::default();
         let wanted = self.rollups.iter().find(|rollups| rollups.table.resolution_ms() == Some(resolution_ms));
         for part in &self.samples.parts {
-            let sequences = part.meta().sequences;
-            let of_part = |rollup: &&Arc<Part>| rollup.meta().sequences == sequences;
-            match wanted.and_then(|rollups| rollups.parts.iter().find(of_part)) {
+            match wanted.and_then(|rollups| with_sequences(&rollups.parts, part.meta().sequences)) {
                 Some(rollup) => {
                     plan.rollups.push((rollup.clone(), Kind::Rollups { resolution_ms, last: false }));
                 }
@@ -97,12 +105,9 @@ impl SampleTables<'_> {
         for rollups in wanted.into_iter().chain(others) {
             let Some(resolution_ms) = rollups.table.resolution_ms() else { continue };
             for rollup in &rollups.parts {
-                let mine = rollup.meta().sequences;
-                let touches = |other: &Arc<Part>| {
-                    let other = other.meta().sequences;
-                    other.0 <= mine.1 && mine.0 <= other.1
-                };
-                if !self.samples.parts.iter().any(touches) && !left.iter().any(|(other, _)| touches(other)) {
+                let touches = |other: &Arc<Part>| other.meta().holds_some_of(rollup.meta().sequences);
+                let of_samples = first_from(&self.samples.parts, rollup.meta().sequences.0);
+                if !of_samples.is_some_and(touches) && !left.iter().any(|(other, _)| touches(other)) {
                     left.push((rollup.clone(), Kind::Rollups { resolution_ms, last: true }));
                 }
             }

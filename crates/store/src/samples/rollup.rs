@@ -3,7 +3,7 @@
 
 use causeway_model::{NO_RECORDED_VALUE, Point, Result, Rollup, Table, join_rollups, rollups_of};
 
-use super::chunk::{Cells, Chunk, FLAGS, START_TIME, TIME, VALUE, milliseconds};
+use super::chunk::{Cells, Chunk, FLAGS, START_TIME, TIME, VALUE, milliseconds, nanoseconds};
 use super::select::SeriesSamples;
 
 /// Position of the column in a table of rollups, and of those that follow it.
@@ -23,7 +23,6 @@ const TANGLED: u32 = 1 << 8;
 
 /// Rows of a rollup from windows.
 fn of_windows(windows: &[Rollup]) -> Chunk {
-    let nanoseconds = |milliseconds: i64| milliseconds.saturating_mul(1_000_000);
     let integers = |of: &dyn Fn(&Rollup) -> Option<i64>| Cells::Integers(windows.iter().map(of).collect());
     let floats = |of: &dyn Fn(&Rollup) -> f64| {
         Cells::Floats(windows.iter().map(|window| (window.count > 0).then(|| of(window))).collect())
@@ -127,18 +126,18 @@ impl Roller {
         Ok(())
     }
 
-    /// What is to be written of the series that ends here, for each table.
+    /// What is to be written of the series that ends here, for each table in order.
     ///
     /// # Errors
     /// `Corrupt` when a column is none of the table's.
-    pub(crate) fn take(&mut self) -> Result<Vec<(Table, Chunk)>> {
-        let take = |(table, windows, kept): &mut (Table, Vec<Rollup>, Chunk)| {
+    pub(crate) fn take(&mut self) -> Result<Vec<Chunk>> {
+        let take = |(_, windows, kept): &mut (Table, Vec<Rollup>, Chunk)| {
             let (mut windows, mut chunk) = (std::mem::take(windows), std::mem::take(kept));
             join_rollups(&mut windows);
             if !windows.is_empty() {
                 chunk.append(&of_windows(&windows))?;
             }
-            Ok((*table, chunk))
+            Ok(chunk)
         };
         self.tables.iter_mut().map(take).collect()
     }

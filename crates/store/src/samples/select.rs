@@ -381,7 +381,7 @@ impl SampleSet {
         Ok(())
     }
 
-    /// Puts what the values of a series were together in the place of what was there, as its `windows`; says whether they tell all, which
+    /// Puts what the values of a series were together in the place of what was there, as its `rollups`; says whether they tell all, which
     /// they don't for histograms and where samples did not come in order of time: then [`Self::read`] does.
     ///
     /// # Errors

@@ -146,7 +146,7 @@ impl Core {
         };
         let bytes = merged.meta().bytes;
         let mut remove: Vec<u64> = metas().map(|meta| meta.id).collect();
-        remove.extend(self.rollups_of(&remove));
+        remove.extend(self.rollups_of(&remove).into_iter().map(|(_, id)| id));
         let commit = CatalogCommit { add: vec![merged.meta().clone()], remove, ..CatalogCommit::default() };
         self.commit(Change { commit, parts: vec![merged] })?;
         self.counters.merged(bytes);

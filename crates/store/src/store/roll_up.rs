@@ -18,10 +18,6 @@ const REST_NS: i64 = 3_600_000_000_000;
 /// After so long any part is rolled up, however small. 1 day: it has no neighbours left to be merged with.
 const REST_ANY_NS: i64 = 24 * REST_NS;
 
-fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
-    a.0 <= b.1 && b.0 <= a.1
-}
-
 impl State {
     fn slots(&self, table: Table) -> &[Slot] {
         self.tables.get(&table).map_or(&[][..], Vec::as_slice)
@@ -103,11 +99,8 @@ impl Core {
 
     /// A part of samples and those of its rollups that go with it.
     pub(super) fn with_rollups(&self, id: u64) -> Vec<u64> {
-        let state = self.state.lock();
-        let Some(samples) = state.samples(id) else { return Vec::new() };
-        let goes =
-            |slot: &&Slot| !self.outlives(slot.meta.table) && overlap(samples.meta.sequences, slot.meta.sequences);
-        std::iter::once(id).chain(state.rollups().filter(goes).map(|slot| slot.meta.id)).collect()
+        let rollups = self.rollups_of(&[id]).into_iter().filter(|(table, _)| !self.outlives(*table));
+        std::iter::once(id).chain(rollups.map(|(_, id)| id)).collect()
     }
 
     /// Rollups that are to go with their samples, and of which the samples are gone.
@@ -116,17 +109,17 @@ impl Core {
         let samples = state.slots(Table::MetricSamples);
         let of_nothing = |slot: &&Slot| {
             !self.outlives(slot.meta.table)
-                && !samples.iter().any(|samples| overlap(samples.meta.sequences, slot.meta.sequences))
+                && !samples.iter().any(|samples| samples.meta.holds_some_of(slot.meta.sequences))
         };
         state.rollups().filter(of_nothing).map(|slot| (slot.meta.table, slot.meta.id)).collect()
     }
 
     /// The rollups of these parts of samples.
-    pub(super) fn rollups_of(&self, parts: &[u64]) -> Vec<u64> {
+    pub(super) fn rollups_of(&self, parts: &[u64]) -> Vec<(Table, u64)> {
         let state = self.state.lock();
         let samples = || parts.iter().filter_map(|id| state.samples(*id));
-        let of_parts = |slot: &&Slot| samples().any(|part| overlap(part.meta.sequences, slot.meta.sequences));
-        state.rollups().filter(of_parts).map(|slot| slot.meta.id).collect()
+        let of_parts = |slot: &&Slot| samples().any(|part| part.meta.holds_some_of(slot.meta.sequences));
+        state.rollups().filter(of_parts).map(|slot| (slot.meta.table, slot.meta.id)).collect()
     }
 
     /// Writes some rollups of a part and commits them, in the place of what these tables have of it.
@@ -152,11 +145,8 @@ impl Core {
         let opened: Result<Vec<Arc<Part>>> = metas.into_iter().map(|meta| self.open_part(meta)).collect();
         let parts = opened.map_err(discard)?;
         let bytes = parts.iter().map(|part| part.meta().bytes).sum();
-        let remove = {
-            let state = self.state.lock();
-            let of_part = |slot: &&Slot| tables.contains(&slot.meta.table) && overlap(slot.meta.sequences, sequences);
-            state.rollups().filter(of_part).map(|slot| slot.meta.id).collect()
-        };
+        let before = self.rollups_of(&[meta.id]).into_iter().filter(|(table, _)| tables.contains(table));
+        let remove = before.map(|(_, id)| id).collect();
         let add = parts.iter().map(|part| part.meta().clone()).collect();
         self.commit(Change { commit: CatalogCommit { add, remove, ..CatalogCommit::default() }, parts })?;
         self.counters.rolled_up(bytes);

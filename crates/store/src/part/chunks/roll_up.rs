@@ -46,7 +46,7 @@ pub fn roll_up(
             }
         }
         roller.add(&mut samples)?;
-        for (writer, (_, chunk)) in writers.iter_mut().zip(roller.take()?) {
+        for (writer, chunk) in writers.iter_mut().zip(roller.take()?) {
             writer.add(id, chunk)?;
         }
         series += 1;
