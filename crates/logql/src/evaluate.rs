@@ -1,79 +1,22 @@
 //! What is a query's answer? Lines that stayed, or the numbers that PromQL makes of them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use causeway_model::{Error, ErrorKind, Labels, METRIC_NAME, Result};
 use causeway_promql as promql;
-use causeway_promql::{Matcher, Samples, Selection, SeriesSet};
+use causeway_promql::{Samples, Selection, SeriesSet};
 use hashbrown::HashMap;
 
-use crate::ast::{Grouping, Leaf, LeafValue, LineCondition, LineFilter, LogQuery, Metric, Stage, Unwrap};
-use crate::labels::{ERROR, ERROR_DETAILS, Label, LineLabels};
+use crate::ast::{Grouping, Leaf, LeafValue, LogQuery, Metric, Unwrap};
+use crate::labels::{ERROR, ERROR_DETAILS, Label, LineLabels, Looked};
+use crate::looks;
 use crate::pipeline::Line;
+use crate::source::{Entry, LineSource, Lines, Span, Taker};
 
 /// Stands for the empty value of a label, which PromQL takes for one that is absent. No text has it: it is no character.
 const EMPTY: &str = "\u{10ffff}";
-
-/// A line as it is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
-    /// When it was written, in nanoseconds since 1970.
-    pub time_ns: i64,
-    /// Its text.
-    pub text: &'a str,
-    /// The labels of its stream.
-    pub stream: &'a Labels,
-    /// Labels that were sent beside it.
-    pub metadata: &'a [(String, String)],
-}
-
-/// Keeps lines.
-pub trait LineSource: Send + Sync {
-    /// Visits the lines of the streams that match, in any order; where `visit` narrows the time down, what lies outside of it may be left
-    /// out.
-    ///
-    /// # Errors
-    /// Those of `visit`; `Unavailable` or `Corrupt` where it can't read.
-    fn visit(&self, wanted: &Lines<'_>, visit: &mut dyn FnMut(Entry<'_>) -> Result<Span>) -> Result<()>;
-
-    /// Visits the labels of the streams that match and have lines in the time, each once.
-    ///
-    /// # Errors
-    /// As [`Self::visit`].
-    fn streams(&self, wanted: &Lines<'_>, visit: &mut dyn FnMut(&Labels) -> Result<()>) -> Result<()>;
-}
-
-/// A time of lines, in nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// Lines are later than this.
-    pub after_ns: i64,
-    /// And not later than this.
-    pub until_ns: i64,
-}
-
-impl Span {
-    /// Whether a line of this time lies in it.
-    pub fn contains(&self, time_ns: i64) -> bool {
-        time_ns > self.after_ns && time_ns <= self.until_ns
-    }
-}
-
-/// Which lines are wanted.
-#[derive(Clone, Copy)]
-pub struct Lines<'a> {
-    /// All of them must hold.
-    pub matchers: &'a [Matcher],
-    /// Texts that each line holds; those that don't may come, too.
-    pub needles: &'a [String],
-    /// Their time.
-    pub span: Span,
-    /// Whether the newest are to be found first.
-    pub backward: bool,
-    /// Asked now and then; its error ends the visit.
-    pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
-}
 
 /// A line of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +26,7 @@ pub struct FoundLine {
     /// Its text, as the pipeline left it.
     pub text: String,
     /// Its labels, sorted by name.
-    pub labels: Vec<Label>,
+    pub labels: Vec<Label<'static>>,
 }
 
 /// Bytes of the lines of one answer at most, with their labels. 64 MiB: 5,000 lines of 13 KB.
@@ -95,6 +38,65 @@ impl FoundLine {
     }
 }
 
+/// The best lines so far: the newest, or the oldest.
+struct Best<'a> {
+    query: &'a LogQuery,
+    looked: &'a Looked,
+    backward: bool,
+    limit: usize,
+    open: Span,
+    found: Vec<FoundLine>,
+    bytes: usize,
+}
+
+impl Best<'_> {
+    fn take(&mut self, entry: &Entry<'_>) -> Result<Span> {
+        let mut line = line_of(entry, self.looked);
+        if self.open.contains(entry.time_ns) && line.pass(&self.query.stages) {
+            let mut labels: Vec<Label<'static>> = line.labels.iter().cloned().map(Label::into_owned).collect();
+            labels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            self.add(FoundLine { time_ns: line.time_ns, text: line.text.into_owned(), labels })?;
+        }
+        Ok(self.open)
+    }
+
+    fn add(&mut self, line: FoundLine) -> Result<()> {
+        self.bytes += line.bytes();
+        if self.bytes > LINES_BYTES_MAX {
+            let message = format!("the lines are longer than {LINES_BYTES_MAX} bytes together: ask for fewer");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        self.found.push(line);
+        if self.found.len() >= self.limit.saturating_mul(2).max(1) {
+            self.keep_best();
+            // What is not better than the last that is kept is not wanted.
+            match (self.found.last(), self.backward) {
+                (Some(last), true) => self.open.after_ns = last.time_ns,
+                (Some(last), false) => self.open.until_ns = last.time_ns.saturating_sub(1),
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_best(&mut self) {
+        self.found.sort_by_key(|line| if self.backward { line.time_ns.saturating_neg() } else { line.time_ns });
+        self.found.truncate(self.limit);
+        self.bytes = self.found.iter().map(FoundLine::bytes).sum();
+    }
+}
+
+/// Which lines of an answer come first, how many there are at most, and how many threads look for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// Whether the newest come first.
+    pub backward: bool,
+    /// Lines at most.
+    pub limit: usize,
+    /// Threads at most.
+    pub parallelism: usize,
+}
+
 /// The newest lines that a query keeps, or with `backward` false the oldest, at most so many and in that order.
 ///
 /// # Errors
@@ -103,61 +105,33 @@ pub fn lines(
     query: &LogQuery,
     source: &dyn LineSource,
     span: Span,
-    (backward, limit): (bool, usize),
+    Order { backward, limit, parallelism }: Order,
     interrupted: &(dyn Fn() -> Result<()> + Send + Sync),
 ) -> Result<Vec<FoundLine>> {
-    let (mut found, mut open, mut bytes): (Vec<FoundLine>, Span, usize) = (Vec::new(), span, 0);
-    let keep_best = |found: &mut Vec<FoundLine>| {
-        found.sort_by_key(|line| if backward { line.time_ns.saturating_neg() } else { line.time_ns });
-        found.truncate(limit);
+    let (looked, needles) = (Looked::ALL, looks::needles(&query.stages));
+    let empty = || Best { query, looked: &looked, backward, limit, open: span, found: Vec::new(), bytes: 0 };
+    let mut all: Vec<Best<'_>> = (0..parallelism.max(1)).map(|_| empty()).collect();
+    let wanted = Lines {
+        matchers: &query.matchers,
+        needles: &needles,
+        looked: &looked,
+        text: true,
+        span,
+        backward,
+        interrupted,
     };
-    let (matchers, needles) = (&*query.matchers, &*needles(&query.stages));
-    source.visit(&Lines { matchers, needles, span, backward, interrupted }, &mut |entry| {
-        let mut line = line_of(&entry);
-        if open.contains(entry.time_ns) && line.pass(&query.stages) {
-            let mut labels: Vec<Label> = line.labels.iter().cloned().collect();
-            labels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            let line = FoundLine { time_ns: line.time_ns, text: line.text.into_owned(), labels };
-            bytes += line.bytes();
-            if bytes > LINES_BYTES_MAX {
-                let message = format!("the lines are longer than {LINES_BYTES_MAX} bytes together: ask for fewer");
-                return Err(Error::new(ErrorKind::LimitExceeded, message));
-            }
-            found.push(line);
-        }
-        if found.len() >= limit.saturating_mul(2).max(1) {
-            keep_best(&mut found);
-            bytes = found.iter().map(FoundLine::bytes).sum();
-            // What is not better than the last that is kept is not wanted.
-            match (found.last(), backward) {
-                (Some(last), true) => open.after_ns = last.time_ns,
-                (Some(last), false) => open.until_ns = last.time_ns.saturating_sub(1),
-                (None, _) => {}
-            }
-        }
-        Ok(open)
-    })?;
-    keep_best(&mut found);
-    Ok(found)
+    let takers = all.iter_mut().map(|best| Box::new(move |entry: Entry<'_>| best.take(&entry)) as Box<Taker<'_>>);
+    source.visit(&wanted, &mut takers.collect::<Vec<_>>())?;
+    let mut best = empty();
+    all.into_iter().flat_map(|best| best.found).try_for_each(|line| best.add(line))?;
+    best.keep_best();
+    Ok(best.found)
 }
 
-/// What the lines that stay hold as they were sent.
-fn needles(stages: &[Stage]) -> Vec<String> {
-    let as_sent =
-        stages.iter().take_while(|stage| !matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize));
-    let needle = |stage: &Stage| match stage {
-        Stage::Lines(LineFilter { negative: false, any }) => match any.as_slice() {
-            [LineCondition::Contains(text)] => Some(text.clone()),
-            _ => None,
-        },
-        _ => None,
-    };
-    as_sent.filter_map(needle).collect()
-}
-
-fn line_of<'a>(entry: &Entry<'a>) -> Line<'a> {
-    let metadata = entry.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    Line::new(entry.time_ns, entry.text, entry.stream, metadata)
+fn line_of<'a>(entry: &Entry<'a>, looked: &'a Looked) -> Line<'a> {
+    let metadata = entry.metadata.iter().map(|(name, value)| (&**name, &**value));
+    let labels = LineLabels::new(entry.stream, metadata, looked);
+    Line { time_ns: entry.time_ns, text: Cow::Borrowed(entry.text), labels }
 }
 
 /// The moments of a metric query, in nanoseconds; a step of 0 for one.
@@ -262,16 +236,29 @@ impl promql::Source for Leaves<'_> {
         let leaf = number.and_then(|number| self.metric.leaves.get(number));
         let leaf = leaf.ok_or_else(|| Error::internal("a selector without its lines"))?;
         let span = Span { after_ns: selection.after_ms, until_ns: selection.until_ms };
-        let (matchers, needles) = (&*leaf.log.matchers, &*needles(&leaf.log.stages));
-        let interrupted = &*self.options.interrupted;
-        let lines = Lines { matchers, needles, span, backward: false, interrupted };
-        let mut made = Made::default();
-        self.source.visit(&lines, &mut |entry| {
-            if let Some(bytes) = made.add(leaf, &entry)? {
-                self.charge(bytes)?;
-            }
-            Ok(span)
-        })?;
+        let (looked, needles) = (looks::labels(leaf), looks::needles(&leaf.log.stages));
+        let wanted = Lines {
+            matchers: &leaf.log.matchers,
+            needles: &needles,
+            looked: &looked,
+            text: looks::text(leaf),
+            span,
+            backward: false,
+            interrupted: &*self.options.interrupted,
+        };
+        let mut all: Vec<Made> = (0..self.options.parallelism.max(1)).map(|_| Made::default()).collect();
+        let looked = &looked;
+        let takers = all.iter_mut().map(|made| {
+            let take = move |entry: Entry<'_>| {
+                if let Some(bytes) = made.add(leaf, &entry, looked)? {
+                    self.charge(bytes)?;
+                }
+                Ok(span)
+            };
+            Box::new(take) as Box<Taker<'_>>
+        });
+        self.source.visit(&wanted, &mut takers.collect::<Vec<_>>())?;
+        let mut made = all.into_iter().reduce(Made::merged).unwrap_or_default();
         made.series.iter_mut().for_each(|(_, samples)| order(samples));
         Ok(Arc::new(made))
     }
@@ -280,14 +267,17 @@ impl promql::Source for Leaves<'_> {
 /// Series as they are made.
 #[derive(Default)]
 struct Made {
+    /// By the labels as they lie in a line, of which one set may lie in several orders.
+    keys: HashMap<Vec<u8>, usize>,
     numbers: HashMap<Labels, usize>,
     series: Vec<(Labels, Samples)>,
+    key: Vec<u8>,
 }
 
 impl Made {
     /// How many bytes the value of a line takes; `None` where it counts for nothing.
-    fn add(&mut self, leaf: &Leaf, entry: &Entry<'_>) -> Result<Option<usize>> {
-        let mut line = line_of(entry);
+    fn add(&mut self, leaf: &Leaf, entry: &Entry<'_>, looked: &Looked) -> Result<Option<usize>> {
+        let mut line = line_of(entry, looked);
         if !line.pass(&leaf.log.stages) {
             return Ok(None);
         }
@@ -306,22 +296,52 @@ impl Made {
             );
             return Err(Error::invalid(message));
         }
-        let labels = grouped(&line.labels, leaf.grouping.as_ref());
-        let mut bytes = size_of::<(i64, f64)>();
-        let number = match self.numbers.get(&labels) {
-            Some(number) => *number,
-            None => {
-                bytes += 2 * labels.memory_bytes() + size_of::<Samples>();
-                self.series.push((labels.clone(), Samples::default()));
-                self.numbers.insert(labels, self.series.len() - 1);
-                self.series.len() - 1
-            }
-        };
+        let (number, bytes) = self.number(&line.labels, leaf.grouping.as_ref());
         if let Some((_, samples)) = self.series.get_mut(number) {
             samples.times.push(entry.time_ns);
             samples.values.push(value);
         }
-        Ok(Some(bytes))
+        Ok(Some(bytes + size_of::<(i64, f64)>()))
+    }
+
+    /// The number of the series that a line belongs to, and the bytes that it took to remember it.
+    fn number(&mut self, labels: &LineLabels<'_>, grouping: Option<&Grouping>) -> (usize, usize) {
+        self.key.clear();
+        for label in grouped(labels, grouping) {
+            for text in [&label.name, &label.value] {
+                self.key.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                self.key.extend_from_slice(text.as_bytes());
+            }
+        }
+        if let Some(number) = self.keys.get(&self.key) {
+            return (*number, 0);
+        }
+        let value = |label: &Label<'_>| if label.value.is_empty() { EMPTY.to_owned() } else { label.value.to_string() };
+        let pairs: Vec<(&str, String)> = grouped(labels, grouping).map(|label| (&*label.name, value(label))).collect();
+        let labels = Labels::new(pairs.iter().map(|(name, value)| (*name, value.as_str())));
+        let bytes = self.key.len() + 2 * labels.memory_bytes() + size_of::<Samples>();
+        let number = self.numbered(labels);
+        self.keys.insert(self.key.clone(), number);
+        (number, bytes)
+    }
+
+    fn numbered(&mut self, labels: Labels) -> usize {
+        *self.numbers.entry(labels).or_insert_with_key(|labels| {
+            self.series.push((labels.clone(), Samples::default()));
+            self.series.len() - 1
+        })
+    }
+
+    /// The series of both.
+    fn merged(mut self, other: Self) -> Self {
+        for (labels, samples) in other.series {
+            let number = self.numbered(labels);
+            if let Some((_, all)) = self.series.get_mut(number) {
+                all.times.extend(samples.times);
+                all.values.extend(samples.values);
+            }
+        }
+        self
     }
 }
 
@@ -337,17 +357,13 @@ fn unwrapped(unwrap: &Unwrap, labels: &mut LineLabels) -> Option<f64> {
     kept.then_some(value.unwrap_or(0.0))
 }
 
-fn grouped(labels: &LineLabels, grouping: Option<&Grouping>) -> Labels {
-    let wanted = |name: &str| match grouping {
+/// The labels that make the series of a line.
+fn grouped<'l>(labels: &'l LineLabels<'_>, grouping: Option<&'l Grouping>) -> impl Iterator<Item = &'l Label<'l>> {
+    let wanted = move |name: &str| match grouping {
         None => true,
         Some(grouping) => grouping.labels.iter().any(|label| label == name) != grouping.without,
     };
-    let kept =
-        labels.iter().filter(|label| wanted(&label.name) && ![ERROR, ERROR_DETAILS].contains(&label.name.as_str()));
-    let value =
-        |label: &'_ Label| -> String { if label.value.is_empty() { EMPTY.to_owned() } else { label.value.clone() } };
-    let pairs: Vec<(&str, String)> = kept.map(|label| (label.name.as_str(), value(label))).collect();
-    Labels::new(pairs.iter().map(|(name, value)| (*name, value.as_str())))
+    labels.iter().filter(move |label| wanted(&label.name) && ![ERROR, ERROR_DETAILS].contains(&&*label.name))
 }
 
 /// Puts samples in order of time, each a nanosecond before the next at least: lines of one time all count, and as windows hold their end and not

@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for Flatten<'_> {
                 continue;
             }
             let key = sanitized(&key);
-            let prefix = if self.prefix.is_empty() { key } else { format!("{}_{key}", self.prefix) };
+            let prefix = if self.prefix.is_empty() { key.into_owned() } else { format!("{}_{key}", self.prefix) };
             let (texts_only, depth) = (self.texts_only, self.depth + 1);
             map.next_value_seed(Flatten { prefix, texts_only, depth, found: &mut *self.found })?;
         }

@@ -1,5 +1,7 @@
 //! Which labels has a line? Those of its stream, its own, and those that were found in it; where names clash, who came first keeps the name.
 
+use std::borrow::Cow;
+
 use causeway_model::Labels;
 
 /// Where a label comes from.
@@ -15,13 +17,21 @@ pub enum Origin {
 
 /// One label.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
+pub struct Label<'a> {
     /// Its name.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// Its value, which may be empty.
-    pub value: String,
+    pub value: Cow<'a, str>,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl Label<'_> {
+    /// The same, whatever becomes of the line.
+    pub fn into_owned(self) -> Label<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Label { name: owned(self.name), value: owned(self.value), origin: self.origin }
+    }
 }
 
 /// The name of the label that says what went wrong with a line.
@@ -32,75 +42,110 @@ pub const ERROR_DETAILS: &str = "__error_details__";
 /// Labels that are found in one line at most. 1,000: as many as OpenTelemetry's limits let a record have several times over.
 const PARSED_MAX: usize = 1_000;
 
-/// The labels of one line.
-#[derive(Debug, Clone, Default)]
-pub struct LineLabels {
-    all: Vec<Label>,
+/// How the name of a label ends that lost its own to one that came before.
+const EXTRACTED: &str = "_extracted";
+
+/// Which labels are looked at: all, or these and those that they may have lost their names to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked(Option<Vec<String>>);
+
+impl Looked {
+    /// All labels.
+    pub const ALL: Self = Self(None);
+
+    /// These labels, and what went wrong.
+    pub fn at<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut all = Vec::new();
+        for name in names.into_iter().chain([ERROR, ERROR_DETAILS]) {
+            let mut name = Some(name);
+            while let Some(next) = name {
+                all.push(next.to_owned());
+                name = next.strip_suffix(EXTRACTED);
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        Self(Some(all))
+    }
+
+    /// The names, where not all are looked at.
+    pub fn names(&self) -> Option<&[String]> {
+        self.0.as_deref()
+    }
+
+    /// Whether one of this name is.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|names| names.iter().any(|looked| looked == name))
+    }
 }
 
-impl LineLabels {
-    /// Those of a line before anything happens to it.
-    pub fn new<'a>(stream: &Labels, metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+/// The labels of one line.
+#[derive(Debug, Clone)]
+pub struct LineLabels<'a> {
+    all: Vec<Label<'a>>,
+    looked: &'a Looked,
+}
+
+impl<'a> LineLabels<'a> {
+    /// Those of a line before anything happens to it, as far as they are looked at.
+    pub fn new(stream: &'a Labels, metadata: impl IntoIterator<Item = (&'a str, &'a str)>, looked: &'a Looked) -> Self {
+        let stream = stream.iter().filter(|(name, _)| looked.has(name));
         let label =
-            |(name, value): (&str, &str), origin| Label { name: name.to_owned(), value: value.to_owned(), origin };
-        let mut labels = Self { all: stream.iter().map(|pair| label(pair, Origin::Stream)).collect() };
-        for (name, value) in metadata {
-            let clashes = labels.find(name).is_some();
-            let name = if clashes { format!("{name}_extracted") } else { name.to_owned() };
-            labels.put(&name, value.to_owned(), Origin::Metadata);
+            |(name, value)| Label { name: Cow::Borrowed(name), value: Cow::Borrowed(value), origin: Origin::Stream };
+        let mut labels = Self { all: stream.map(label).collect(), looked };
+        for (name, value) in metadata.into_iter().filter(|(name, _)| looked.has(name)) {
+            let name = match labels.find(name) {
+                Some(_) => Cow::Owned(format!("{name}{EXTRACTED}")),
+                None => Cow::Borrowed(name),
+            };
+            labels.put(name, Cow::Borrowed(value), Origin::Metadata);
         }
         labels
     }
 
     /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Label> {
+    pub fn iter(&self) -> impl Iterator<Item = &Label<'a>> {
         self.all.iter()
     }
 
     /// The value of one.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.find(name).map(|label| label.value.as_str())
+        self.find(name).map(|label| &*label.value)
     }
 
-    fn find(&self, name: &str) -> Option<&Label> {
+    fn find(&self, name: &str) -> Option<&Label<'a>> {
         self.all.iter().find(|label| label.name == name)
     }
 
-    fn put(&mut self, name: &str, value: String, origin: Origin) {
+    fn put(&mut self, name: Cow<'a, str>, value: Cow<'a, str>, origin: Origin) {
         match self.all.iter_mut().find(|label| label.name == name) {
             Some(label) => (label.value, label.origin) = (value, origin),
-            None => self.all.push(Label { name: name.to_owned(), value, origin }),
+            None => self.all.push(Label { name, value, origin }),
         }
     }
 
     /// Adds what a parser found. Of what it finds twice the first stays.
     pub fn add_parsed(&mut self, name: &str, value: String) {
-        if self.all.len() >= PARSED_MAX {
+        if self.all.len() >= PARSED_MAX || !self.looked.has(name) {
             return;
         }
         let clashes = self.find(name).is_some_and(|label| label.origin != Origin::Parsed);
-        let extracted;
-        let name = if clashes {
-            extracted = format!("{name}_extracted");
-            &extracted
-        } else {
-            name
-        };
-        if self.find(name).is_none_or(|label| label.origin != Origin::Parsed) {
-            self.put(name, value, Origin::Parsed);
+        let name = if clashes { format!("{name}{EXTRACTED}") } else { name.to_owned() };
+        if self.find(&name).is_none_or(|label| label.origin != Origin::Parsed) {
+            self.put(Cow::Owned(name), Cow::Owned(value), Origin::Parsed);
         }
     }
 
     /// Gives a label a new value.
     pub fn set(&mut self, name: &str, value: String) {
-        self.put(name, value, Origin::Parsed);
+        self.put(Cow::Owned(name.to_owned()), Cow::Owned(value), Origin::Parsed);
     }
 
     /// Gives a label another name, in the place of what had that.
     pub fn rename(&mut self, from: &str, to: &str) {
         if let Some(label) = self.find(from).cloned() {
             self.remove(from);
-            self.put(to, label.value, label.origin);
+            self.put(Cow::Owned(to.to_owned()), label.value, label.origin);
         }
     }
 
@@ -110,7 +155,7 @@ impl LineLabels {
     }
 
     /// Keeps those that are wanted.
-    pub fn retain(&mut self, wanted: impl Fn(&Label) -> bool) {
+    pub fn retain(&mut self, wanted: impl Fn(&Label<'_>) -> bool) {
         self.all.retain(wanted);
     }
 
@@ -129,13 +174,16 @@ impl LineLabels {
 }
 
 /// A key as the name of a label: other characters than letters, digits and `_` become `_`, before a digit goes one.
-pub fn sanitized(key: &str) -> String {
+pub fn sanitized(key: &str) -> Cow<'_, str> {
     let key = key.trim();
+    let valid = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    if key.chars().all(valid) && !key.starts_with(|first: char| first.is_ascii_digit()) {
+        return Cow::Borrowed(key);
+    }
     let mut name = String::with_capacity(key.len() + 1);
     if key.starts_with(|first: char| first.is_ascii_digit()) {
         name.push('_');
     }
-    let valid = |character: char| character.is_ascii_alphanumeric() || character == '_';
     name.extend(key.chars().map(|character| if valid(character) { character } else { '_' }));
-    name
+    Cow::Owned(name)
 }

@@ -8,13 +8,16 @@ mod ip;
 mod json;
 mod labels;
 mod logfmt;
+mod looks;
 mod parse;
 mod pattern;
 mod pipeline;
+mod source;
 mod template;
 mod units;
 
-pub use evaluate::{Entry, FoundLine, LineSource, Lines, Moments, Numbers, Series, Span, lines, metric};
-pub use labels::{ERROR, ERROR_DETAILS, Label, LineLabels, Origin, sanitized};
+pub use evaluate::{FoundLine, Moments, Numbers, Order, Series, lines, metric};
+pub use labels::{ERROR, ERROR_DETAILS, Label, LineLabels, Looked, Origin, sanitized};
 pub use parse::{QUERY_BYTES_MAX, parse};
 pub use pipeline::Line;
+pub use source::{Entry, LineSource, Lines, Span, Taker};

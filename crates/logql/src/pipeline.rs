@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use causeway_model::Labels;
-
 use crate::ast::{Comparison, LabelChoice, LabelFilter, LineCondition, LineFilter, Logfmt, NewLabel, Stage};
 use crate::json::{Path, flatten};
 use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, sanitized};
@@ -20,20 +18,10 @@ pub struct Line<'a> {
     /// Its text.
     pub text: Cow<'a, str>,
     /// Its labels.
-    pub labels: LineLabels,
+    pub labels: LineLabels<'a>,
 }
 
 impl<'a> Line<'a> {
-    /// A line as it was sent.
-    pub fn new(
-        time_ns: i64,
-        text: &'a str,
-        stream: &Labels,
-        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
-        Self { time_ns, text: Cow::Borrowed(text), labels: LineLabels::new(stream, metadata) }
-    }
-
     /// Sends it through all stages; whether it stays.
     pub fn pass(&mut self, stages: &[Stage]) -> bool {
         stages.iter().all(|stage| self.pass_one(stage))

@@ -91,6 +91,22 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// Adds the names of the labels that it looks at.
+    pub(crate) fn fields<'a>(&'a self, names: &mut Vec<&'a str>) {
+        let made = |part: &'a Part| match part {
+            Part::Text(_) => None,
+            Part::Made(term) => Some(term),
+        };
+        let mut open: Vec<&Term> = self.parts.iter().filter_map(made).collect();
+        while let Some(term) = open.pop() {
+            match term {
+                Term::Field(name) => names.push(name),
+                Term::Call(_, arguments) => open.extend(arguments),
+                Term::Literal(_) | Term::Line | Term::Timestamp => {}
+            }
+        }
+    }
+
     /// The text that it makes; `None` where that is too long.
     pub(crate) fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> Option<String> {
         let mut out = String::new();

@@ -1,5 +1,6 @@
 //! What do the rows of `logs` say of lines? Their time, text and stream, and what stands beside them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -8,44 +9,19 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int32Type, TimestampNanosecondType};
 use causeway_logql::sanitized;
-use causeway_model::{Error, ErrorKind, Family, Labels, Result, Table, hex};
+use causeway_model::{Error, ErrorKind, Labels, Result, hex};
 use causeway_promql::{MatchOperator, Matcher};
 use causeway_store::index::tokens;
-use causeway_store::{Filter, ScanColumn, text_pairs, write_text_pairs};
+use causeway_store::{Filter, text_pairs, write_text_pairs};
 use hashbrown::HashMap;
+use memchr::memmem::Finder;
 
-/// The label of a stream that every question begins with, and its value where the sender gave none.
-const SERVICE: &str = "service_name";
+use crate::columns::{Field, SERVICE, Shape, column};
+
+/// The service's name where the sender gave none.
 const NO_SERVICE: &str = "unknown_service";
 /// Streams that are remembered while rows are read. 10,000: more than stand beside each other in a part.
 const STREAMS_KEPT: usize = 10_000;
-
-/// What is read of each row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Columns {
-    /// Time and stream.
-    Streams,
-    /// All.
-    Lines,
-}
-
-fn column(name: &str) -> Result<ScanColumn> {
-    let found = Table::Logs.columns().iter().position(|column| column.name == name);
-    found.map(ScanColumn::Fixed).ok_or_else(|| Error::internal(format!("logs has no column {name}")))
-}
-
-impl Columns {
-    pub(crate) fn list(self) -> Result<Vec<ScanColumn>> {
-        let mut list = vec![column("time")?, column(SERVICE)?, ScanColumn::Attributes(Family::Resource)];
-        if self == Self::Lines {
-            for name in ["body", "severity_number", "severity_text", "trace_id", "span_id", "event_name"] {
-                list.push(column(name)?);
-            }
-            list.push(ScanColumn::Attributes(Family::Record));
-        }
-        Ok(list)
-    }
-}
 
 /// The services that matchers name; `None` where they name none.
 pub(crate) fn services(matchers: &[Matcher]) -> Option<Vec<String>> {
@@ -69,12 +45,21 @@ pub(crate) fn whole_words(text: &str) -> impl Iterator<Item = &str> {
 /// The rows of these services.
 pub(crate) fn of_services(services: &[String]) -> Result<Filter> {
     let services: Arc<[String]> = services.into();
+    by_text(SERVICE, move |name| services.iter().any(|service| service == name))
+}
+
+/// The rows whose lines hold this text.
+pub(crate) fn holding(text: &str) -> Result<Filter> {
+    let finder = Finder::new(text).into_owned();
+    by_text("body", move |line| finder.find(line.as_bytes()).is_some())
+}
+
+fn by_text(name: &str, keeps: impl Fn(&str) -> bool + Send + Sync + 'static) -> Result<Filter> {
     let keep = move |batch: &RecordBatch| -> Result<BooleanArray> {
-        let names = batch.column(0).as_string_opt::<i32>().ok_or_else(wrong)?;
-        let wanted = |name: Option<&str>| name.map(|name| services.iter().any(|service| service == name));
-        Ok(names.iter().map(wanted).collect())
+        let texts = batch.column(0).as_string_opt::<i32>().ok_or_else(wrong)?;
+        Ok(texts.iter().map(|text| Some(keeps(text.unwrap_or_default()))).collect())
     };
-    Ok(Filter { columns: vec![column(SERVICE)?], keep: Arc::new(keep) })
+    Ok(Filter { columns: vec![column(name)?], keep: Arc::new(keep) })
 }
 
 fn wrong() -> Error {
@@ -86,44 +71,46 @@ pub(crate) fn too_many(max: usize) -> Error {
     Error::new(ErrorKind::LimitExceeded, message)
 }
 
+/// A column, typed, with the label that it holds.
+enum Values<'a> {
+    All(&'a ArrayRef),
+    Text(&'a str, &'a StringArray),
+    Id(&'a str, &'a FixedSizeBinaryArray),
+    Level(&'a Int32Array),
+}
+
+impl<'a> Values<'a> {
+    fn of(field: &'a Field, column: &'a ArrayRef) -> Option<Self> {
+        Some(match field {
+            Field::All => Self::All(column),
+            Field::Text(name) => Self::Text(name, column.as_string_opt()?),
+            Field::Id(name) => Self::Id(name, column.as_fixed_size_binary_opt()?),
+            Field::Level => Self::Level(column.as_primitive_opt::<Int32Type>()?),
+        })
+    }
+}
+
 /// The columns of a batch, typed.
 pub(crate) struct Rows<'a> {
     time: &'a TimestampNanosecondArray,
     service: &'a StringArray,
-    resource: &'a ArrayRef,
-    lines: Option<LineRows<'a>>,
-}
-
-struct LineRows<'a> {
-    body: &'a StringArray,
-    severity: &'a Int32Array,
-    severity_text: &'a StringArray,
-    trace: &'a FixedSizeBinaryArray,
-    span: &'a FixedSizeBinaryArray,
-    event: &'a StringArray,
-    attributes: &'a ArrayRef,
+    body: Option<&'a StringArray>,
+    stream: Vec<Values<'a>>,
+    beside: Vec<Values<'a>>,
 }
 
 impl<'a> Rows<'a> {
-    pub(crate) fn of(batch: &'a RecordBatch) -> Result<Self> {
+    pub(crate) fn of(shape: &'a Shape, batch: &'a RecordBatch) -> Result<Self> {
         let read = || {
-            let column = |at: usize| batch.columns().get(at);
-            let time = column(0)?.as_primitive_opt::<TimestampNanosecondType>()?;
-            let service = column(1)?.as_string_opt()?;
-            let resource = column(2)?;
-            let lines = match column(9) {
-                None => None,
-                Some(attributes) => Some(LineRows {
-                    body: column(3)?.as_string_opt()?,
-                    severity: column(4)?.as_primitive_opt::<Int32Type>()?,
-                    severity_text: column(5)?.as_string_opt()?,
-                    trace: column(6)?.as_fixed_size_binary_opt()?,
-                    span: column(7)?.as_fixed_size_binary_opt()?,
-                    event: column(8)?.as_string_opt()?,
-                    attributes,
-                }),
+            let mut columns = batch.columns().iter();
+            let time = columns.next()?.as_primitive_opt::<TimestampNanosecondType>()?;
+            let service = columns.next()?.as_string_opt()?;
+            let body = if shape.has_text { Some(columns.next()?.as_string_opt()?) } else { None };
+            let mut values = |fields: &'a [Field]| -> Option<Vec<Values<'a>>> {
+                fields.iter().map(|field| Values::of(field, columns.next()?)).collect()
             };
-            Some(Self { time, service, resource, lines })
+            let (stream, beside) = (values(&shape.stream)?, values(&shape.beside)?);
+            Some(Self { time, service, body, stream, beside })
         };
         read().ok_or_else(wrong)
     }
@@ -137,33 +124,36 @@ impl<'a> Rows<'a> {
     }
 
     /// The service as the column has it, by which parts are skipped.
-    fn service(&self, row: usize) -> &str {
+    fn service(&self, row: usize) -> &'a str {
         let name = if self.service.is_valid(row) { self.service.value(row) } else { "" };
         if name.is_empty() { NO_SERVICE } else { name }
     }
 
-    pub(crate) fn body(&self, row: usize) -> &str {
-        self.lines.as_ref().filter(|lines| lines.body.is_valid(row)).map_or("", |lines| lines.body.value(row))
+    pub(crate) fn body(&self, row: usize) -> &'a str {
+        self.body.filter(|body| body.is_valid(row)).map_or("", |body| body.value(row))
     }
 
     /// Puts what stands beside a line in the place of what was there: its attributes, ids, and how bad it is.
-    pub(crate) fn metadata(&self, row: usize, out: &mut Vec<(String, String)>) -> Result<()> {
+    pub(crate) fn metadata(&self, row: usize, out: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Result<()> {
         out.clear();
-        let Some(lines) = &self.lines else { return Ok(()) };
-        let attributes = text_pairs(lines.attributes, row).ok_or_else(wrong)?;
-        out.extend(attributes.map(|(key, value)| (sanitized(key), value.to_owned())));
-        for (name, ids) in [("trace_id", lines.trace), ("span_id", lines.span)] {
-            if ids.is_valid(row) {
-                out.push((name.to_owned(), hex(ids.value(row))));
+        for values in &self.beside {
+            match values {
+                Values::All(map) => {
+                    let pairs = text_pairs(map, row).ok_or_else(wrong)?;
+                    out.extend(pairs.map(|(key, value)| (sanitized(key), Cow::Borrowed(value))));
+                }
+                Values::Text(name, texts) if texts.is_valid(row) => {
+                    out.push((Cow::Borrowed(name), Cow::Borrowed(texts.value(row))));
+                }
+                Values::Id(name, ids) if ids.is_valid(row) => {
+                    out.push((Cow::Borrowed(name), Cow::Owned(hex(ids.value(row)))));
+                }
+                Values::Level(numbers) => {
+                    let level = level(numbers.value(row));
+                    out.extend(level.map(|level| (Cow::Borrowed("detected_level"), Cow::Borrowed(level))));
+                }
+                Values::Text(..) | Values::Id(..) => {}
             }
-        }
-        for (name, texts) in [("severity_text", lines.severity_text), ("event_name", lines.event)] {
-            if texts.is_valid(row) {
-                out.push((name.to_owned(), texts.value(row).to_owned()));
-            }
-        }
-        if let Some(level) = level(lines.severity.value(row)) {
-            out.push(("detected_level".to_owned(), level.to_owned()));
         }
         Ok(())
     }
@@ -195,7 +185,18 @@ impl Streams {
         self.key.clear();
         self.key.extend_from_slice(rows.service(row).as_bytes());
         self.key.push(0xff);
-        write_text_pairs(rows.resource, row, &mut self.key)?;
+        for values in &rows.stream {
+            match values {
+                Values::All(map) => write_text_pairs(map, row, &mut self.key)?,
+                Values::Text(name, texts) if texts.is_valid(row) => {
+                    for text in [name, texts.value(row)] {
+                        self.key.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                        self.key.extend_from_slice(text.as_bytes());
+                    }
+                }
+                Values::Text(..) | Values::Id(..) | Values::Level(_) => {}
+            }
+        }
         if !self.known.contains_key(&self.key) {
             if self.known.len() >= STREAMS_KEPT {
                 self.known.clear();
@@ -210,12 +211,18 @@ impl Streams {
 }
 
 fn labels(rows: &Rows<'_>, row: usize) -> Option<Labels> {
-    let mut labels: Vec<(String, String)> =
-        text_pairs(rows.resource, row)?.map(|(key, value)| (sanitized(key), value.to_owned())).collect();
+    let mut labels: Vec<(Cow<'_, str>, &str)> = Vec::new();
+    for values in &rows.stream {
+        match values {
+            Values::All(map) => labels.extend(text_pairs(map, row)?.map(|(key, value)| (sanitized(key), value))),
+            Values::Text(name, texts) if texts.is_valid(row) => labels.push((Cow::Borrowed(name), texts.value(row))),
+            Values::Text(..) | Values::Id(..) | Values::Level(_) => {}
+        }
+    }
     labels.retain(|(name, _)| name != SERVICE);
-    labels.push((SERVICE.to_owned(), rows.service(row).to_owned()));
+    labels.push((Cow::Borrowed(SERVICE), rows.service(row)));
     // Of keys that become one name the first stays.
     labels.sort_by(|a, b| a.0.cmp(&b.0));
     labels.dedup_by(|later, first| later.0 == first.0);
-    Some(Labels::new(labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
+    Some(Labels::new(labels.iter().map(|(name, value)| (&**name, *value))))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use causeway_ingest::otlp::{Encoding, decode};
 use causeway_logql::ast::Query;
-use causeway_logql::{LineSource, Lines, Moments, Numbers, Span, lines, metric, parse};
+use causeway_logql::{LineSource, Lines, Looked, Moments, Numbers, Order, Series, Span, lines, metric, parse};
 use causeway_model::{Appender, Delivery, Signal, SystemClock};
 use causeway_promql::Options;
 use causeway_store::{Store, StoreOptions};
@@ -29,7 +29,9 @@ async fn filled(directory: &std::path::Path) -> Logs {
             { "key": "k8s.namespace.name", "value": { "stringValue": "shop" } } ] });
         let record = json!({ "timeUnixNano": time, "severityNumber": 9, "body": { "stringValue": body },
             "traceId": "5b8efff798038103d269b633813fc60c",
-            "attributes": [{ "key": "http.route", "value": { "stringValue": "/cart" } }] });
+            "attributes": [{ "key": "http.route", "value": { "stringValue": "/cart" } },
+                { "key": "k8s.namespace.name", "value": { "stringValue": "beside" } },
+                { "key": "took_ms", "value": { "intValue": second } }] });
         let request = json!({ "resourceLogs": [{ "resource": resource, "scopeLogs": [{ "logRecords": [record] }] }] });
         let bytes = request.to_string();
         let decoded = decode(Signal::Logs, Encoding::Json, bytes.as_bytes(), START_NS).unwrap();
@@ -46,7 +48,8 @@ async fn filled(directory: &std::path::Path) -> Logs {
 fn found(logs: &Logs, query: &str, backward: bool, limit: usize) -> Vec<String> {
     let Query::Log(query) = parse(query).unwrap() else { panic!("{query}") };
     let span = Span { after_ns: START_NS - 1, until_ns: START_NS + 1_000 * SECOND_NS };
-    lines(&query, logs, span, (backward, limit), &|| Ok(())).unwrap().into_iter().map(|line| line.text).collect()
+    let order = Order { backward, limit, parallelism: 3 };
+    lines(&query, logs, span, order, &|| Ok(())).unwrap().into_iter().map(|line| line.text).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,16 +83,11 @@ async fn lines_are_found_in_order_and_counted() {
         found(&logs, formatted, true, 9),
         ["99 /cart info 5b8efff798038103d269b633813fc60c", "97 /cart info 5b8efff798038103d269b633813fc60c"]
     );
-    let query = r#"sum by (service_name) (count_over_time({k8s_namespace_name="shop"} | logfmt | took >= 50ms [5m]))"#;
-    let Query::Metric(query) = parse(query).unwrap() else { panic!() };
-    let at = START_NS + 99 * SECOND_NS;
-    let moments = Moments { start_ns: at, end_ns: at, step_ns: 0 };
-    let Numbers::Vector(series) = metric(&query, &logs, moments, &Options::default()).unwrap() else { panic!() };
-    let values: Vec<f64> = series.iter().map(|series| series.points[0].1).collect();
-    assert_eq!(values, [25.0, 25.0]);
     let mut streams = Vec::new();
+    let at = START_NS + 99 * SECOND_NS;
     let span = Span { after_ns: START_NS - 1, until_ns: at };
-    let wanted = Lines { matchers: &[], needles: &[], span, backward: true, interrupted: &|| Ok(()) };
+    let (matchers, needles, looked, interrupted) = (&[], &[], &Looked::ALL, &|| Ok(()));
+    let wanted = Lines { matchers, needles, looked, text: false, span, backward: true, interrupted };
     logs.streams(&wanted, &mut |labels| {
         streams.push(format!("{labels:?}"));
         Ok(())
@@ -102,5 +100,58 @@ async fn lines_are_found_in_order_and_counted() {
             r#"{"k8s_namespace_name": "shop", "service_name": "cart"}"#,
             r#"{"k8s_namespace_name": "shop", "service_name": "web"}"#
         ]
+    );
+}
+
+/// What a metric query counts at the last moment, by its labels.
+fn counted(logs: &Logs, query: &str, parallelism: usize) -> Vec<String> {
+    let Query::Metric(query) = parse(query).unwrap() else { panic!("{query}") };
+    let at = START_NS + 99 * SECOND_NS;
+    let moments = Moments { start_ns: at, end_ns: at, step_ns: 0 };
+    let options = Options { parallelism, ..Options::default() };
+    let Numbers::Vector(series) = metric(&query, logs, moments, &options).unwrap() else { panic!() };
+    let one = |series: &Series| format!("{:?} {}", series.labels, series.points[0].1);
+    let mut all: Vec<String> = series.iter().map(one).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_looked_at_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let logs = filled(directory.path()).await;
+    let services = ["cart", "web"].map(|service| format!("[(\"service_name\", \"{service}\")] 25"));
+    let selector = r#"{k8s_namespace_name="shop"}"#;
+    for (query, expected) in [
+        (
+            format!("sum by (service_name) (count_over_time({selector} | logfmt | took >= 50ms [5m]))"),
+            services.to_vec(),
+        ),
+        (
+            format!("max_over_time({selector} | unwrap took_ms [5m]) by (http_route)"),
+            vec![r#"[("http_route", "/cart")] 99"#.to_owned()],
+        ),
+        // The attribute beside the line lost its name to that of the stream.
+        (
+            format!("sum by (k8s_namespace_name_extracted, detected_level) (count_over_time({selector}[5m]))"),
+            vec![r#"[("detected_level", "info"), ("k8s_namespace_name_extracted", "beside")] 100"#.to_owned()],
+        ),
+        (
+            format!("sum by (trace_id) (bytes_over_time({selector} |= \"n=7 \" [5m]))"),
+            vec![r#"[("trace_id", "5b8efff798038103d269b633813fc60c")] 23"#.to_owned()],
+        ),
+        (
+            format!("sum by (r) (count_over_time({selector} | label_format r=`{{{{.http_route}}}}{{{{.n}}}}` [5m]))"),
+            vec![r#"[("r", "/cart")] 100"#.to_owned()],
+        ),
+    ] {
+        for parallelism in [1, 2, 5] {
+            assert_eq!(counted(&logs, &query, parallelism), expected, "{query}");
+        }
+    }
+    assert_eq!(
+        counted(&logs, &format!("count_over_time({selector}[5m])"), 2).len(),
+        100,
+        "each took_ms makes a series"
     );
 }

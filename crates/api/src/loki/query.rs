@@ -7,7 +7,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use causeway_logql::ast::Query;
-use causeway_logql::{FoundLine, Label, LineSource, Moments, Numbers, Origin, Series, Span, lines, metric, parse};
+use causeway_logql::{
+    FoundLine, Label, LineSource, Moments, Numbers, Order, Origin, Series, Span, lines, metric, parse,
+};
 use causeway_model::{Error, Result};
 use causeway_promql::{Matcher, Options, parse_duration_ms, print_number};
 use http::HeaderMap;
@@ -105,7 +107,7 @@ fn found(
     query: &str,
     source: &dyn LineSource,
     moments: Moments,
-    order: (bool, usize),
+    order: Order,
     options: Options,
     waited: Waited,
 ) -> Result<Found> {
@@ -138,7 +140,7 @@ fn found(
 }
 
 /// Whether the newest lines come first, and how many.
-fn order(loki: &Loki, parameters: &Parameters) -> Result<(bool, usize)> {
+fn order(loki: &Loki, parameters: &Parameters) -> Result<Order> {
     let max = loki.options.lines_max;
     let limit = match parameters.limit()? {
         0 => loki.options.lines_default,
@@ -148,11 +150,12 @@ fn order(loki: &Loki, parameters: &Parameters) -> Result<(bool, usize)> {
         }
         limit => limit,
     };
-    match parameters.get("direction").to_ascii_lowercase().as_str() {
-        "" | "backward" => Ok((true, limit)),
-        "forward" => Ok((false, limit)),
-        other => Err(Error::invalid(format!("invalid direction '{other}'"))),
-    }
+    let backward = match parameters.get("direction").to_ascii_lowercase().as_str() {
+        "" | "backward" => true,
+        "forward" => false,
+        other => return Err(Error::invalid(format!("invalid direction '{other}'"))),
+    };
+    Ok(Order { backward, limit, parallelism: loki.options.parallelism })
 }
 
 fn wants_categories(headers: &HeaderMap) -> bool {
@@ -171,8 +174,8 @@ fn told(found: &[FoundLine], categorized: bool) -> Value {
 /// Lines by their labels, each stream's in the order of the answer.
 fn streams(found: &[FoundLine], categorized: bool) -> Value {
     let of = |line: &FoundLine, origin: Option<Origin>| -> Map<String, Value> {
-        let wanted = |label: &&Label| origin.is_none_or(|origin| label.origin == origin);
-        line.labels.iter().filter(wanted).map(|label| (label.name.clone(), json!(label.value))).collect()
+        let wanted = |label: &&Label<'_>| origin.is_none_or(|origin| label.origin == origin);
+        line.labels.iter().filter(wanted).map(|label| (label.name.to_string(), json!(label.value))).collect()
     };
     let mut streams: Vec<(Map<String, Value>, Vec<Value>)> = Vec::new();
     let mut numbers = std::collections::HashMap::new();

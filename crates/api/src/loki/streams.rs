@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use causeway_logql::ast::Query;
-use causeway_logql::{LineSource, Lines, Span, parse};
+use causeway_logql::{LineSource, Lines, Looked, Span, parse};
 use causeway_model::{Error, Labels, Result};
 use causeway_promql::Matcher;
 use serde_json::{Map, Value, json};
@@ -63,7 +63,9 @@ impl Asked {
         };
         let matchers = if let [only] = selectors.as_slice() { &only[..] } else { &[] };
         let interrupted = || waited.check();
-        let wanted = Lines { matchers, needles: &[], span: self.span, backward: true, interrupted: &interrupted };
+        let (looked, span) = (&Looked::ALL, self.span);
+        let wanted =
+            Lines { matchers, needles: &[], looked, text: false, span, backward: true, interrupted: &interrupted };
         source.streams(&wanted, &mut |labels| {
             if selectors.is_empty() || selectors.iter().any(|selector| by_all(labels, selector)) {
                 visit(labels);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_logql::{Entry, LineSource, Lines, Span};
+use causeway_logql::{Entry, LineSource, Lines, Taker};
 use causeway_model::{Error, Labels, Result};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ struct Shelf;
 const START_S: i64 = 1_767_225_600;
 
 impl LineSource for Shelf {
-    fn visit(&self, wanted: &Lines<'_>, visit: &mut dyn FnMut(Entry<'_>) -> Result<Span>) -> Result<()> {
+    fn visit(&self, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
         for number in 0..20i64 {
             let stream = stream(number);
             let matches =
@@ -28,8 +28,8 @@ impl LineSource for Shelf {
             let time_ns = (START_S + number) * SECOND_NS;
             if matches && wanted.span.contains(time_ns) {
                 let text = format!("level=info n={number}");
-                let metadata = [("trace_id".to_owned(), format!("t{number}"))];
-                visit(Entry { time_ns, text: &text, stream: &stream, metadata: &metadata })?;
+                let metadata = [("trace_id".into(), format!("t{number}").into())];
+                takers[0](Entry { time_ns, text: &text, stream: &stream, metadata: &metadata })?;
             }
         }
         Ok(())

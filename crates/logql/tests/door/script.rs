@@ -1,7 +1,7 @@
 //! What does a script load, ask and expect? `clear`, `load` with lines of streams, `eval instant|range` with the series that it must give.
 
 use causeway_logql::ast::Query;
-use causeway_logql::{Entry, LineSource, Lines, Moments, Numbers, Series, Span, metric, parse};
+use causeway_logql::{Entry, LineSource, Lines, Moments, Numbers, Series, Taker, metric, parse};
 use causeway_model::{Labels, Result};
 use causeway_promql::{Matcher, Options};
 
@@ -29,11 +29,17 @@ struct Memory {
 }
 
 impl LineSource for Memory {
-    fn visit(&self, wanted: &Lines<'_>, visit: &mut dyn FnMut(Entry<'_>) -> Result<Span>) -> Result<()> {
-        for Kept { time_ns, stream, text, metadata } in &self.lines {
+    fn visit(&self, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
+        // Lines go to all takers in turn, and only what is looked at: what else a query needed would be missing.
+        for (at, Kept { time_ns, stream, text, metadata }) in self.lines.iter().enumerate() {
             let matches = |matcher: &Matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default());
             if wanted.matchers.iter().all(matches) && wanted.span.contains(*time_ns) {
-                visit(Entry { time_ns: *time_ns, text, stream, metadata })?;
+                let number = at % takers.len();
+                let text = if wanted.text { text } else { "" };
+                let stream = &stream.filter(|name| wanted.looked.has(name));
+                let beside = metadata.iter().filter(|(name, _)| wanted.looked.has(name));
+                let metadata: Vec<_> = beside.map(|(name, value)| (name.into(), value.into())).collect();
+                takers[number](Entry { time_ns: *time_ns, text, stream, metadata: &metadata })?;
             }
         }
         Ok(())
@@ -181,7 +187,7 @@ fn moments(text: &str) -> (Moments, &str) {
 
 fn check(memory: &Memory, query: &str, moments: Moments, expected: Expected) -> std::result::Result<(), String> {
     let answer = parse(query).and_then(|parsed| match parsed {
-        Query::Metric(asked) => metric(&asked, memory, moments, &Options::default()),
+        Query::Metric(asked) => metric(&asked, memory, moments, &Options { parallelism: 2, ..Options::default() }),
         Query::Log(_) => panic!("{query} asks for lines"),
     });
     let series = match (answer, expected.fails) {

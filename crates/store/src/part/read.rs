@@ -127,6 +127,11 @@ impl Part {
         &self.keys
     }
 
+    /// Whether these are all the keys that it has.
+    pub fn keys_complete(&self) -> bool {
+        self.keys_complete
+    }
+
     /// Bytes of each column in the file, compressed.
     pub fn column_bytes(&self) -> Vec<(String, u64)> {
         let mut bytes: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();

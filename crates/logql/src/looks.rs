@@ -1,0 +1,71 @@
+//! What does a query look at? The labels that decide what comes out, whether the text of a line does, and texts that each line must hold: so
+//! that nothing else is read.
+
+use crate::ast::{LabelFilter, Leaf, LeafValue, LineCondition, LineFilter, NewLabel, Stage};
+use crate::labels::Looked;
+
+/// The labels that the samples of a range of lines depend on.
+pub(crate) fn labels(leaf: &Leaf) -> Looked {
+    let Some(grouping) = leaf.grouping.as_ref().filter(|grouping| !grouping.without) else { return Looked::ALL };
+    let mut names: Vec<&str> = grouping.labels.iter().map(String::as_str).collect();
+    for stage in &leaf.log.stages {
+        match stage {
+            Stage::Labels(filter) => of_filter(filter, &mut names),
+            Stage::LineFormat(template) => template.fields(&mut names),
+            Stage::LabelFormat(formats) => {
+                for (_, new) in formats {
+                    match new {
+                        NewLabel::Renamed(from) => names.push(from),
+                        NewLabel::Made(template) => template.fields(&mut names),
+                    }
+                }
+            }
+            // Parsers add labels, which may not be looked at; whether one is taken away changes nothing about the others.
+            Stage::Lines(_)
+            | Stage::Json(_)
+            | Stage::Logfmt(_)
+            | Stage::Regexp(_)
+            | Stage::Pattern(_)
+            | Stage::Unpack
+            | Stage::Decolorize
+            | Stage::Drop(_)
+            | Stage::Keep(_) => {}
+        }
+    }
+    if let LeafValue::Unwrapped(unwrap) = &leaf.value {
+        names.push(&unwrap.label);
+        unwrap.filters.iter().for_each(|filter| of_filter(filter, &mut names));
+    }
+    Looked::at(names)
+}
+
+fn of_filter<'a>(filter: &'a LabelFilter, names: &mut Vec<&'a str>) {
+    let mut open = vec![filter];
+    while let Some(filter) = open.pop() {
+        match filter {
+            LabelFilter::And(left, right) | LabelFilter::Or(left, right) => open.extend([&**left, &**right]),
+            LabelFilter::Text(matcher) => names.push(matcher.name()),
+            LabelFilter::Number { name, .. } | LabelFilter::Ip { name, .. } => names.push(name),
+        }
+    }
+}
+
+/// Whether the samples of a range of lines depend on the texts of these.
+pub(crate) fn text(leaf: &Leaf) -> bool {
+    let of_labels = |stage: &Stage| matches!(stage, Stage::Labels(_) | Stage::Drop(_) | Stage::Keep(_));
+    matches!(leaf.value, LeafValue::Bytes) || !leaf.log.stages.iter().all(of_labels)
+}
+
+/// What the lines that stay hold as they were sent.
+pub(crate) fn needles(stages: &[Stage]) -> Vec<String> {
+    let as_sent =
+        stages.iter().take_while(|stage| !matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize));
+    let needle = |stage: &Stage| match stage {
+        Stage::Lines(LineFilter { negative: false, any }) => match any.as_slice() {
+            [LineCondition::Contains(text)] => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    as_sent.filter_map(needle).collect()
+}

@@ -1,0 +1,74 @@
+//! Who keeps lines, and which are asked for?
+
+use std::borrow::Cow;
+
+use causeway_model::{Labels, Result};
+use causeway_promql::Matcher;
+
+use crate::labels::Looked;
+
+/// A line as it is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// When it was written, in nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Its text.
+    pub text: &'a str,
+    /// The labels of its stream.
+    pub stream: &'a Labels,
+    /// Labels that were sent beside it.
+    pub metadata: &'a [(Cow<'a, str>, Cow<'a, str>)],
+}
+
+/// Takes lines, on a thread of its own; where it narrows the time down, what lies outside of it may be left out from then on, for all takers.
+pub type Taker<'a> = dyn FnMut(Entry<'_>) -> Result<Span> + Send + 'a;
+
+/// Keeps lines.
+pub trait LineSource: Send + Sync {
+    /// Gives each line of the streams that match to one of the takers, in any order, each taker on its own thread or all on one.
+    ///
+    /// # Errors
+    /// Those of the takers; `Unavailable` or `Corrupt` where it can't read.
+    fn visit(&self, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()>;
+
+    /// Visits the labels of the streams that match and have lines in the time, each once.
+    ///
+    /// # Errors
+    /// As [`Self::visit`].
+    fn streams(&self, wanted: &Lines<'_>, visit: &mut dyn FnMut(&Labels) -> Result<()>) -> Result<()>;
+}
+
+/// A time of lines, in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Lines are later than this.
+    pub after_ns: i64,
+    /// And not later than this.
+    pub until_ns: i64,
+}
+
+impl Span {
+    /// Whether a line of this time lies in it.
+    pub fn contains(&self, time_ns: i64) -> bool {
+        time_ns > self.after_ns && time_ns <= self.until_ns
+    }
+}
+
+/// Which lines are wanted, and what of them.
+#[derive(Clone, Copy)]
+pub struct Lines<'a> {
+    /// All of them must hold.
+    pub matchers: &'a [Matcher],
+    /// Texts that each line holds; those that don't may come, too.
+    pub needles: &'a [String],
+    /// The labels that are looked at; others need not come.
+    pub looked: &'a Looked,
+    /// Whether the text is; else it may be empty.
+    pub text: bool,
+    /// Their time.
+    pub span: Span,
+    /// Whether the newest are to be found first.
+    pub backward: bool,
+    /// Asked now and then; its error ends the visit.
+    pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
+}

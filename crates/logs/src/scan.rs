@@ -1,0 +1,169 @@
+//! How are rows read in several threads at once? Whoever is free takes the next piece, the newest first where these are wanted first, until all
+//! are read or nothing is open any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use causeway_logql::{Lines, Span};
+use causeway_model::{Batch, Error, Result, Table, TimeRange};
+use causeway_store::part::{Part, PartPiece, scan_batch};
+use causeway_store::{Filter, Pruning, Scan, Store};
+use parking_lot::Mutex;
+
+use crate::columns::{Keys, Reading, Shape, keys_of_batch, keys_of_part};
+use crate::read::{Rows, holding, of_services, services, whole_words};
+
+/// Rows of a batch at most: as many as a block of a part has.
+const BATCH_ROWS: usize = 8_192;
+
+/// Takes rows of a time that is open; says what is still open then.
+pub(crate) type TakeRows<'a> = dyn FnMut(&Rows<'_>, Span) -> Result<Span> + Send + 'a;
+
+/// Gives all batches of rows that may be wanted, each to one of those who take them.
+pub(crate) fn scan(store: &Store, reading: Reading, wanted: &Lines<'_>, takes: &mut [Box<TakeRows<'_>>]) -> Result<()> {
+    let snapshot = store.snapshot(&[Table::Logs]);
+    let Some(logs) = snapshot.tables.into_iter().next() else { return Ok(()) };
+    let mut parts = logs.parts;
+    parts.sort_by_key(|part| {
+        let time = part.meta().time;
+        if wanted.backward { time.end } else { time.start.saturating_neg() }
+    });
+    let services = services(wanted.matchers);
+    let by_service = services.iter().map(|services| of_services(services));
+    let by_text = wanted.needles.iter().filter(|_| reading == Reading::Lines).map(|text| holding(text));
+    let work = Work {
+        reading,
+        wanted,
+        filters: by_service.chain(by_text).collect::<Result<_>>()?,
+        pruning: Pruning {
+            services,
+            tokens: wanted.needles.iter().flat_map(|text| whole_words(text)).map(str::to_owned).collect(),
+            ..Pruning::default()
+        },
+        queue: Mutex::new(Queue { memory: logs.memory, parts, opened: None }),
+        after_ns: AtomicI64::new(wanted.span.after_ns),
+        until_ns: AtomicI64::new(wanted.span.until_ns),
+        over: AtomicBool::new(false),
+    };
+    let Some((mine, others)) = takes.split_first_mut() else { return Ok(()) };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = others.iter_mut().map(|take| scope.spawn(|| work.until_done(take))).collect();
+        let mine = work.until_done(mine);
+        let panicked = |_| Error::internal("a thread that read lines broke");
+        let others = others.into_iter().map(|other| other.join().map_err(panicked).flatten());
+        others.fold(mine, |all, one| all.and(one))
+    })
+}
+
+/// What is read next.
+enum Next {
+    Memory(Arc<Batch>),
+    Piece(Arc<Opened>, PartPiece),
+}
+
+/// A part that is being read, and how.
+struct Opened {
+    part: Arc<Part>,
+    shape: Shape,
+    scan: Scan,
+}
+
+struct Queue {
+    memory: Vec<Arc<Batch>>,
+    /// The next one is the last.
+    parts: Vec<Arc<Part>>,
+    opened: Option<(Arc<Opened>, std::vec::IntoIter<PartPiece>)>,
+}
+
+struct Work<'a> {
+    reading: Reading,
+    wanted: &'a Lines<'a>,
+    filters: Vec<Filter>,
+    pruning: Pruning,
+    queue: Mutex<Queue>,
+    /// What is open still, narrowed down by all who take.
+    after_ns: AtomicI64,
+    until_ns: AtomicI64,
+    /// Whether somebody failed.
+    over: AtomicBool,
+}
+
+impl Work<'_> {
+    fn until_done(&self, take: &mut Box<TakeRows<'_>>) -> Result<()> {
+        let done = self.take_all(take);
+        if done.is_err() {
+            self.over.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn take_all(&self, take: &mut Box<TakeRows<'_>>) -> Result<()> {
+        while let Some(next) = self.next()? {
+            match next {
+                Next::Memory(batch) => {
+                    let (shape, scan) = self.scan(&keys_of_batch(&batch))?;
+                    self.give(take, &Rows::of(&shape, &scan_batch(&batch, &scan)?)?)?;
+                }
+                Next::Piece(opened, piece) => {
+                    let Opened { part, shape, scan } = &*opened;
+                    for batch in part.read(scan, &piece)? {
+                        if self.over.load(Ordering::Relaxed) {
+                            return Ok(());
+                        }
+                        self.give(take, &Rows::of(shape, &batch?)?)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn give(&self, take: &mut Box<TakeRows<'_>>, rows: &Rows<'_>) -> Result<()> {
+        (self.wanted.interrupted)()?;
+        let open = take(rows, self.open())?;
+        self.after_ns.fetch_max(open.after_ns, Ordering::Relaxed);
+        self.until_ns.fetch_min(open.until_ns, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn open(&self) -> Span {
+        Span { after_ns: self.after_ns.load(Ordering::Relaxed), until_ns: self.until_ns.load(Ordering::Relaxed) }
+    }
+
+    fn range(&self) -> TimeRange {
+        let open = self.open();
+        TimeRange { start: open.after_ns.saturating_add(1), end: open.until_ns }
+    }
+
+    fn scan(&self, keys: &Keys<'_>) -> Result<(Shape, Scan)> {
+        let shape = Shape::of(self.reading, self.wanted, keys)?;
+        let pruning = Pruning { time: self.range(), ..self.pruning.clone() };
+        let (columns, filters) = (shape.columns.clone(), self.filters.clone());
+        Ok((shape, Scan { table: Table::Logs, columns, filters, pruning, batch_rows: BATCH_ROWS }))
+    }
+
+    /// The next piece that may hold something that is open.
+    fn next(&self) -> Result<Option<Next>> {
+        let mut queue = self.queue.lock();
+        loop {
+            if self.over.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            if let Some(batch) = queue.memory.pop() {
+                return Ok(Some(Next::Memory(batch)));
+            }
+            if let Some((opened, pieces)) = &mut queue.opened {
+                if let Some(piece) = pieces.find(|piece| piece.time.overlaps(&self.range())) {
+                    return Ok(Some(Next::Piece(opened.clone(), piece)));
+                }
+                queue.opened = None;
+            }
+            let Some(part) = queue.parts.pop() else { return Ok(None) };
+            if part.meta().time.overlaps(&self.range()) {
+                let (shape, scan) = self.scan(&keys_of_part(&part))?;
+                let (pieces, _) = part.plan(&scan)?;
+                queue.opened = Some((Arc::new(Opened { part, shape, scan }), pieces.into_iter()));
+            }
+        }
+    }
+}
