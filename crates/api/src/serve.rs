@@ -5,13 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -143,9 +143,13 @@ async fn attend(stream: TcpStream, peer: SocketAddr, router: Router, patience: P
         request.extensions_mut().insert(Peer(peer));
         let guard = Serving::begin(&requests);
         let answer = router.clone().oneshot(request.map(Body::new));
+        let requests = requests.clone();
         async move {
             // The answer's body keeps the guard: a request is served until its last byte is handed over.
             answer.await.map(|response| {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    requests.are_over.store(true, Ordering::Relaxed);
+                }
                 response.map(|body| {
                     body.map_frame(move |frame| {
                         let _held = &guard;
@@ -163,7 +167,7 @@ async fn attend(stream: TcpStream, peer: SocketAddr, router: Router, patience: P
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -183,6 +187,8 @@ async fn attend(stream: TcpStream, peer: SocketAddr, router: Router, patience: P
 struct Requests {
     serving: AtomicUsize,
     begun: AtomicU64,
+    /// Whether another protocol is spoken now, in which what comes begins no head.
+    are_over: AtomicBool,
 }
 
 /// One request that is being served.
@@ -259,7 +265,9 @@ impl PatientStream {
         }
         match self.waiting {
             // HTTP/2 clients talk between requests (settings, pings), so their bytes begin no head.
-            Waiting::Head(since) if !self.http2 => Some(since + self.patience.head_max),
+            Waiting::Head(since) if !self.http2 && !self.requests.are_over.load(Ordering::Relaxed) => {
+                Some(since + self.patience.head_max)
+            }
             _ => Some(self.last_byte + self.patience.idle_max),
         }
     }

@@ -41,7 +41,6 @@ impl FoundLine {
 /// The best lines so far: the newest, or the oldest.
 struct Best<'a> {
     query: &'a LogQuery,
-    looked: &'a Looked,
     backward: bool,
     limit: usize,
     open: Span,
@@ -51,12 +50,8 @@ struct Best<'a> {
 
 impl Best<'_> {
     fn take(&mut self, entry: &Entry<'_>) -> Result<Span> {
-        let mut line = line_of(entry, self.looked);
-        if self.open.contains(entry.time_ns) && line.pass(&self.query.stages) {
-            let mut labels: Vec<Label<'static>> = line.labels.iter().cloned().map(Label::into_owned).collect();
-            labels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            self.add(FoundLine { time_ns: line.time_ns, text: line.text.into_owned(), labels })?;
-        }
+        let line = if self.open.contains(entry.time_ns) { self.query.kept(entry) } else { None };
+        line.map_or(Ok(()), |line| self.add(line))?;
         Ok(self.open)
     }
 
@@ -108,13 +103,13 @@ pub fn lines(
     Order { backward, limit, parallelism }: Order,
     interrupted: &(dyn Fn() -> Result<()> + Send + Sync),
 ) -> Result<Vec<FoundLine>> {
-    let (looked, needles) = (Looked::ALL, looks::needles(&query.stages));
-    let empty = || Best { query, looked: &looked, backward, limit, open: span, found: Vec::new(), bytes: 0 };
+    let needles = looks::needles(&query.stages);
+    let empty = || Best { query, backward, limit, open: span, found: Vec::new(), bytes: 0 };
     let mut all: Vec<Best<'_>> = (0..parallelism.max(1)).map(|_| empty()).collect();
     let wanted = Lines {
         matchers: &query.matchers,
         needles: &needles,
-        looked: &looked,
+        looked: &Looked::ALL,
         text: true,
         span,
         backward,
@@ -126,6 +121,19 @@ pub fn lines(
     all.into_iter().flat_map(|best| best.found).try_for_each(|line| best.add(line))?;
     best.keep_best();
     Ok(best.found)
+}
+
+impl LogQuery {
+    /// What becomes of a line; `None` where it goes.
+    pub fn kept(&self, entry: &Entry<'_>) -> Option<FoundLine> {
+        let mut line = line_of(entry, &Looked::ALL);
+        if !line.pass(&self.stages) {
+            return None;
+        }
+        let mut labels: Vec<Label<'static>> = line.labels.iter().cloned().map(Label::into_owned).collect();
+        labels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Some(FoundLine { time_ns: line.time_ns, text: line.text.into_owned(), labels })
+    }
 }
 
 fn line_of<'a>(entry: &Entry<'a>, looked: &'a Looked) -> Line<'a> {

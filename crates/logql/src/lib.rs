@@ -3,6 +3,7 @@
 
 pub mod ast;
 mod cursor;
+mod detect;
 mod evaluate;
 mod ip;
 mod json;
@@ -16,8 +17,9 @@ mod source;
 mod template;
 mod units;
 
+pub use detect::{DetectedField, FieldKind, detected_fields};
 pub use evaluate::{FoundLine, Moments, Numbers, Order, Series, lines, metric};
 pub use labels::{ERROR, ERROR_DETAILS, Label, LineLabels, Looked, Origin, sanitized};
 pub use parse::{QUERY_BYTES_MAX, parse};
 pub use pipeline::Line;
-pub use source::{Entry, LineSource, Lines, Span, Taker};
+pub use source::{Entry, LineSource, LineTail, Lines, Span, Tailed, Taker};

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use causeway_model::{Labels, Result};
 use causeway_promql::Matcher;
+use futures::stream::BoxStream;
 
+use crate::ast::LogQuery;
+use crate::evaluate::FoundLine;
 use crate::labels::Looked;
 
 /// A line as it is kept.
@@ -36,6 +39,26 @@ pub trait LineSource: Send + Sync {
     /// # Errors
     /// As [`Self::visit`].
     fn streams(&self, wanted: &Lines<'_>, visit: &mut dyn FnMut(&Labels) -> Result<()>) -> Result<()>;
+}
+
+/// What came, as a query wants it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tailed {
+    /// The lines that the query kept, in order of time.
+    pub lines: Vec<FoundLine>,
+    /// How many lines were looked at.
+    pub seen: u64,
+    /// How many were not, as more came than could be taken.
+    pub missed: u64,
+}
+
+/// Tells of lines as they are kept.
+pub trait LineTail: Send + Sync {
+    /// What a query keeps of all lines that are kept from now on. Whoever takes nothing for a while costs nothing and misses lines.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many follow already.
+    fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed>>;
 }
 
 /// A time of lines, in nanoseconds since 1970.

@@ -2,19 +2,22 @@
 //! record says stands beside its line.
 
 mod columns;
+mod live;
 mod read;
 mod scan;
 
 use std::sync::Arc;
 
 use causeway_logql::{Entry, LineSource, Lines, Span, Taker};
-use causeway_model::{Labels, Result};
+use causeway_model::{Labels, Result, Table};
 use causeway_store::Store;
 use hashbrown::HashSet;
 
+pub use crate::live::{Live, LiveFigures};
+
 use crate::columns::Reading;
 use crate::read::Rows;
-use crate::scan::{TakeRows, scan};
+use crate::scan::{Held, TakeRows, scan};
 
 /// Streams of one answer at most. 100,000: far more than anyone reads.
 const STREAMS_MAX: usize = 100_000;
@@ -32,28 +35,39 @@ impl Logs {
     pub fn new(store: Arc<Store>) -> Self {
         Self { store, parallelism: std::thread::available_parallelism().map_or(1, usize::from) }
     }
+
+    /// What is in memory and in parts, at one moment.
+    fn held(&self) -> Held {
+        let logs = self.store.snapshot(&[Table::Logs]).tables.into_iter().next();
+        logs.map_or_else(Default::default, |logs| (logs.memory, logs.parts))
+    }
+}
+
+/// Gives lines to takers.
+fn visit(held: Held, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
+    let takes = takers.iter_mut().map(|taker| {
+        let mut streams = read::Streams::default();
+        let take = move |rows: &Rows<'_>, mut open: Span| {
+            let mut metadata = Vec::new();
+            for row in 0..rows.len() {
+                let time_ns = rows.time(row);
+                if !open.contains(time_ns) {
+                    continue;
+                }
+                let Some(stream) = streams.matching(rows, row, wanted.matchers) else { continue };
+                rows.metadata(row, &mut metadata)?;
+                open = taker(Entry { time_ns, text: rows.body(row), stream, metadata: &metadata })?;
+            }
+            Ok(open)
+        };
+        Box::new(take) as Box<TakeRows<'_>>
+    });
+    scan(held, Reading::Lines, wanted, &mut takes.collect::<Vec<_>>())
 }
 
 impl LineSource for Logs {
     fn visit(&self, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
-        let takes = takers.iter_mut().map(|taker| {
-            let mut streams = read::Streams::default();
-            let take = move |rows: &Rows<'_>, mut open: Span| {
-                let mut metadata = Vec::new();
-                for row in 0..rows.len() {
-                    let time_ns = rows.time(row);
-                    if !open.contains(time_ns) {
-                        continue;
-                    }
-                    let Some(stream) = streams.matching(rows, row, wanted.matchers) else { continue };
-                    rows.metadata(row, &mut metadata)?;
-                    open = taker(Entry { time_ns, text: rows.body(row), stream, metadata: &metadata })?;
-                }
-                Ok(open)
-            };
-            Box::new(take) as Box<TakeRows<'_>>
-        });
-        scan(&self.store, Reading::Lines, wanted, &mut takes.collect::<Vec<_>>())
+        visit(self.held(), wanted, takers)
     }
 
     fn streams(&self, wanted: &Lines<'_>, visit: &mut dyn FnMut(&Labels) -> Result<()>) -> Result<()> {
@@ -74,7 +88,7 @@ impl LineSource for Logs {
             };
             Box::new(take) as Box<TakeRows<'_>>
         });
-        scan(&self.store, Reading::Streams, wanted, &mut takes.collect::<Vec<_>>())?;
+        scan(self.held(), Reading::Streams, wanted, &mut takes.collect::<Vec<_>>())?;
         let all = found.into_iter().reduce(|all, more| all.union(&more).cloned().collect()).unwrap_or_default();
         if all.len() > STREAMS_MAX {
             return Err(read::too_many(STREAMS_MAX));

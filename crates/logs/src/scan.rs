@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use causeway_logql::{Lines, Span};
 use causeway_model::{Batch, Error, Result, Table, TimeRange};
 use causeway_store::part::{Part, PartPiece, scan_batch};
-use causeway_store::{Filter, Pruning, Scan, Store};
+use causeway_store::{Filter, Pruning, Scan};
 use parking_lot::Mutex;
 
 use crate::columns::{Keys, Reading, Shape, keys_of_batch, keys_of_part};
@@ -19,15 +19,23 @@ const BATCH_ROWS: usize = 8_192;
 /// Takes rows of a time that is open; says what is still open then.
 pub(crate) type TakeRows<'a> = dyn FnMut(&Rows<'_>, Span) -> Result<Span> + Send + 'a;
 
+/// Batches in memory, and parts.
+pub(crate) type Held = (Vec<Arc<Batch>>, Vec<Arc<Part>>);
+
 /// Gives all batches of rows that may be wanted, each to one of those who take them.
-pub(crate) fn scan(store: &Store, reading: Reading, wanted: &Lines<'_>, takes: &mut [Box<TakeRows<'_>>]) -> Result<()> {
-    let snapshot = store.snapshot(&[Table::Logs]);
-    let Some(logs) = snapshot.tables.into_iter().next() else { return Ok(()) };
-    let mut parts = logs.parts;
+pub(crate) fn scan(
+    (mut memory, mut parts): Held,
+    reading: Reading,
+    wanted: &Lines<'_>,
+    takes: &mut [Box<TakeRows<'_>>],
+) -> Result<()> {
     parts.sort_by_key(|part| {
         let time = part.meta().time;
         if wanted.backward { time.end } else { time.start.saturating_neg() }
     });
+    if !wanted.backward {
+        memory.reverse();
+    }
     let services = services(wanted.matchers);
     let by_service = services.iter().map(|services| of_services(services));
     let by_text = wanted.needles.iter().filter(|_| reading == Reading::Lines).map(|text| holding(text));
@@ -40,7 +48,7 @@ pub(crate) fn scan(store: &Store, reading: Reading, wanted: &Lines<'_>, takes: &
             tokens: wanted.needles.iter().flat_map(|text| whole_words(text)).map(str::to_owned).collect(),
             ..Pruning::default()
         },
-        queue: Mutex::new(Queue { memory: logs.memory, parts, opened: None }),
+        queue: Mutex::new(Queue { memory, parts, opened: None }),
         after_ns: AtomicI64::new(wanted.span.after_ns),
         until_ns: AtomicI64::new(wanted.span.until_ns),
         over: AtomicBool::new(false),

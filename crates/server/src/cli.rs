@@ -45,6 +45,8 @@ pub enum Command {
     Suspects(SymptomArguments),
     /// Is it over since something was done about it
     Validate(ValidateArguments),
+    /// Show lines of logs, and with -f what comes
+    Logs(crate::logs::LogsArguments),
     /// How busy each host and pod is, what waits there, what fails
     Use(UseArguments),
     /// Which metrics and senders have the most series, which grow, and which label does it

@@ -10,6 +10,7 @@ mod diagnose;
 mod flag;
 mod house;
 mod local_store;
+mod logs;
 mod prometheus;
 mod recording;
 mod serve;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         Command::Suspects(arguments) => done(runtime.block_on(diagnose::symptom("suspects", &arguments))),
         Command::Compare(arguments) => done(runtime.block_on(diagnose::compare(&arguments))),
         Command::Validate(arguments) => done(runtime.block_on(diagnose::validate(&arguments))),
+        Command::Logs(arguments) => done(runtime.block_on(logs::run(&arguments))),
         Command::Use(arguments) => done(runtime.block_on(use_method::used(&arguments))),
         Command::Cardinality(arguments) => done(runtime.block_on(diagnose::cardinality(&arguments))),
         Command::Completion { shell } => {

@@ -12,7 +12,7 @@ use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
 use causeway_api::{Desk, DeskLimits, Languages, Loki, LokiOptions, SeriesLimits, flags};
 use causeway_flags::FlagStore;
 use causeway_kit::SHUTDOWN_TIMEOUT;
-use causeway_logs::Logs;
+use causeway_logs::{Live, Logs};
 use causeway_model::{Appender, Clock, Error, Result, SystemClock};
 use causeway_red::SpanMetrics;
 use tokio::net::TcpListener;
@@ -63,13 +63,15 @@ pub async fn run_until(
     let series = Arc::new(SeriesLimits::new(settings.series));
     let scraper = prometheus::scraping(&settings, house.store.clone(), clock.clone(), series.clone(), &stop).await?;
     let answering = prometheus::answering(&house.store, &settings, &*clock, scraper.clone());
-    let (appender, span_metrics) = counted(&settings, &house, clock.clone());
+    let live = Arc::new(Live::new(house.store.clone()));
+    let (appender, span_metrics) = counted(&settings, live.clone(), clock.clone());
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals = HouseVitals {
         store: house.store.clone(),
         connections: connections.clone(),
         kit: kit.clone(),
         scraper: scraper.clone(),
+        live: live.clone(),
         span_metrics: span_metrics.clone(),
     };
     let limits = DeskLimits {
@@ -80,7 +82,7 @@ pub async fn run_until(
     };
     let vitals = Arc::new(vitals);
     let logs = Arc::new(Logs::new(house.store.clone()));
-    let loki = Loki::new(logs, answering.turns(), LokiOptions::default());
+    let loki = Loki::new(logs, Some(live), answering.turns(), LokiOptions::default());
     let languages = Languages { prometheus: Some(answering), loki: Some(loki) };
     let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, languages);
     let read_only = settings.read_only;
@@ -114,11 +116,15 @@ pub async fn run_until(
 
 /// What the doors keep by, and what counts the spans on the way there. Causeway's own spans go to the store past it: it is no part of the
 /// system that it watches.
-fn counted(settings: &Settings, house: &House, clock: Arc<dyn Clock>) -> (Arc<dyn Appender>, Option<Arc<SpanMetrics>>) {
+fn counted(
+    settings: &Settings,
+    kept: Arc<dyn Appender>,
+    clock: Arc<dyn Clock>,
+) -> (Arc<dyn Appender>, Option<Arc<SpanMetrics>>) {
     if !settings.span_metrics {
-        return (house.store.clone(), None);
+        return (kept, None);
     }
-    let counted = Arc::new(SpanMetrics::new(house.store.clone(), clock));
+    let counted = Arc::new(SpanMetrics::new(kept, clock));
     (counted.clone(), Some(counted))
 }
 

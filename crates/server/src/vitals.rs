@@ -5,6 +5,7 @@ use std::sync::Arc;
 use causeway_api::serve::Connections;
 use causeway_api::{Metric, Reading, Vitals};
 use causeway_kit::Kit;
+use causeway_logs::{Live, LiveFigures};
 use causeway_red::SpanMetrics;
 use causeway_scrape::Scraper;
 use causeway_store::{LedgerRow, Store};
@@ -24,6 +25,8 @@ pub struct HouseVitals {
     pub kit: Kit,
     /// What scrapes, where something is scraped.
     pub scraper: Option<Arc<Scraper>>,
+    /// What tells of lines as they come.
+    pub live: Arc<Live>,
     /// What counts spans, where they are counted.
     pub span_metrics: Option<Arc<SpanMetrics>>,
 }
@@ -52,6 +55,7 @@ impl Vitals for HouseVitals {
         metrics.push(crate::telemetry::dropped(&self.kit));
         metrics.extend(self.scraper.iter().flat_map(|scraper| scrape_metrics(scraper)));
         metrics.extend(self.span_metrics.iter().flat_map(|counted| span_figures(counted)));
+        metrics.extend(live_figures(&self.live));
         metrics.extend(process_metrics());
         metrics
     }
@@ -68,6 +72,16 @@ fn ledger_metrics(row: &LedgerRow, metrics: &mut Vec<Metric>) {
         labels.push(("reason", reason.clone()));
         metrics.push(counter("causeway_ledger_dropped_total", "Records dropped.", labels, *count));
     }
+}
+
+fn live_figures(live: &Live) -> [Metric; 3] {
+    let LiveFigures { followers, held_bytes, missed } = live.figures();
+    let metric = |name, help, reading| Metric { name, help, labels: Vec::new(), reading };
+    [
+        metric("causeway_tails", "Who follows lines as they come.", Reading::Gauge(followers as f64)),
+        metric("causeway_tail_held_bytes", "Bytes of lines held for them.", Reading::Gauge(held_bytes as f64)),
+        metric("causeway_tail_missed_lines_total", "Lines too many for them.", Reading::Counter(missed as f64)),
+    ]
 }
 
 fn span_figures(span_metrics: &SpanMetrics) -> [Metric; 6] {

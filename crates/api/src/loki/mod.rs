@@ -1,8 +1,11 @@
 //! How is Loki's HTTP API spoken? Below `/loki/api/v1`, over whoever keeps lines: Grafana's Loki data source and logcli get the base URL
 //! `http://host:4300` (<https://grafana.com/docs/loki/latest/reference/loki-http-api/>).
 
+mod fields;
 mod query;
 mod streams;
+mod tail;
+mod volume;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use causeway_logql::LineSource;
+use causeway_logql::{LineSource, LineTail};
 use causeway_model::{Error, Result};
 use causeway_promql::Options;
 use http::{StatusCode, header};
@@ -58,14 +61,20 @@ impl Default for LokiOptions {
 /// Answers Loki's API.
 pub struct Loki {
     source: Arc<dyn LineSource>,
+    tail: Option<Arc<dyn LineTail>>,
     turns: Arc<Turns>,
     options: LokiOptions,
 }
 
 impl Loki {
-    /// Answers from `source`, taking turns with others.
-    pub fn new(source: Arc<dyn LineSource>, turns: Arc<Turns>, options: LokiOptions) -> Self {
-        Self { source, turns, options }
+    /// Answers from `source`, taking turns with others; where there is a `tail`, by it what comes.
+    pub fn new(
+        source: Arc<dyn LineSource>,
+        tail: Option<Arc<dyn LineTail>>,
+        turns: Arc<Turns>,
+        options: LokiOptions,
+    ) -> Self {
+        Self { source, tail, turns, options }
     }
 
     async fn ask<T: Send + 'static>(
@@ -90,7 +99,8 @@ impl Loki {
 
 /// Routes of Loki's API.
 pub fn routes() -> Router<Arc<Desk>> {
-    let asked = query::routes().merge(streams::routes());
+    let asked = query::routes().merge(streams::routes()).merge(fields::routes()).merge(volume::routes());
+    let asked = asked.merge(tail::routes());
     asked.route("/loki/api/v1/status/buildinfo", get(build_info))
 }
 

@@ -26,7 +26,7 @@ const STEPS_MAX: i64 = 11_000;
 const STEPS_DEFAULT: i64 = 250;
 /// By which a client asks to be told where each label comes from.
 const FLAGS: &str = "x-loki-response-encoding-flags";
-const CATEGORIZE: &str = "categorize-labels";
+pub(super) const CATEGORIZE: &str = "categorize-labels";
 
 /// Routes of queries.
 pub(super) fn routes() -> Router<Arc<Desk>> {
@@ -57,7 +57,7 @@ async fn range(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     .await
 }
 
-fn step_ns(parameters: &Parameters, span_ns: i64) -> Result<i64> {
+pub(super) fn step_ns(parameters: &Parameters, span_ns: i64) -> Result<i64> {
     let text = parameters.get("step");
     if text.is_empty() {
         // Whole seconds, as Loki has them.
@@ -140,7 +140,7 @@ fn found(
 }
 
 /// Whether the newest lines come first, and how many.
-fn order(loki: &Loki, parameters: &Parameters) -> Result<Order> {
+pub(super) fn order(loki: &Loki, parameters: &Parameters) -> Result<Order> {
     let max = loki.options.lines_max;
     let limit = match parameters.limit()? {
         0 => loki.options.lines_default,
@@ -158,7 +158,7 @@ fn order(loki: &Loki, parameters: &Parameters) -> Result<Order> {
     Ok(Order { backward, limit, parallelism: loki.options.parallelism })
 }
 
-fn wants_categories(headers: &HeaderMap) -> bool {
+pub(super) fn wants_categories(headers: &HeaderMap) -> bool {
     let values = headers.get_all(FLAGS).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|flag| flag.trim() == CATEGORIZE)
 }
@@ -172,7 +172,7 @@ fn told(found: &[FoundLine], categorized: bool) -> Value {
 }
 
 /// Lines by their labels, each stream's in the order of the answer.
-fn streams(found: &[FoundLine], categorized: bool) -> Value {
+pub(super) fn streams(found: &[FoundLine], categorized: bool) -> Value {
     let of = |line: &FoundLine, origin: Option<Origin>| -> Map<String, Value> {
         let wanted = |label: &&Label<'_>| origin.is_none_or(|origin| label.origin == origin);
         line.labels.iter().filter(wanted).map(|label| (label.name.to_string(), json!(label.value))).collect()
@@ -203,7 +203,7 @@ fn streams(found: &[FoundLine], categorized: bool) -> Value {
     streams.into_iter().map(|(stream, values)| json!({ "stream": stream, "values": values })).collect()
 }
 
-fn numbers_told(numbers: &Numbers, moments: Moments) -> Value {
+pub(super) fn numbers_told(numbers: &Numbers, moments: Moments) -> Value {
     let point = |(time_ns, value): &(i64, f64)| json!([*time_ns as f64 / 1e9, print_number(*value)]);
     let labels = |series: &Series| -> Map<String, Value> {
         series.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect()

@@ -76,7 +76,7 @@ impl Asked {
 }
 
 /// What a question gathers from streams, as JSON.
-async fn gathered<T: Default + Send + 'static>(
+pub(super) async fn gathered<T: Default + Send + 'static>(
     desk: &Desk,
     request: Request,
     add: impl Fn(&mut T, &Labels) + Send + 'static,

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_logql::{Entry, LineSource, Lines, Taker};
+use causeway_logql::ast::LogQuery;
+use causeway_logql::{Entry, LineSource, LineTail, Lines, Tailed, Taker};
 use causeway_model::{Error, Labels, Result};
+use causeway_promql::Matcher;
+use futures::stream::{BoxStream, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::doubles::{House, Reply, call, house_with, limits};
 use crate::serve::Patience;
@@ -46,15 +51,35 @@ impl LineSource for Shelf {
     }
 }
 
+/// Two lines of the cart that come one after the other, then nothing.
+impl LineTail for Shelf {
+    fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed>> {
+        let line = move |number: i64| {
+            let (time_ns, text) = ((START_S + number) * SECOND_NS, format!("level=info n={number}"));
+            let stream = &stream(number);
+            let entry = Entry { time_ns, text: &text, stream, metadata: &[] };
+            let matches = |matcher: &Matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default());
+            let kept = query.kept(&entry).filter(|_| query.matchers.iter().all(matches));
+            Tailed { lines: kept.into_iter().collect(), seen: 3, missed: number as u64 % 3 }
+        };
+        let come = futures::stream::iter([18, 30, 31].map(line));
+        Ok(come.chain(futures::stream::pending()).boxed())
+    }
+}
+
 fn stream(number: i64) -> Labels {
     Labels::new([("service_name", ["cart", "web"][(number % 2) as usize]), ("region", "eu")])
 }
 
 async fn house() -> House {
+    house_of(Patience::default()).await
+}
+
+async fn house_of(patience: Patience) -> House {
     let turns = Arc::new(Turns::new(8, 256, Duration::from_secs(10)));
-    let loki = Some(Loki::new(Arc::new(Shelf), turns, LokiOptions::default()));
+    let loki = Some(Loki::new(Arc::new(Shelf), Some(Arc::new(Shelf)), turns, LokiOptions::default()));
     let ask = Box::new(|_| Err(Error::invalid("no questions here")));
-    house_with(ask, limits(), Patience::default(), 100, Languages { prometheus: None, loki }).await
+    house_with(ask, limits(), patience, 100, Languages { prometheus: None, loki }).await
 }
 
 async fn get(house: &House, path: &str, headers: &[(&str, &str)]) -> Reply {
@@ -160,4 +185,113 @@ async fn what_is_wrong_is_said_as_text() {
     }
     let silent = super::series_double::house_of_prometheus(None).await;
     assert_eq!(call(&silent.address, "GET", "/loki/api/v1/labels", &[], b"").await.status, 404);
+}
+
+#[tokio::test]
+async fn fields_and_volumes_are_found() {
+    let house = house().await;
+    let window = window();
+    let plain = async |path: String| get(&house, &path, &[]).await.json();
+    let labels = plain(format!("detected_labels?{window}")).await;
+    let expected = json!([{ "label": "region", "cardinality": 1 }, { "label": "service_name", "cardinality": 2 }]);
+    assert_eq!(labels["detectedLabels"], expected);
+    let fields = plain(format!("detected_fields?{window}&query={CART}")).await;
+    let expected = json!([
+        { "label": "level", "type": "string", "cardinality": 1, "parsers": ["logfmt"] },
+        { "label": "n", "type": "int", "cardinality": 10, "parsers": ["logfmt"] },
+        { "label": "trace_id", "type": "string", "cardinality": 10, "parsers": null },
+    ]);
+    assert_eq!(fields["fields"], expected);
+    let values = plain(format!("detected_field/n/values?{window}&query={CART}&limit=3")).await;
+    assert_eq!(values, json!({ "values": ["0", "10", "12"], "limit": 3 }));
+    // Five lines of 14 bytes with one digit, five of 15 with two; those of the web are as long and one of them is not in the window.
+    let volume = plain(format!("index/volume?{window}&query={CART}")).await["data"].clone();
+    assert_eq!(volume["resultType"], "vector");
+    assert_eq!(volume["result"][0]["metric"], json!({ "service_name": "cart" }));
+    let bytes: f64 = volume["result"][0]["value"][1].as_str().unwrap().parse().unwrap();
+    let expected: usize = (2..20).step_by(2).map(|n: i64| format!("level=info n={n}").len()).sum();
+    assert_eq!(bytes, expected as f64, "the window begins behind its start");
+    let region = "%7Bregion%3D%22eu%22%7D";
+    let by_name =
+        format!("index/volume_range?{window}&query={region}&targetLabels=service_name&aggregateBy=labels&step=20");
+    let by_name = plain(by_name).await["data"].clone();
+    assert_eq!(
+        (&by_name["resultType"], &by_name["result"][0]["metric"]),
+        (&json!("matrix"), &json!({ "service_name": "" }))
+    );
+    let wrong = format!("index/volume?{window}&query={CART}&targetLabels=a-b");
+    assert_eq!(get(&house, &wrong, &[]).await.status, 400);
+}
+
+/// Reads the next text of a server's WebSocket.
+async fn text_frame(stream: &mut TcpStream) -> Value {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).await.unwrap();
+    let length = match head[1] {
+        126 => usize::from(stream.read_u16().await.unwrap()),
+        length => usize::from(length),
+    };
+    let mut text = vec![0; length];
+    stream.read_exact(&mut text).await.unwrap();
+    if head[0] == 0x81 { serde_json::from_slice(&text).unwrap() } else { Box::pin(text_frame(stream)).await }
+}
+
+#[tokio::test]
+async fn lines_are_told_as_they_come() {
+    // What is no HTTP any more is not held to the time for a head.
+    let house = house_of(Patience { head_max: Duration::from_millis(20), ..Patience::default() }).await;
+    let mut stream = TcpStream::connect(&house.address).await.unwrap();
+    let query = format!("query={CART}&limit=1&start={}", START_S * SECOND_NS);
+    let request = format!(
+        "GET /loki/api/v1/tail?{query} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+    // A ping with an empty text, masked: bytes that begin no head.
+    stream.write_all(&[0x89, 0x80, 1, 2, 3, 4]).await.unwrap();
+    let lines = |frame: &Value| frame["streams"][0]["values"].clone();
+    let time = |number: i64| ((START_S + number) * SECOND_NS).to_string();
+    assert_eq!(lines(&text_frame(&mut stream).await), json!([[time(18), "level=info n=18"]]));
+    // What was told before is not told again.
+    let next = text_frame(&mut stream).await;
+    assert_eq!(lines(&next), json!([[time(30), "level=info n=30"]]));
+    assert_eq!(next["dropped_entries"], Value::Null);
+    let missed = text_frame(&mut stream).await;
+    assert_eq!(missed["dropped_entries"][0]["labels"]["missed"], "1");
+    let wait = tokio::time::timeout(Duration::from_millis(100), text_frame(&mut stream)).await;
+    assert!(wait.is_err(), "the connection is still open");
+    let plain = call(&house.address, "GET", "/loki/api/v1/tail?query=1", &[], b"").await;
+    assert_eq!(plain.status, 400);
+}
+
+#[tokio::test]
+async fn lines_are_told_one_by_one_without_a_socket() {
+    let house = house().await;
+    let mut stream = TcpStream::connect(&house.address).await.unwrap();
+    let request = format!(
+        "GET /api/v1/logs/tail?query={CART}&limit=1&start={} HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        START_S * SECOND_NS
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    while !text.contains("\"missed\":1") {
+        let mut bytes = [0; 4096];
+        let length = stream.read(&mut bytes).await.unwrap();
+        text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+    }
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(Value::is_object);
+    let lines: Vec<Value> = lines.collect();
+    assert_eq!(lines[0]["line"], "level=info n=18");
+    assert_eq!(lines[0]["labels"]["service_name"], "cart");
+    assert_eq!(lines[1], json!({ "seen": 0, "missed": 0 }));
+    assert_eq!(lines[3]["line"], "level=info n=30");
+    assert_eq!(lines[5], json!({ "seen": 3, "missed": 1 }));
+    let wrong = call(&house.address, "GET", "/api/v1/logs/tail?query=%7B", &[], b"").await;
+    assert_eq!((wrong.status, wrong.json()["error"]["kind"].clone()), (400, json!("invalid")));
 }

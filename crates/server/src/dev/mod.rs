@@ -6,7 +6,7 @@ mod child;
 mod compare;
 mod environment;
 mod follow;
-mod lines;
+pub(crate) mod lines;
 mod queries;
 mod report;
 mod told;
@@ -225,7 +225,7 @@ fn run_time(unix_nano: i64) -> String {
 }
 
 /// RFC 3339 to the nanosecond.
-fn rfc3339(unix_nano: i64) -> String {
+pub(crate) fn rfc3339(unix_nano: i64) -> String {
     DateTime::<Utc>::from_timestamp_nanos(unix_nano).to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
