@@ -17,6 +17,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::{Figures, SpanMetrics};
+use causeway_meters::Counted;
 
 const START_NS: i64 = 1_800_000_000_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
@@ -59,13 +60,13 @@ impl Appender for Cellar {
 struct Stand {
     cellar: Arc<Cellar>,
     clock: Arc<Stopped>,
-    metrics: SpanMetrics,
+    metrics: Counted<SpanMetrics>,
 }
 
 impl Stand {
     fn new() -> Self {
         let (cellar, clock) = (Arc::new(Cellar::default()), Arc::new(Stopped::default()));
-        Self { metrics: SpanMetrics::new(cellar.clone(), clock.clone()), cellar, clock }
+        Self { metrics: Counted::new(cellar.clone(), clock.clone(), SpanMetrics::default()), cellar, clock }
     }
 
     async fn send(&self, services: &[(&str, Vec<Json>)]) {
@@ -89,7 +90,7 @@ impl Stand {
     /// A turn at so many seconds after the start.
     async fn turn(&self, second: i64) {
         self.clock.0.store(second * SECOND_NS, Ordering::SeqCst);
-        let _ = self.metrics.turn().await;
+        let _ = self.metrics.turn(false).await;
     }
 
     fn samples(&self) -> Samples {
@@ -234,7 +235,7 @@ async fn what_has_no_spans_goes_by_the_callers_name_for_it() {
     assert_eq!(graph(&stand.samples()), [of_database], "the others are waited for");
     stand.turn(15).await;
     assert_eq!(graph(&stand.samples()), [of_database, "{client=pay,connection_type=virtual_node,server=bank.example}"]);
-    assert_eq!((stand.metrics.figures().unclaimed, stand.metrics.figures().waiting), (1, 0));
+    assert_eq!((stand.metrics.look(SpanMetrics::figures).unclaimed, stand.metrics.look(SpanMetrics::figures).waiting), (1, 0));
 }
 
 #[tokio::test]
@@ -254,7 +255,7 @@ async fn spans_count_as_often_as_they_stand_for_and_not_within_a_service_or_too_
     assert_eq!(operations.count(), 2, "{samples:#?}");
     let calls = value(&samples, &format!("traces_spanmetrics_calls_total{{{OPERATION}}}"));
     assert_eq!(calls[1], (15.0, Some(1004.0)), "4, and a thousand at most");
-    assert_eq!(stand.metrics.figures().late, 1);
+    assert_eq!(stand.metrics.look(SpanMetrics::figures).late, 1);
 }
 
 #[tokio::test]
@@ -265,7 +266,7 @@ async fn series_end_when_idle_and_come_back_as_they_were_told() {
     for turn in 1..=30 {
         stand.turn(turn * 15).await;
     }
-    assert_eq!(stand.metrics.figures().meters, 0);
+    assert_eq!(stand.metrics.look(SpanMetrics::figures).meters, 0);
     let series = format!("traces_spanmetrics_calls_total{{{OPERATION}}}");
     let before = value(&stand.samples(), &series);
     assert_eq!(before.last(), Some(&(22.0 * 15.0 - 15.0, None)), "five minutes after the last turn with a request");
@@ -281,7 +282,7 @@ async fn what_the_store_did_not_keep_is_neither_counted_nor_lost() {
     let stand = Stand::new();
     *stand.cellar.fails.lock() = true;
     stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
-    assert_eq!(stand.metrics.figures(), Figures::default(), "the sender will send it again");
+    assert_eq!(stand.metrics.look(SpanMetrics::figures), Figures::default(), "the sender will send it again");
     *stand.cellar.fails.lock() = false;
     stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
     *stand.cellar.fails.lock() = true;
@@ -308,7 +309,7 @@ async fn one_message_is_a_call_for_each_of_its_consumers() {
     assert_eq!((calls("mail"), calls("bill")), (Some(1.0), Some(2.0)));
     let edges = samples.keys().filter(|it| it.starts_with("traces_service_graph_request_total"));
     assert_eq!(edges.count(), 2, "the queue itself is no third one: {samples:#?}");
-    assert_eq!(stand.metrics.figures().waiting, 0);
+    assert_eq!(stand.metrics.look(SpanMetrics::figures).waiting, 0);
 }
 
 #[tokio::test]
@@ -324,7 +325,7 @@ async fn what_was_counted_before_a_long_outage_is_told_after_it() {
     let calls = value(&stand.samples(), &format!("traces_spanmetrics_calls_total{{{OPERATION}}}"));
     assert_eq!(calls, [(0.001, Some(0.0)), (615.0, Some(1.0))]);
     stand.turn(42 * 15).await;
-    assert_eq!(stand.metrics.figures().meters, 0, "it ends with the next turn, having been idle for long");
+    assert_eq!(stand.metrics.look(SpanMetrics::figures).meters, 0, "it ends with the next turn, having been idle for long");
 }
 
 #[tokio::test]
@@ -354,7 +355,7 @@ async fn one_service_with_ids_in_its_names_does_not_take_the_place_of_others() {
         .filter_map(|(_, samples)| samples.last()?.1)
         .sum();
     assert_eq!(all, 2_501.0);
-    assert_eq!(stand.metrics.figures().overflowed, 1_500);
+    assert_eq!(stand.metrics.look(SpanMetrics::figures).overflowed, 1_500);
 }
 
 proptest! {
@@ -385,7 +386,7 @@ proptest! {
             assert_eq!(last("traces_spanmetrics_latency"), expected);
             assert!(last("traces_service_graph_request_failed_total") <= last("traces_service_graph_request_total"));
             assert!(last("traces_service_graph_request_total") <= expected);
-            assert_eq!(stand.metrics.figures().waiting, 0);
+            assert_eq!(stand.metrics.look(SpanMetrics::figures).waiting, 0);
         });
     }
 }
