@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 mod durations;
 mod meters;
+pub mod testing;
 
 pub use meters::{Family, Limits, Meters, Observation, SpanKey, Turn};
 

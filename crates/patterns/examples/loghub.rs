@@ -45,7 +45,9 @@ fn score(folder: &Path, name: &str, is_shown: bool) -> Result<(f64, f64), Box<dy
     let (content, template) = (column("Content")?, column("EventTemplate")?);
     let rows: Vec<(String, String)> = table
         .records()
-        .map(|row| row.map(|row| (row.get(content).unwrap_or("").to_owned(), row.get(template).unwrap_or("").to_owned())))
+        .map(|row| {
+            row.map(|row| (row.get(content).unwrap_or("").to_owned(), row.get(template).unwrap_or("").to_owned()))
+        })
         .collect::<Result<_, _>>()?;
     let mut patterns = LogPatterns::default();
     rows.iter().for_each(|(line, _)| patterns.learn(name, "info", line));
@@ -60,8 +62,13 @@ fn score(folder: &Path, name: &str, is_shown: bool) -> Result<(f64, f64), Box<dy
     let lines: usize = right.iter().map(|group| group.len()).sum();
     if is_shown {
         for (pattern, group) in found.iter().filter(|(_, group)| !is_true.contains(group)) {
-            let templates: BTreeSet<&str> = group.iter().filter_map(|at| rows.get(*at)).map(|row| row.1.as_str()).collect();
-            println!("{:>5} {pattern}\n        {}", group.len(), templates.into_iter().collect::<Vec<_>>().join("\n        "));
+            let templates: BTreeSet<&str> =
+                group.iter().filter_map(|at| rows.get(*at)).map(|row| row.1.as_str()).collect();
+            println!(
+                "{:>5} {pattern}\n        {}",
+                group.len(),
+                templates.into_iter().collect::<Vec<_>>().join("\n        ")
+            );
         }
     }
     let f1 = 2.0 * right.len() as f64 / (found.len() + truth.len()) as f64;

@@ -116,8 +116,12 @@ impl Kinds {
         self.kinds.iter_mut().flatten().for_each(&mut visit);
         self.turn += 1;
         let full = |limit: usize| limit / 8 * EIGHTHS_FULL_MAX;
-        let crowded: Vec<u32> =
-            self.of_service.iter().filter(|(_, count)| **count > full(KINDS_OF_SERVICE_MAX)).map(|(it, _)| *it).collect();
+        let crowded: Vec<u32> = self
+            .of_service
+            .iter()
+            .filter(|(_, count)| **count > full(KINDS_OF_SERVICE_MAX))
+            .map(|(it, _)| *it)
+            .collect();
         for service in crowded {
             self.make_room(full(KINDS_OF_SERVICE_MAX), |kind| kind.service == service);
         }
@@ -130,7 +134,8 @@ impl Kinds {
     fn make_room(&mut self, left: usize, of: impl Fn(&Kind) -> bool) {
         let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let among = self.kinds.iter().enumerate();
-        let among = among.filter_map(|(at, kind)| kind.as_ref().filter(|kind| of(kind)).map(|kind| (kind.used, number(at))));
+        let among =
+            among.filter_map(|(at, kind)| kind.as_ref().filter(|kind| of(kind)).map(|kind| (kind.used, number(at))));
         let mut among: Vec<(u64, u32)> = among.collect();
         among.sort_unstable();
         let surplus = among.len().saturating_sub(left);
@@ -264,7 +269,7 @@ fn hash_tokens(service: u32, masked: &Masked, tokens: &mut Vec<u64>) -> u64 {
         shape.update(text.get(end..from).unwrap_or_default());
         shape.update(&[0]);
         let bytes = text.get(from..to).unwrap_or_default();
-        tokens.push(if bytes == WILDCARD.as_bytes() { VARIES } else { xxh3_64(bytes).max(1) });
+        tokens.push(if token.is_wild { VARIES } else { xxh3_64(bytes).max(1) });
         end = to;
     }
     shape.update(text.get(end..).unwrap_or_default());
@@ -292,7 +297,7 @@ fn difference(kind: &Kind, line: &[Token], tokens: &[u64]) -> Difference {
     }
     // What has nothing in common but its shape is not of one kind.
     match word {
-        _ if equal == 0 && loose + usize::from(word.is_some()) > 0 => Difference::TooMuch,
+        _ if loose + usize::from(word.is_some()) > equal => Difference::TooMuch,
         Some(_) if loose > 0 => Difference::TooMuch,
         Some(place) => Difference::Word(place),
         None => Difference::Loose(loose),

@@ -16,6 +16,7 @@ use causeway_model::{Batch, Table};
 use hashbrown::HashMap;
 
 mod cluster;
+mod covers;
 mod mask;
 mod message;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod message;
 mod tests;
 
 use cluster::{Kinds, LEVELS, Scratch};
+pub use covers::covers;
 pub use mask::{LINE_BYTES_MAX, Masked, TOKENS_MAX, WILDCARD};
 
 /// How many lines there were of a pattern.

@@ -41,8 +41,9 @@ static CLASSES: [u8; 256] = {
             b'0'..=b'9' => class::DIGIT,
             b'a'..=b'z' | b'A'..=b'Z' => class::LETTER,
             b'-' | b'_' => class::JOINER,
-            b'=' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b'\'' | b'<' | b'>' | b'|'
-            | b'`' => class::DELIMITER,
+            b'=' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b'\'' | b'<' | b'>' | b'|' | b'`' => {
+                class::DELIMITER
+            }
             _ => class::POINT,
         };
         byte += 1;
@@ -62,6 +63,8 @@ pub(crate) struct Token {
     pub start: u32,
     /// Where it ends.
     pub end: u32,
+    /// Whether all of it varies.
+    pub is_wild: bool,
     /// Whether it may be taken for a variable as soon as it differs: it holds a digit, is part of a name or path, or the value of a key.
     pub is_loose: bool,
 }
@@ -95,12 +98,11 @@ impl Masked {
         let end = if bytes.len() > LINE_BYTES_MAX { line.floor_char_boundary(LINE_BYTES_MAX) } else { bytes.len() };
         let Some(bytes) = bytes.get(..end) else { return };
         let mut at = 0;
-        while let Some(byte) = bytes.get(at) {
+        while let Some(byte) = bytes.get(at).filter(|_| self.tokens.len() < TOKENS_MAX) {
             at = match class_of(*byte) {
                 class::SPACE if *byte == b'\n' => return,
                 class::SPACE => self.space(bytes, at),
                 class::DELIMITER => self.delimiter(bytes, at, *byte),
-                _ if self.tokens.len() >= TOKENS_MAX => return,
                 _ => self.token(bytes, at),
             };
         }
@@ -110,9 +112,11 @@ impl Masked {
     fn space(&mut self, bytes: &[u8], at: usize) -> usize {
         if let [0x1b, b'[', rest @ ..] = bytes.get(at..).unwrap_or_default() {
             let parameters = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b';')).count();
-            return at + 3 + parameters;
+            let has_end = rest.get(parameters).is_some_and(u8::is_ascii_alphabetic);
+            return at + 2 + parameters + usize::from(has_end);
         }
-        let spaces = bytes.iter().skip(at).take_while(|byte| class_of(**byte) == class::SPACE && **byte != b'\n').count();
+        let spaces =
+            bytes.iter().skip(at).take_while(|byte| class_of(**byte) == class::SPACE && **byte != b'\n').count();
         if self.text.last().is_some_and(|last| *last != b' ') && at + spaces < bytes.len() {
             self.text.push(b' ');
         }
@@ -123,11 +127,14 @@ impl Masked {
         if matches!(byte, b'"' | b'\'') && self.text.last().is_none_or(|last| class_of(*last) & class::WORD == 0) {
             let rest = bytes.get(at + 1..).unwrap_or_default();
             let inside = rest.get(..rest.len().min(QUOTED_BYTES_MAX)).unwrap_or_default();
-            let length = memchr::memchr2(byte, b'\n', inside).filter(|length| inside.get(*length) == Some(&byte));
+            let length = inside.iter().position(|each| *each == byte || *each == b'\n');
+            let length = length.filter(|length| inside.get(*length) == Some(&byte));
             let ends = |length: &usize| {
                 byte == b'"' || rest.get(length + 1).is_none_or(|next| class_of(*next) & class::WORD == 0)
             };
-            if let Some(length) = length.filter(ends).filter(|length| *length > 0) {
+            // A text before a colon is a key.
+            let is_key = |length: &usize| rest.get(length + 1) == Some(&b':');
+            if let Some(length) = length.filter(ends).filter(|length| *length > 0 && !is_key(length)) {
                 self.text.push(byte);
                 self.wildcard();
                 self.text.push(byte);
@@ -135,94 +142,165 @@ impl Masked {
             }
         }
         let next = bytes.get(at + 1).copied().unwrap_or(b' ');
+        let is_after_word = self.text.last().is_some_and(|last| class_of(*last) & class::TOKEN != 0);
         self.text.push(byte);
-        // A key without a value has one the next time.
-        if byte == b'=' && matches!(next, b' ' | b',' | b';' | b')' | b']' | b'}') && at > 0 && bytes.get(at - 1) != Some(&b' ') {
+        // What is empty holds something the next time: the value of a key, brackets that call no function.
+        let is_empty = match byte {
+            b'=' => is_after_word && matches!(next, b' ' | b',' | b';' | b')' | b']' | b'}'),
+            b'(' => !is_after_word && next == b')',
+            b'[' => !is_after_word && next == b']',
+            _ => false,
+        };
+        if is_empty {
             self.wildcard();
         }
         at + 1
     }
 
     fn wildcard(&mut self) {
-        let start = self.text.len();
-        self.text.extend_from_slice(WILDCARD.as_bytes());
-        self.finish(start, true);
-    }
-
-    /// Adds the token that stands from `start` on. What varies next to what varies, such as the numbers of a list, is one.
-    fn finish(&mut self, start: usize, is_loose: bool) {
-        if self.text.get(start..) == Some(WILDCARD.as_bytes())
-            && let Some(last) = self.tokens.last()
-            && self.text.get(last.start as usize..last.end as usize) == Some(WILDCARD.as_bytes())
-            && matches!(self.text.get(last.end as usize..start), Some(b" " | b", " | b","))
+        // What varies next to what varies, such as the numbers of a list, is one.
+        if let Some(last) = self.tokens.last()
+            && last.is_wild
+            && matches!(self.text.get(last.end as usize..), Some(b" " | b", " | b","))
         {
             self.text.truncate(last.end as usize);
             return;
         }
-        // A line is capped, and so are its places.
-        let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        self.tokens.push(Token { start: place(start), end: place(self.text.len()), is_loose });
+        let start = self.text.len();
+        self.text.extend_from_slice(WILDCARD.as_bytes());
+        self.push(start, true, true);
     }
 
+    /// Adds the token that stands from `start` on.
+    fn push(&mut self, start: usize, is_loose: bool, is_wild: bool) {
+        // A line is capped, and so are its places.
+        let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        self.tokens.push(Token { start: place(start), end: place(self.text.len()), is_loose, is_wild });
+    }
+
+    /// A token: most are a word.
+    #[inline]
     fn token(&mut self, bytes: &[u8], from: usize) -> usize {
+        let (end, seen) = word(bytes, from);
+        let next = bytes.get(end).copied().unwrap_or(b' ');
+        let has_digit = seen & class::DIGIT != 0;
+        if end == from || class_of(next) == class::POINT || (has_digit && is_group(bytes, end)) {
+            return self.compound(bytes, from);
+        }
+        let text = bytes.get(from..end).unwrap_or_default();
+        if has_digit || is_value(text, bytes, end) {
+            self.wildcard();
+        } else {
+            let is_loose = self.text.last() == Some(&b'=') && next != b'=';
+            let start = self.text.len();
+            self.text.extend_from_slice(text);
+            self.push(start, is_loose, false);
+        }
+        end
+    }
+
+    /// A token of several words with points between, of which those that vary are masked.
+    fn compound(&mut self, bytes: &[u8], from: usize) -> usize {
         let start = self.text.len();
         let mut is_loose = self.text.last() == Some(&b'=');
-        let (mut at, mut slashes, mut masked_end) = (from, 0, usize::MAX);
+        let (mut at, mut slashes, mut masked_end) = (from, 0, None);
         loop {
-            let word = at;
-            let mut seen = 0;
-            while let Some(class) = bytes.get(at).map(|byte| class_of(*byte)).filter(|class| class & class::WORD != 0) {
-                seen |= class;
-                at += 1;
-            }
-            let text = bytes.get(word..at).unwrap_or_default();
-            if seen & class::DIGIT != 0 {
+            let (end, seen) = word(bytes, at);
+            let text = bytes.get(at..end).unwrap_or_default();
+            if seen & class::DIGIT != 0 || is_value(text, bytes, end) {
                 is_loose = true;
-                if masked_end == usize::MAX || self.has_letters(masked_end) {
-                    self.text.extend_from_slice(WILDCARD.as_bytes());
-                } else {
+                match masked_end.filter(|masked_end| !self.has_word(*masked_end)) {
                     // `10.0.0.1:80` is one.
-                    self.text.truncate(masked_end);
+                    Some(masked_end) => self.text.truncate(masked_end),
+                    None => self.text.extend_from_slice(WILDCARD.as_bytes()),
                 }
-                masked_end = self.text.len();
+                masked_end = Some(self.text.len());
             } else {
                 self.text.extend_from_slice(text);
             }
-            let point = at;
-            while let Some(byte) = bytes.get(at) {
-                let is_group = *byte == b',' && is_digit(bytes, at.wrapping_sub(1)) && is_digit(bytes, at + 1);
-                if class_of(*byte) != class::POINT && !is_group {
-                    break;
-                }
+            at = end;
+            while let Some(byte) = bytes.get(at).filter(|byte| class_of(**byte) == class::POINT || is_group(bytes, at))
+            {
                 slashes += usize::from(*byte == b'/');
                 let is_inside = bytes.get(at + 1).is_some_and(|next| class_of(*next) & class::WORD != 0);
                 is_loose |= matches!(byte, b'/' | b'\\' | b'@') || (*byte == b'.' && is_inside && at > from);
                 at += 1;
             }
-            self.text.extend_from_slice(bytes.get(point..at).unwrap_or_default());
-            let more = bytes.get(at).is_some_and(|byte| class_of(*byte) & class::TOKEN != 0);
-            if !more {
+            self.text.extend_from_slice(bytes.get(end..at).unwrap_or_default());
+            if bytes.get(at).is_none_or(|byte| class_of(*byte) & class::WORD == 0) {
                 break;
             }
         }
-        let is_path = slashes > 1 && (bytes.get(from) == Some(&b'/') || is_url(bytes.get(from..at)));
-        if is_path {
+        // What ends a sentence is no part of its last word.
+        let token = bytes.get(from..at).unwrap_or_default();
+        let ending = token.iter().rev().take_while(|byte| matches!(byte, b':' | b'.' | b'!' | b'?')).count();
+        let ending = if ending < token.len() { ending } else { 0 };
+        self.text.truncate(self.text.len().saturating_sub(ending));
+        let is_path = slashes > 1 && (token.first() == Some(&b'/') || memchr::memmem::find(token, b"://").is_some());
+        if is_path || self.text.get(start..) == Some(WILDCARD.as_bytes()) {
             self.text.truncate(start);
-            self.text.extend_from_slice(WILDCARD.as_bytes());
+            self.wildcard();
+        } else {
+            // Keys are what a line is made of.
+            self.push(start, is_loose && bytes.get(at) != Some(&b'='), false);
         }
-        self.finish(start, is_loose);
+        self.text.extend_from_slice(bytes.get(at - ending..at).unwrap_or_default());
         at
     }
 
-    fn has_letters(&self, from: usize) -> bool {
+    fn has_word(&self, from: usize) -> bool {
         self.text.iter().skip(from).any(|byte| class_of(*byte) & class::WORD != 0)
     }
 }
 
-fn is_digit(bytes: &[u8], at: usize) -> bool {
-    bytes.get(at).is_some_and(u8::is_ascii_digit)
+/// Where a word ends, and what it is made of.
+#[inline]
+fn word(bytes: &[u8], from: usize) -> (usize, u8) {
+    let mut seen = 0;
+    let rest = bytes.get(from..).unwrap_or_default();
+    let length = rest.iter().position(|byte| {
+        let class = class_of(*byte);
+        seen |= class;
+        class & class::WORD == 0
+    });
+    (from + length.unwrap_or(rest.len()), seen)
 }
 
-fn is_url(token: Option<&[u8]>) -> bool {
-    token.is_some_and(|token| memchr::memmem::find(token, b"://").is_some())
+/// Whether this is a comma between digits.
+#[inline]
+fn is_group(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at) == Some(&b',') && at > 0 && is_digit(bytes, at - 1) && is_digit(bytes, at + 1)
+}
+
+/// Whether a word without digits is a value all the same: a truth, nothing, or a day or month before a number.
+#[inline]
+fn is_value(word: &[u8], bytes: &[u8], end: usize) -> bool {
+    match word.len() {
+        3 => word == b"nil" || is_date(word, bytes.get(end..).unwrap_or_default()),
+        4 => matches!(word, b"true" | b"True" | b"TRUE" | b"null" | b"None"),
+        5 => matches!(word, b"false" | b"False" | b"FALSE"),
+        _ => false,
+    }
+}
+
+fn is_date(word: &[u8], behind: &[u8]) -> bool {
+    is_month(word, behind)
+        || (matches!(word, b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun")
+            && match behind {
+                [b',', b' ', b'0'..=b'9', ..] | [b' ', b'0'..=b'9', ..] => true,
+                [b' ', rest @ ..] => rest.split_at_checked(3).is_some_and(|(word, behind)| is_month(word, behind)),
+                _ => false,
+            })
+}
+
+fn is_month(word: &[u8], behind: &[u8]) -> bool {
+    matches!(
+        word,
+        b"Jan" | b"Feb" | b"Mar" | b"Apr" | b"May" | b"Jun" | b"Jul" | b"Aug" | b"Sep" | b"Oct" | b"Nov" | b"Dec"
+    ) && matches!(behind, [b' ', b'0'..=b'9', ..] | [b' ', b' ', b'0'..=b'9', ..] | [b'/' | b'-', ..])
+}
+
+#[inline]
+fn is_digit(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at).is_some_and(u8::is_ascii_digit)
 }

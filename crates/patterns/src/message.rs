@@ -9,7 +9,7 @@ const KEYS: [&str; 8] = ["msg", "message", "event", "short_message", "log", "tex
 
 /// The part of a line that is clustered. A text within JSON keeps its escapes.
 pub(crate) fn of(line: &str) -> &str {
-    let line = line.trim_start();
+    let line = line.trim_ascii_start();
     match line.as_bytes().first() {
         Some(b'{') => in_object(line).unwrap_or(line),
         _ => in_pairs(line).unwrap_or(line),
@@ -71,14 +71,14 @@ fn string_length(bytes: &[u8]) -> Option<usize> {
 
 /// The value of `msg=` or `message=`, where the line begins with a pair.
 fn in_pairs(line: &str) -> Option<&str> {
-    let head = line.get(..line.floor_char_boundary(LINE_BYTES_MAX))?;
-    let first = head.as_bytes().iter().position(|byte| matches!(byte, b'=' | b' ' | b'"'))?;
-    if head.as_bytes().get(first) != Some(&b'=') {
+    let first = line.as_bytes().iter().find(|byte| !byte.is_ascii_alphanumeric() && **byte != b'_')?;
+    if *first != b'=' {
         return None;
     }
+    let head = line.as_bytes().get(..line.len().min(LINE_BYTES_MAX))?;
     let place = |key: &str| {
-        let found = memchr::memmem::find_iter(head.as_bytes(), key.as_bytes());
-        let mut found = found.filter(|at| *at == 0 || head.as_bytes().get(at - 1) == Some(&b' '));
+        let found = memchr::memmem::find_iter(head, key.as_bytes());
+        let mut found = found.filter(|at| *at == 0 || head.get(at - 1) == Some(&b' '));
         found.next().map(|at| at + key.len())
     };
     let value = line.get(place("msg=").or_else(|| place("message="))?..)?;

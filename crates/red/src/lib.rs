@@ -131,7 +131,8 @@ impl Counting for SpanMetrics {
             (CALL_CLIENT, MetricType::Histogram, "seconds", "How long calls took, as the caller saw it."),
             (CALL_SERVER, MetricType::Histogram, "seconds", "How long calls took, as the called service saw it."),
         ];
-        let told = metrics.map(|(name, metric_type, unit, description)| Metadata { name, metric_type, unit, description });
+        let told =
+            metrics.map(|(name, metric_type, unit, description)| Metadata { name, metric_type, unit, description });
         told.into()
     }
 }

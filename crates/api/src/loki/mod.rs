@@ -1,6 +1,7 @@
 //! How is Loki's HTTP API spoken? Below `/loki/api/v1`, over whoever keeps lines: Grafana's Loki data source and logcli get the base URL
 //! `http://host:4300` (<https://grafana.com/docs/loki/latest/reference/loki-http-api/>).
 
+mod patterns;
 mod query;
 mod streams;
 
@@ -90,7 +91,7 @@ impl Loki {
 
 /// Routes of Loki's API.
 pub fn routes() -> Router<Arc<Desk>> {
-    let asked = query::routes().merge(streams::routes());
+    let asked = query::routes().merge(streams::routes()).merge(patterns::routes());
     asked.route("/loki/api/v1/status/buildinfo", get(build_info))
 }
 
