@@ -42,11 +42,12 @@ pub(crate) struct Period {
 }
 
 impl Period {
-    /// That of `start`, `end`, `step` and `history`.
+    /// That of `start` or `since`, `end`, `step` and `history`.
     pub fn read(desk: &Desk, parameters: &Parameters) -> Result<Self> {
         let now_ms = desk.clock.now_unix_nano().div_euclid(1_000_000);
         let end_ms = parameters.time_or("end", now_ms)?;
-        let start_ms = parameters.time_or("start", end_ms.saturating_sub(SPAN_MS))?;
+        let since_ms = parameters.duration("since")?.unwrap_or(SPAN_MS);
+        let start_ms = parameters.time_or("start", end_ms.saturating_sub(since_ms))?;
         Self::of(start_ms, end_ms, parameters.duration("step")?, parameters.duration("history")?)
     }
 
@@ -56,7 +57,7 @@ impl Period {
         if length <= 0 {
             return Err(Error::invalid("end must be later than start"));
         }
-        let default = (length / STEPS).max(STEP_MIN_MS).next_multiple_of(STEP_MIN_MS);
+        let default = (length / STEPS / STEP_MIN_MS).saturating_add(1).saturating_mul(STEP_MIN_MS);
         let step_ms = step_ms.filter(|step| *step > 0).unwrap_or(default).max(STEP_MIN_MS);
         if length / step_ms > STEPS_MAX {
             return Err(Error::invalid(format!("more than {STEPS_MAX} steps: take a longer one")));
@@ -272,7 +273,7 @@ mod tests {
     fn periods_are_bounded() {
         assert!(Period::of(5, 5, None, None).is_err());
         assert!(Period::of(0, i64::MAX, Some(1), None).is_err());
-        assert_eq!(Period::of(0, 3_600_000, None, None).unwrap().step_ms, 60_000);
+        assert_eq!(Period::of(0, 3_600_000, None, None).unwrap().step_ms, 75_000);
         assert!(Period::of(i64::MIN, i64::MAX, None, Some(i64::MIN)).is_ok());
     }
 }
