@@ -23,9 +23,7 @@ async fn ask(program: &Program, path: &str) -> Value {
 
 /// Ten lines of two kinds, and one with a stack trace.
 fn logs(now: u64) -> Value {
-    let record = |(number, severity, body): (u64, u8, String)| {
-        json!({"timeUnixNano": (now - number).to_string(), "severityNumber": severity, "body": {"stringValue": body}})
-    };
+    let record = |(number, severity, body): (u64, u8, String)| json!({"timeUnixNano": (now - number).to_string(), "severityNumber": severity, "body": {"stringValue": body}});
     let stack = |line: u64| {
         format!("it broke\njava.io.IOException: disk {line} is full\n\tat com.shop.Files.write(Files.java:{line})")
     };
@@ -99,11 +97,8 @@ async fn patterns_and_errors_are_counted_and_told() {
 #[tokio::test]
 async fn they_can_be_switched_off() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = [
-        ("CAUSEWAY_SELF_TELEMETRY", "false"),
-        ("CAUSEWAY_LOG_PATTERNS", "false"),
-        ("CAUSEWAY_ERROR_GROUPS", "false"),
-    ];
+    let settings =
+        [("CAUSEWAY_SELF_TELEMETRY", "false"), ("CAUSEWAY_LOG_PATTERNS", "false"), ("CAUSEWAY_ERROR_GROUPS", "false")];
     let program = Program::start(folder.path(), &settings).await;
     let now = now_ns(&program).await;
     send(&program, "/v1/logs", &logs(now)).await;

@@ -58,10 +58,12 @@ impl Stack {
 
 /// Whether a text may hold a stack trace: cheap, before it is read.
 pub fn may_be_stack(text: &str) -> bool {
-    let Some(at) = memchr::memchr(b'\n', text.as_bytes()) else { return false };
-    let rest = text.as_bytes().get(at..).unwrap_or_default();
-    let rest = rest.get(..rest.len().min(STACK_BYTES_MAX)).unwrap_or_default();
-    let has = |needle: &str| memchr::memmem::find(rest, needle.as_bytes()).is_some();
+    let bytes = text.as_bytes();
+    let bytes = bytes.get(..bytes.len().min(STACK_BYTES_MAX)).unwrap_or_default();
+    if memchr::memchr(b'\n', bytes).is_none() {
+        return false;
+    }
+    let has = |needle: &str| memchr::memmem::find(bytes, needle.as_bytes()).is_some();
     has("\n\tat ") || has("\n   at ") || has("\n    at ") || has("  File \"") || has("goroutine ") || has("\n   0: ")
 }
 
@@ -87,6 +89,8 @@ struct Reading<'a> {
     is_cause_first: bool,
     /// Within what was suppressed, which is no cause.
     is_suppressed: bool,
+    /// Causes that stand within what they caused, as in .NET, the innermost first.
+    inner: Vec<Thrown>,
 }
 
 impl<'a> Reading<'a> {
@@ -115,6 +119,10 @@ impl<'a> Reading<'a> {
             self.is_suppressed = false;
             self.next();
             self.header(cause);
+        } else if trimmed.starts_with("--- End of inner exception") {
+            if let Some(outer) = self.chain.pop() {
+                self.inner.push(std::mem::replace(&mut self.current, outer));
+            }
         } else if trimmed.starts_with("Suppressed: ") {
             self.is_suppressed = true;
         } else if self.order == Order::InnermostLast && !line.starts_with(char::is_whitespace) {
@@ -152,7 +160,12 @@ impl<'a> Reading<'a> {
 
     /// `com.shop.PaymentError: declined`, perhaps behind words such as `Uncaught` or `Exception in thread "main"`.
     fn header(&mut self, line: &str) {
+        if line.starts_with("goroutine ") {
+            return;
+        }
         let head = line.split_once(": ").map_or(line.trim_end_matches(':'), |(head, _)| head);
+        // .NET puts a number behind some types.
+        let head = head.strip_suffix(')').and_then(|head| head.rsplit_once(" (")).map_or(head, |(head, _)| head);
         let name = head.rsplit(' ').next().unwrap_or_default();
         let is_name = |name: &str| {
             let mut letters = name.chars();
@@ -187,6 +200,7 @@ impl<'a> Reading<'a> {
 
     fn finish(mut self) -> Stack {
         self.next();
+        self.chain.extend(self.inner.into_iter().rev());
         if self.is_cause_first {
             self.chain.reverse();
         }

@@ -188,7 +188,7 @@ impl Masked {
             return self.compound(bytes, from);
         }
         let text = bytes.get(from..end).unwrap_or_default();
-        if has_digit || is_value(text, bytes, end) {
+        if has_digit || is_value(text, bytes, end) || (self.is_after_key() && is_nothing(text)) {
             self.wildcard();
         } else {
             let is_loose = self.text.last() == Some(&b'=') && next != b'=';
@@ -248,6 +248,11 @@ impl Masked {
         at
     }
 
+    /// Whether a value comes next.
+    fn is_after_key(&self) -> bool {
+        matches!(self.text.last(), Some(b'=' | b':'))
+    }
+
     fn has_word(&self, from: usize) -> bool {
         self.text.iter().skip(from).any(|byte| class_of(*byte) & class::WORD != 0)
     }
@@ -272,12 +277,18 @@ fn is_group(bytes: &[u8], at: usize) -> bool {
     bytes.get(at) == Some(&b',') && at > 0 && is_digit(bytes, at - 1) && is_digit(bytes, at + 1)
 }
 
-/// Whether a word without digits is a value all the same: a truth, nothing, or a day or month before a number.
+/// Whether a word is how languages write that there is no value.
+#[inline]
+fn is_nothing(word: &[u8]) -> bool {
+    matches!(word, b"null" | b"nil" | b"None")
+}
+
+/// Whether a word without digits is a value all the same: a truth, or a day or month before a number.
 #[inline]
 fn is_value(word: &[u8], bytes: &[u8], end: usize) -> bool {
     match word.len() {
-        3 => word == b"nil" || is_date(word, bytes.get(end..).unwrap_or_default()),
-        4 => matches!(word, b"true" | b"True" | b"TRUE" | b"null" | b"None"),
+        3 => is_date(word, bytes.get(end..).unwrap_or_default()),
+        4 => matches!(word, b"true" | b"True" | b"TRUE"),
         5 => matches!(word, b"false" | b"False" | b"FALSE"),
         _ => false,
     }
