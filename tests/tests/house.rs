@@ -21,13 +21,16 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-metrics", 2, &["causeway-model", "causeway-store", "causeway-promql"]),
     ("causeway-logql", 2, &["causeway-model", "causeway-promql"]),
     ("causeway-logs", 3, &["causeway-model", "causeway-store", "causeway-promql", "causeway-logql"]),
-    ("causeway-red", 2, &["causeway-model", "causeway-ingest"]),
+    ("causeway-meters", 2, &["causeway-model", "causeway-ingest"]),
+    ("causeway-red", 3, &["causeway-model", "causeway-ingest", "causeway-meters"]),
+    ("causeway-patterns", 3, &["causeway-model", "causeway-ingest", "causeway-meters"]),
+    ("causeway-errors", 4, &["causeway-model", "causeway-ingest", "causeway-meters", "causeway-patterns"]),
     ("causeway-scrape", 2, &["causeway-model", "causeway-ingest"]),
     ("causeway-engine", 2, &["causeway-model", "causeway-store", "causeway-query"]),
     ("causeway-diagnose", 2, &["causeway-model", "causeway-query"]),
     (
         "causeway-api",
-        3,
+        5,
         &[
             "causeway-model",
             "causeway-ingest",
@@ -36,11 +39,13 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-query",
             "causeway-flags",
             "causeway-diagnose",
+            "causeway-patterns",
+            "causeway-errors",
         ],
     ),
     (
         "causeway",
-        4,
+        6,
         &[
             "causeway-model",
             "causeway-ingest",
@@ -51,7 +56,10 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-metrics",
             "causeway-logql",
             "causeway-logs",
+            "causeway-meters",
             "causeway-red",
+            "causeway-patterns",
+            "causeway-errors",
             "causeway-scrape",
             "causeway-engine",
             "causeway-diagnose",
@@ -60,10 +68,14 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-shop",
         ],
     ),
-    // It measures from outside; decoding alone is one of its two limits.
-    ("causeway-bench", 4, &["causeway-model", "causeway-ingest"]),
+    // It measures from outside; decoding, and what is counted of it, are measured alone.
+    (
+        "causeway-bench",
+        5,
+        &["causeway-model", "causeway-ingest", "causeway-meters", "causeway-patterns", "causeway-errors"],
+    ),
     // It speaks HTTP, by the kit's client.
-    ("causeway-tests", 5, &["causeway-kit"]),
+    ("causeway-tests", 7, &["causeway-kit"]),
 ];
 
 /// The only room that may see DataFusion.

@@ -6,6 +6,7 @@ mod diagnose;
 mod doubles;
 mod grpc;
 mod http;
+mod kinds;
 mod lines;
 mod loki;
 mod pages;

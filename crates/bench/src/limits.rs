@@ -1,11 +1,14 @@
 //! What can't be beaten on this machine? The same bytes through `zstd -1` on one core, and our own decoder without a store
-//! behind it: no store that compresses and decodes costs less.
+//! behind it: no store that compresses and decodes costs less. And what is counted of it on the way, alone.
 
 use std::fs;
 
+use causeway_errors::ErrorGroups;
 use causeway_ingest::otlp::{self, Encoding};
 use causeway_ingest::prometheus::{NOTHING_KNOWN, Version, Written, decode_remote_write, decompress_snappy};
+use causeway_meters::{Counting, Moment};
 use causeway_model::{Error, Result};
+use causeway_patterns::LogPatterns;
 
 use crate::report::{Better, Cell, Row, Section};
 use crate::workload::Signal;
@@ -85,6 +88,43 @@ fn decode_all(dataset: &Dataset, signal: Signal) -> Result<f64> {
         body.clear();
     }
     Ok(cpu_s)
+}
+
+/// CPU seconds per million records of what is counted of them once they are kept: patterns of logs, groups of errors.
+pub fn count(dataset: &Dataset, signals: &[Signal]) -> Result<Section> {
+    let title = "alone: counting patterns and errors on one core".to_owned();
+    let mut section = Section { title, rows: Vec::new(), notes: Vec::new() };
+    for signal in signals {
+        if *signal == Signal::Logs {
+            let mut patterns = LogPatterns::default();
+            section.rows.push(count_row(dataset, *signal, "patterns", &mut patterns)?);
+            let kinds = patterns.figures().kinds;
+            section.notes.push(format!("The lines are of {kinds} patterns."));
+        }
+        if matches!(signal, Signal::Logs | Signal::Spans) {
+            section.rows.push(count_row(dataset, *signal, "errors", &mut ErrorGroups::default())?);
+        }
+    }
+    Ok(section)
+}
+
+fn count_row<C: Counting>(dataset: &Dataset, signal: Signal, what: &str, counting: &mut C) -> Result<Row> {
+    let table = if signal == Signal::Spans { causeway_model::Signal::Spans } else { causeway_model::Signal::Logs };
+    let mut reader = BodyReader::open(&dataset.path(signal))?;
+    let (mut cpu_s, mut records_all, mut body) = (0.0, 0, Vec::new());
+    while let Some((_, records)) = reader.next(&mut body)? {
+        let decoded = otlp::decode(table, Encoding::Protobuf, &body, 0)?;
+        // Nothing is late in the year 1970.
+        let now = Moment { unix_nano: 0, monotonic_nano: 0 };
+        let before = thread_cpu_s()?;
+        counting.observe(&decoded.batches, now);
+        cpu_s += thread_cpu_s()? - before;
+        records_all += u64::from(records);
+        body.clear();
+    }
+    let label = format!("{}, {what}, CPU-s per million", signal.name());
+    let value = cpu_s / records_all.max(1) as f64 * 1e6;
+    Ok(Row { label, better: Better::Lower, cells: vec![Cell::of(Some(value))] })
 }
 
 /// Decodes a body; how many records it was.

@@ -164,6 +164,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     measured.push(limits::zstd(&dataset, &arguments.signals)?);
     measured.push(limits::decode(&dataset, &arguments.signals)?);
+    measured.push(limits::count(&dataset, &arguments.signals)?);
     measured.extend(kit_overhead(arguments)?);
     write(arguments, Report { programs: names, preamble, sections: measured })?;
     if arguments.keep { Ok(()) } else { measure::clean(&settings.scratch) }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use crate::meters::{Family, Meters, Observation};
-use crate::spans::{Kind, Seen, SpanKey};
+use causeway_meters::{Meters, Observation, SpanKey};
+
+use crate::CALL;
+use crate::spans::{Kind, Seen};
 
 /// Calls of which an end waits, or whose caller's span is kept for more that were called. 50,000: 5,000 calls a second, some 10 MB.
 const WAITING_MAX: usize = 50_000;
@@ -148,11 +150,11 @@ fn count(client: Option<&End>, server: Option<&End>, meters: &mut Meters) {
     };
     let ends = [client, server];
     let known = || ends.into_iter().flatten();
+    let weight = known().map(|end| end.weight).fold(1.0, f64::max);
     meters.observe(&Observation {
-        family: Family::Call,
-        values: [from, to, kind, ""],
-        weight: known().map(|end| end.weight).fold(1.0, f64::max),
-        failed: known().any(|end| end.failed),
+        family: &CALL,
+        values: &[from, to, kind],
+        counts: [weight, if known().any(|end| end.failed) { weight } else { 0.0 }],
         seconds: ends.map(|end| end.and_then(|end| end.seconds)),
         span: known().next().map(|end| (end.key, end.end)),
     });

@@ -1,39 +1,44 @@
 //! How many requests were there, how many failed and how long did they take, by service, operation and dependency? Counted from spans as
 //! they arrive, each as often as it stands for, and kept as ordinary series.
 //!
-//! What is counted stands in front of the store: an [`Appender`] that hands everything on, and counts what was kept.
+//! [`causeway_meters::Counted`] has it count what was kept, and keeps the samples.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
-
-use causeway_ingest::prometheus::{Known, Metadata, MetricType, SeriesWriter, series_rows};
-use causeway_model::{Appender, Batch, Clock, Delivery, Receipt, Result, Signal, Table};
-use parking_lot::Mutex;
+use causeway_ingest::prometheus::{Metadata, MetricType};
+use causeway_meters::{Counting, Family, LATE_MAX_NS, Limits, Meters, Moment, Observation};
+use causeway_model::{Batch, Table};
 
 mod calls;
-mod durations;
-mod meters;
 mod spans;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
 use calls::Calls;
-use meters::{
-    CALL_CLIENT, CALL_FAILED, CALL_REQUESTS, CALL_SERVER, Family, Meters, OPERATION_CALLS, OPERATION_LATENCY,
-    Observation, Turn,
-};
 
-/// How often samples are kept. 15 s: as often as most scrape.
-pub const TURN_INTERVAL: Duration = Duration::from_secs(15);
-/// Spans that ended longer ago are of another time, such as a recording, and not counted. 5 min: as long as senders repeat.
-const LATE_MAX_NS: i64 = 300_000_000_000;
-/// Where the clock was set back by more, time begins anew; less is waited for. 1 min.
-const CLOCK_BACK_MAX_MS: i64 = 60_000;
-/// The sender in the ledger.
-const SENDER: &str = "causeway span-metrics";
+/// Operations and calls that are told apart. 7,500: 20,000 series or so, and with the widest histograms still one delivery. Of one service
+/// 1,000: one that has more puts ids into the names of its operations.
+const LIMITS: Limits = Limits { meters_max: 7_500, of_service_max: 1_000 };
+
+// Names and labels are those of Grafana Tempo's metrics generator, which dashboards and service graphs read.
+const OPERATION_CALLS: &str = "traces_spanmetrics_calls_total";
+const OPERATION_LATENCY: &str = "traces_spanmetrics_latency";
+const CALL_REQUESTS: &str = "traces_service_graph_request_total";
+const CALL_FAILED: &str = "traces_service_graph_request_failed_total";
+const CALL_CLIENT: &str = "traces_service_graph_request_client_seconds";
+const CALL_SERVER: &str = "traces_service_graph_request_server_seconds";
+
+/// An operation of a service.
+const OPERATION: Family = Family {
+    labels: &["service", "span_name", "span_kind", "status_code"],
+    counters: &[OPERATION_CALLS],
+    histograms: &[OPERATION_LATENCY],
+};
+/// Calls from one service to another.
+const CALL: Family = Family {
+    labels: &["client", "server", "connection_type"],
+    counters: &[CALL_REQUESTS, CALL_FAILED],
+    histograms: &[CALL_CLIENT, CALL_SERVER],
+};
 
 /// Where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,154 +57,82 @@ pub struct Figures {
     pub unclaimed: u64,
 }
 
-#[derive(Debug, Default)]
-struct State {
+/// Counts spans.
+#[derive(Debug)]
+pub struct SpanMetrics {
     meters: Meters,
     calls: Calls,
     late: u64,
-    /// Time of the last turn, in milliseconds since 1970.
-    last_ms: i64,
 }
 
-/// Counts the spans of what it hands on.
-pub struct SpanMetrics {
-    inner: Arc<dyn Appender>,
-    clock: Arc<dyn Clock>,
-    state: Mutex<State>,
-    known: Mutex<Known>,
-}
-
-impl Appender for SpanMetrics {
-    fn append(&self, delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<Receipt>> + Send + '_>> {
-        Box::pin(async move {
-            let spans: Vec<Batch> =
-                delivery.batches.iter().filter(|batch| batch.table() == Table::Spans).cloned().collect();
-            // What was not kept will be sent again.
-            let receipt = self.inner.append(delivery).await?;
-            self.observe(&spans);
-            Ok(receipt)
-        })
+impl Default for SpanMetrics {
+    fn default() -> Self {
+        Self { meters: Meters::new(LIMITS), calls: Calls::default(), late: 0 }
     }
 }
 
 impl SpanMetrics {
-    /// Counts in front of a store.
-    pub fn new(inner: Arc<dyn Appender>, clock: Arc<dyn Clock>) -> Self {
-        let last_ms = clock.now_unix_nano().div_euclid(1_000_000);
-        let state = State { last_ms, ..State::default() };
-        Self { inner, clock, state: Mutex::new(state), known: Mutex::default() }
-    }
-
-    /// Keeps samples every [`TURN_INTERVAL`] until `stopped` is done, and a last time then.
-    pub async fn run(&self, stopped: impl Future<Output = ()>) {
-        tokio::pin!(stopped);
-        loop {
-            let over = tokio::time::timeout(TURN_INTERVAL, &mut stopped).await.is_ok();
-            if over {
-                // Nothing more comes for those that wait.
-                let State { meters, calls, .. } = &mut *self.state.lock();
-                calls.expire(u64::MAX, meters);
-            }
-            if let Err(error) = self.turn().await {
-                tracing::warn!(%error, "the metrics of spans were not kept; the next ones hold what these did");
-            }
-            if over {
-                return;
-            }
-        }
-    }
-
     /// Where it stands.
     pub fn figures(&self) -> Figures {
-        let state = self.state.lock();
         Figures {
-            meters: state.meters.len(),
-            waiting: state.calls.len(),
-            overflowed: state.meters.overflowed,
-            late: state.late,
-            crowded: state.calls.crowded,
-            unclaimed: state.calls.unclaimed,
+            meters: self.meters.len(),
+            waiting: self.calls.len(),
+            overflowed: self.meters.overflowed,
+            late: self.late,
+            crowded: self.calls.crowded,
+            unclaimed: self.calls.unclaimed,
         }
     }
+}
 
-    fn observe(&self, batches: &[Batch]) {
-        if batches.is_empty() {
-            return;
-        }
-        let (now, monotonic) = (self.clock.now_unix_nano(), self.clock.monotonic_nano());
-        let mut state = self.state.lock();
-        let State { meters, calls, late, .. } = &mut *state;
-        calls.expire(monotonic, meters);
+impl Counting for SpanMetrics {
+    const SENDER: &'static str = "causeway span-metrics";
+
+    fn counts(table: Table) -> bool {
+        table == Table::Spans
+    }
+
+    fn observe(&mut self, batches: &[Batch], now: Moment) {
+        let Self { meters, calls, late } = self;
+        calls.expire(now.monotonic_nano, meters);
         for batch in batches {
             spans::each(batch, |seen| {
-                if now.saturating_sub(seen.end) > LATE_MAX_NS {
+                if now.unix_nano.saturating_sub(seen.end) > LATE_MAX_NS {
                     *late += 1;
                     return;
                 }
                 meters.observe(&Observation {
-                    family: Family::Operation,
-                    values: [seen.service, seen.name, seen.kind.label(), seen.status_label()],
-                    weight: seen.weight,
-                    failed: seen.failed(),
+                    family: &OPERATION,
+                    values: &[seen.service, seen.name, seen.kind.label(), seen.status_label()],
+                    counts: [seen.weight, 0.0],
                     seconds: [seen.seconds, None],
                     span: Some((seen.key, seen.end)),
                 });
-                calls.observe(seen, monotonic, meters);
+                calls.observe(seen, now.monotonic_nano, meters);
             });
         }
     }
 
-    /// Keeps a sample of each series.
-    ///
-    /// # Errors
-    /// What the store says; nothing is lost then, as the next turn holds it too.
-    pub async fn turn(&self) -> Result<()> {
-        let received_unix_nano = self.clock.now_unix_nano();
-        let now_ms = received_unix_nano.div_euclid(1_000_000);
-        let mut last_ms = self.state.lock().last_ms;
-        if last_ms.saturating_sub(now_ms) > CLOCK_BACK_MAX_MS {
-            // The clock was ahead: samples of then would come before those of now for as long as it was.
-            last_ms = now_ms - 2;
-        }
-        let time_ms = now_ms.max(last_ms + 2);
-        let decoded = {
-            let (mut state, known) = (self.state.lock(), self.known.lock());
-            let State { meters, calls, .. } = &mut *state;
-            calls.expire(self.clock.monotonic_nano(), meters);
-            if meters.len() == 0 {
-                state.last_ms = time_ms;
-                return Ok(());
-            }
-            let is_known = known.asker();
-            let mut writer = SeriesWriter::new(&is_known);
-            meters.write(Turn { time_ms, begin_ms: last_ms + 1 }, &mut writer)?;
-            describe(&mut writer, received_unix_nano)?;
-            writer.finish()?
-        };
-        let series = series_rows(&decoded.batches);
-        let ledger = vec![decoded.ledger_entry(Signal::Metrics)];
-        let delivery = Delivery { sender: SENDER.to_owned(), received_unix_nano, batches: decoded.batches, ledger };
-        let receipt = self.inner.append(delivery).await?;
-        self.known.lock().add(series, receipt);
-        let mut state = self.state.lock();
-        state.meters.settle();
-        state.last_ms = time_ms;
-        Ok(())
+    fn gather(&mut self, now: Moment, is_last: bool) {
+        // At the end nothing more comes for those that wait.
+        self.calls.expire(if is_last { u64::MAX } else { now.monotonic_nano }, &mut self.meters);
     }
-}
 
-/// Type, unit and words of each metric.
-fn describe(writer: &mut SeriesWriter<'_>, unix_nano: i64) -> Result<()> {
-    let metrics = [
-        (OPERATION_CALLS, MetricType::Counter, "", "Requests and calls, from spans."),
-        (OPERATION_LATENCY, MetricType::Histogram, "seconds", "How long they took."),
-        (CALL_REQUESTS, MetricType::Counter, "", "Calls from one service to another, from spans."),
-        (CALL_FAILED, MetricType::Counter, "", "Calls that failed at either end."),
-        (CALL_CLIENT, MetricType::Histogram, "seconds", "How long calls took, as the caller saw it."),
-        (CALL_SERVER, MetricType::Histogram, "seconds", "How long calls took, as the called service saw it."),
-    ];
-    for (name, metric_type, unit, description) in metrics {
-        writer.describe(&Metadata { name, metric_type, unit, description }, unix_nano)?;
+    fn meters(&mut self) -> &mut Meters {
+        &mut self.meters
     }
-    Ok(())
+
+    fn metadata() -> Vec<Metadata<'static>> {
+        let metrics = [
+            (OPERATION_CALLS, MetricType::Counter, "", "Requests and calls, from spans."),
+            (OPERATION_LATENCY, MetricType::Histogram, "seconds", "How long they took."),
+            (CALL_REQUESTS, MetricType::Counter, "", "Calls from one service to another, from spans."),
+            (CALL_FAILED, MetricType::Counter, "", "Calls that failed at either end."),
+            (CALL_CLIENT, MetricType::Histogram, "seconds", "How long calls took, as the caller saw it."),
+            (CALL_SERVER, MetricType::Histogram, "seconds", "How long calls took, as the called service saw it."),
+        ];
+        let told =
+            metrics.map(|(name, metric_type, unit, description)| Metadata { name, metric_type, unit, description });
+        told.into()
+    }
 }

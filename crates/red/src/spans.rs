@@ -4,14 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, FixedSizeBinaryArray, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
+use causeway_meters::{SpanKey, UNNAMED_SERVICE, cut, service_names};
 use causeway_model::{
     AttributeSets, Batch, CALL_SYSTEMS, CALL_TARGETS, Family, SAMPLE_WEIGHT_MAX, Value, sample_weight,
 };
-
-/// The service of spans that name none; the name that OpenTelemetry gives it.
-const UNNAMED_SERVICE: &str = "unknown_service";
-/// Bytes of the name of a service, an operation or a target that are kept. 256: longer ones hold data.
-const NAME_BYTES_MAX: usize = 256;
 
 /// Which end of a call a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +42,6 @@ impl Kind {
         }
     }
 }
-
-/// The names of a trace and of a span in it.
-pub(crate) type SpanKey = ([u8; 16], [u8; 8]);
 
 /// A span that is a request or a call.
 #[derive(Debug, Clone)]
@@ -91,7 +84,7 @@ impl Seen<'_> {
 /// a trace. Spans within a service are none.
 pub(crate) fn each(batch: &Batch, mut each: impl FnMut(&Seen<'_>)) {
     let Some(columns) = Columns::of(batch) else { return };
-    let services = services(batch);
+    let services = service_names(batch);
     let unnamed: Arc<str> = Arc::from(UNNAMED_SERVICE);
     let attributes = batch.attributes(Family::Record);
     let ranks = Ranks::of(batch);
@@ -123,18 +116,6 @@ pub(crate) fn each(batch: &Batch, mut each: impl FnMut(&Seen<'_>)) {
             system,
         });
     }
-}
-
-/// The front of a text.
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(NAME_BYTES_MAX)]
-}
-
-/// The service of each resource.
-fn services(batch: &Batch) -> Vec<Arc<str>> {
-    let Some(names) = text_of(batch.resources().column_by_name("service_name")) else { return Vec::new() };
-    let name = |row: usize| if names.is_valid(row) { cut(names.value(row)) } else { UNNAMED_SERVICE };
-    (0..names.len()).map(|row| Arc::from(name(row))).collect()
 }
 
 fn text_of(column: Option<&arrow::array::ArrayRef>) -> Option<&StringArray> {

@@ -1,146 +1,29 @@
 //! Does each span count once, under the right name, as often as it stands for, and never without bounds?
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Float64Type, TimestampNanosecondType, UInt64Type};
-use causeway_ingest::otlp::{Encoding, decode};
-use causeway_model::{
-    Appender, Batch, Clock, Delivery, Error, Family, Histogram, Receipt, Result, Signal, Table, Value,
-};
-use parking_lot::Mutex;
+use causeway_meters::testing::{SECOND_NS, START_NS, Samples, Stand};
+use causeway_model::Signal;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::{Figures, SpanMetrics};
 
-const START_NS: i64 = 1_800_000_000_000_000_000;
-const SECOND_NS: i64 = 1_000_000_000;
-
-/// Stands still until it is set.
-#[derive(Debug, Default)]
-struct Stopped(AtomicI64);
-
-impl Clock for Stopped {
-    fn now_unix_nano(&self) -> i64 {
-        START_NS + self.0.load(Ordering::SeqCst)
-    }
-
-    fn monotonic_nano(&self) -> u64 {
-        self.0.load(Ordering::SeqCst) as u64
-    }
+fn stand() -> Stand<SpanMetrics> {
+    Stand::new(SpanMetrics::default())
 }
 
-/// What was kept of each series: time in seconds since the start, and value, or count of a histogram; nothing where it ended.
-type Samples = BTreeMap<String, Vec<(f64, Option<f64>)>>;
-
-#[derive(Default)]
-struct Cellar {
-    kept: Mutex<Vec<Delivery>>,
-    fails: Mutex<bool>,
-}
-
-impl Appender for Cellar {
-    fn append(&self, delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<Receipt>> + Send + '_>> {
-        Box::pin(async move {
-            if *self.fails.lock() {
-                return Err(Error::unavailable("full"));
-            }
-            self.kept.lock().push(delivery);
-            Ok(Receipt { sequence: 1, series_forgotten: 0 })
+async fn send(stand: &Stand<SpanMetrics>, services: &[(&str, Vec<Json>)]) {
+    let resource = |(service, spans): &(&str, Vec<Json>)| {
+        json!({
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]},
+            "scopeSpans": [{"spans": spans}]
         })
-    }
+    };
+    let body = json!({"resourceSpans": services.iter().map(resource).collect::<Vec<_>>()}).to_string();
+    stand.send(Signal::Spans, &body).await;
 }
 
-struct Stand {
-    cellar: Arc<Cellar>,
-    clock: Arc<Stopped>,
-    metrics: SpanMetrics,
-}
-
-impl Stand {
-    fn new() -> Self {
-        let (cellar, clock) = (Arc::new(Cellar::default()), Arc::new(Stopped::default()));
-        Self { metrics: SpanMetrics::new(cellar.clone(), clock.clone()), cellar, clock }
-    }
-
-    async fn send(&self, services: &[(&str, Vec<Json>)]) {
-        let resource = |(service, spans): &(&str, Vec<Json>)| {
-            json!({
-                "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]},
-                "scopeSpans": [{"spans": spans}]
-            })
-        };
-        let body = json!({"resourceSpans": services.iter().map(resource).collect::<Vec<_>>()}).to_string();
-        let decoded = decode(Signal::Spans, Encoding::Json, body.as_bytes(), START_NS).unwrap();
-        let delivery = Delivery {
-            sender: "test".into(),
-            received_unix_nano: START_NS,
-            batches: decoded.batches,
-            ledger: Vec::new(),
-        };
-        let _ = self.metrics.append(delivery).await;
-    }
-
-    /// A turn at so many seconds after the start.
-    async fn turn(&self, second: i64) {
-        self.clock.0.store(second * SECOND_NS, Ordering::SeqCst);
-        let _ = self.metrics.turn().await;
-    }
-
-    fn samples(&self) -> Samples {
-        let (mut names, mut samples) = (BTreeMap::new(), Samples::new());
-        for delivery in self.cellar.kept.lock().iter() {
-            for batch in delivery.batches.iter().filter(|batch| batch.table() == Table::MetricSeries) {
-                read_series(batch, &mut names);
-            }
-            for batch in delivery.batches.iter().filter(|batch| batch.table() == Table::MetricSamples) {
-                read_samples(batch, &names, &mut samples);
-            }
-        }
-        samples
-    }
-
-    fn exemplars(&self) -> usize {
-        let kept = self.cellar.kept.lock();
-        kept.iter().flat_map(|it| &it.batches).filter(|it| it.table() == Table::Exemplars).map(Batch::rows).sum()
-    }
-}
-
-fn read_series(batch: &Batch, names: &mut BTreeMap<Vec<u8>, String>) {
-    let ids = batch.records().column_by_name("series_id").unwrap().as_fixed_size_binary();
-    let metric = batch.records().column_by_name("name").unwrap().as_string::<i32>();
-    for row in 0..batch.rows() {
-        let label = |entry: causeway_model::AttributeEntry<'_>| {
-            let Value::String(value) = entry.value else { panic!("{entry:?}") };
-            format!("{}={value}", batch.keys().key(entry.key).unwrap())
-        };
-        let mut labels: Vec<String> = batch.attributes(Family::Record).row(row).map(label).collect();
-        labels.sort();
-        names.insert(ids.value(row).to_vec(), format!("{}{{{}}}", metric.value(row), labels.join(",")));
-    }
-}
-
-fn read_samples(batch: &Batch, names: &BTreeMap<Vec<u8>, String>, samples: &mut Samples) {
-    let column = |name: &str| batch.records().column_by_name(name).unwrap();
-    let ids = column("series_id").as_fixed_size_binary();
-    let times = column("time").as_primitive::<TimestampNanosecondType>();
-    let values = column("value").as_primitive_opt::<Float64Type>();
-    let counts = column("count").as_primitive_opt::<UInt64Type>();
-    let sums = column("sum").as_primitive_opt::<Float64Type>();
-    for row in 0..batch.rows() {
-        let number = values.filter(|it| it.is_valid(row)).map(|it| it.value(row));
-        let sum = sums.filter(|it| it.is_valid(row)).map(|it| it.value(row));
-        let count = counts.filter(|it| it.is_valid(row)).map(|it| it.value(row) as f64);
-        let ended = number.or(sum).is_some_and(|it| it.to_bits() == Histogram::STALE);
-        let value = number.or(count).filter(|_| !ended);
-        let second = (times.value(row) - START_NS) as f64 / SECOND_NS as f64;
-        samples.entry(names[ids.value(row)].clone()).or_default().push((second, value));
-    }
+fn figures(stand: &Stand<SpanMetrics>) -> Figures {
+    stand.counted.look(SpanMetrics::figures)
 }
 
 /// A span of a trace that ends at the start; kind as in OTLP.
@@ -170,8 +53,8 @@ const OPERATION: &str = "service=pay,span_kind=SPAN_KIND_SERVER,span_name=POST /
 
 #[tokio::test]
 async fn requests_count_from_zero_with_their_durations_and_an_exemplar() {
-    let stand = Stand::new();
-    stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay"), span(2, 1, None, 2, "POST /pay")])]).await;
+    let stand = stand();
+    send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay"), span(2, 1, None, 2, "POST /pay")])]).await;
     stand.turn(15).await;
     stand.turn(30).await;
     let samples = stand.samples();
@@ -181,7 +64,7 @@ async fn requests_count_from_zero_with_their_durations_and_an_exemplar() {
     let user = "traces_service_graph_request_total{client=user,connection_type=virtual_node,server=pay}";
     assert_eq!(value(&samples, user), expected);
     assert_eq!(
-        stand.exemplars(),
+        stand.exemplar_traces().len(),
         1,
         "of the slowest, once; a call that only one end saw has no duration of its caller"
     );
@@ -193,7 +76,7 @@ async fn requests_count_from_zero_with_their_durations_and_an_exemplar() {
 #[tokio::test]
 async fn a_call_is_counted_once_whichever_end_comes_first() {
     for server_first in [true, false] {
-        let stand = Stand::new();
+        let stand = stand();
         let client = with(span(1, 1, None, 3, "POST"), "attributes", calls("10.0.0.1"));
         let server = with(span(1, 2, Some(1), 2, "POST /pay"), "status", json!({"code": 2}));
         let mut ends = vec![("shop", vec![client]), ("pay", vec![server])];
@@ -201,7 +84,7 @@ async fn a_call_is_counted_once_whichever_end_comes_first() {
             ends.reverse();
         }
         for end in ends {
-            stand.send(&[end]).await;
+            send(&stand, &[end]).await;
         }
         stand.turn(15).await;
         let samples = stand.samples();
@@ -216,7 +99,7 @@ async fn a_call_is_counted_once_whichever_end_comes_first() {
 
 #[tokio::test]
 async fn what_has_no_spans_goes_by_the_callers_name_for_it() {
-    let stand = Stand::new();
+    let stand = stand();
     let database = json!([
         {"key": "db.system", "value": {"stringValue": "postgresql"}}, {"key": "db.name", "value": {"stringValue": "orders"}},
     ]);
@@ -224,7 +107,7 @@ async fn what_has_no_spans_goes_by_the_callers_name_for_it() {
     let outside = with(span(1, 2, None, 3, "GET"), "attributes", calls("bank.example"));
     let nowhere = span(1, 3, None, 3, "GET");
     let unclaimed = span(9, 4, Some(77), 2, "GET /x");
-    stand.send(&[("pay", vec![query, outside, nowhere, unclaimed])]).await;
+    send(&stand, &[("pay", vec![query, outside, nowhere, unclaimed])]).await;
     stand.turn(5).await;
     let graph = |samples: &Samples| {
         let edges = samples.keys().filter(|it| it.starts_with("traces_service_graph_request_total"));
@@ -234,12 +117,12 @@ async fn what_has_no_spans_goes_by_the_callers_name_for_it() {
     assert_eq!(graph(&stand.samples()), [of_database], "the others are waited for");
     stand.turn(15).await;
     assert_eq!(graph(&stand.samples()), [of_database, "{client=pay,connection_type=virtual_node,server=bank.example}"]);
-    assert_eq!((stand.metrics.figures().unclaimed, stand.metrics.figures().waiting), (1, 0));
+    assert_eq!((figures(&stand).unclaimed, figures(&stand).waiting), (1, 0));
 }
 
 #[tokio::test]
 async fn spans_count_as_often_as_they_stand_for_and_not_within_a_service_or_too_late() {
-    let stand = Stand::new();
+    let stand = stand();
     let sampled = with(span(1, 1, None, 2, "POST /pay"), "traceState", json!("ot=th:c"));
     let greedy = with(span(2, 1, None, 2, "POST /pay"), "traceState", json!("ot=th:ffffffffffffff"));
     let inner = span(1, 5, Some(1), 1, "compute");
@@ -247,30 +130,30 @@ async fn spans_count_as_often_as_they_stand_for_and_not_within_a_service_or_too_
     let old = START_NS - 301 * SECOND_NS;
     let late = with(span(4, 1, None, 2, "POST /pay"), "startTimeUnixNano", json!((old - 1).to_string()));
     let late = with(late, "endTimeUnixNano", json!(old.to_string()));
-    stand.send(&[("pay", vec![sampled, greedy, inner, job, late])]).await;
+    send(&stand, &[("pay", vec![sampled, greedy, inner, job, late])]).await;
     stand.turn(15).await;
     let samples = stand.samples();
     let operations = samples.keys().filter(|it| it.starts_with("traces_spanmetrics_calls_total"));
     assert_eq!(operations.count(), 2, "{samples:#?}");
     let calls = value(&samples, &format!("traces_spanmetrics_calls_total{{{OPERATION}}}"));
     assert_eq!(calls[1], (15.0, Some(1004.0)), "4, and a thousand at most");
-    assert_eq!(stand.metrics.figures().late, 1);
+    assert_eq!(figures(&stand).late, 1);
 }
 
 #[tokio::test]
 async fn series_end_when_idle_and_come_back_as_they_were_told() {
-    let stand = Stand::new();
+    let stand = stand();
     let request = || vec![("pay", vec![span(1, 1, None, 2, "POST /pay")])];
-    stand.send(&request()).await;
+    send(&stand, &request()).await;
     for turn in 1..=30 {
         stand.turn(turn * 15).await;
     }
-    assert_eq!(stand.metrics.figures().meters, 0);
+    assert_eq!(figures(&stand).meters, 0);
     let series = format!("traces_spanmetrics_calls_total{{{OPERATION}}}");
     let before = value(&stand.samples(), &series);
     assert_eq!(before.last(), Some(&(22.0 * 15.0 - 15.0, None)), "five minutes after the last turn with a request");
-    stand.clock.0.store(0, Ordering::SeqCst);
-    stand.send(&request()).await;
+    stand.clock.0.store(0, std::sync::atomic::Ordering::SeqCst);
+    send(&stand, &request()).await;
     stand.turn(31 * 15).await;
     let after = value(&stand.samples(), &series);
     assert_eq!(after[before.len()..], [(30.0 * 15.0 + 0.001, Some(0.0)), (465.0, Some(1.0))]);
@@ -278,12 +161,12 @@ async fn series_end_when_idle_and_come_back_as_they_were_told() {
 
 #[tokio::test]
 async fn what_the_store_did_not_keep_is_neither_counted_nor_lost() {
-    let stand = Stand::new();
+    let stand = stand();
     *stand.cellar.fails.lock() = true;
-    stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
-    assert_eq!(stand.metrics.figures(), Figures::default(), "the sender will send it again");
+    send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
+    assert_eq!(figures(&stand), Figures::default(), "the sender will send it again");
     *stand.cellar.fails.lock() = false;
-    stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
+    send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
     *stand.cellar.fails.lock() = true;
     stand.turn(15).await;
     *stand.cellar.fails.lock() = false;
@@ -294,11 +177,12 @@ async fn what_the_store_did_not_keep_is_neither_counted_nor_lost() {
 
 #[tokio::test]
 async fn one_message_is_a_call_for_each_of_its_consumers() {
-    let stand = Stand::new();
+    let stand = stand();
     let queue = json!([{"key": "messaging.destination.name", "value": {"stringValue": "orders"}}]);
     let producer = with(span(1, 1, None, 4, "send"), "attributes", queue);
     let consumer = |id: u8| vec![span(1, id, Some(1), 5, "process")];
-    stand.send(&[("shop", vec![producer]), ("mail", consumer(2)), ("bill", consumer(3)), ("bill", consumer(4))]).await;
+    send(&stand, &[("shop", vec![producer]), ("mail", consumer(2)), ("bill", consumer(3)), ("bill", consumer(4))])
+        .await;
     stand.turn(15).await;
     let samples = stand.samples();
     let calls = |server: &str| {
@@ -308,13 +192,13 @@ async fn one_message_is_a_call_for_each_of_its_consumers() {
     assert_eq!((calls("mail"), calls("bill")), (Some(1.0), Some(2.0)));
     let edges = samples.keys().filter(|it| it.starts_with("traces_service_graph_request_total"));
     assert_eq!(edges.count(), 2, "the queue itself is no third one: {samples:#?}");
-    assert_eq!(stand.metrics.figures().waiting, 0);
+    assert_eq!(figures(&stand).waiting, 0);
 }
 
 #[tokio::test]
 async fn what_was_counted_before_a_long_outage_is_told_after_it() {
-    let stand = Stand::new();
-    stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
+    let stand = stand();
+    send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
     *stand.cellar.fails.lock() = true;
     for turn in 1..=40 {
         stand.turn(turn * 15).await;
@@ -324,15 +208,15 @@ async fn what_was_counted_before_a_long_outage_is_told_after_it() {
     let calls = value(&stand.samples(), &format!("traces_spanmetrics_calls_total{{{OPERATION}}}"));
     assert_eq!(calls, [(0.001, Some(0.0)), (615.0, Some(1.0))]);
     stand.turn(42 * 15).await;
-    assert_eq!(stand.metrics.figures().meters, 0, "it ends with the next turn, having been idle for long");
+    assert_eq!(figures(&stand).meters, 0, "it ends with the next turn, having been idle for long");
 }
 
 #[tokio::test]
 async fn a_clock_that_was_ahead_does_not_hold_the_samples_back() {
-    let stand = Stand::new();
+    let stand = stand();
     stand.turn(3_600).await;
-    stand.clock.0.store(0, Ordering::SeqCst);
-    stand.send(&[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
+    stand.clock.0.store(0, std::sync::atomic::Ordering::SeqCst);
+    send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
     stand.turn(15).await;
     let calls = value(&stand.samples(), &format!("traces_spanmetrics_calls_total{{{OPERATION}}}"));
     assert_eq!(calls.last(), Some(&(15.0, Some(1.0))));
@@ -340,10 +224,10 @@ async fn a_clock_that_was_ahead_does_not_hold_the_samples_back() {
 
 #[tokio::test]
 async fn one_service_with_ids_in_its_names_does_not_take_the_place_of_others() {
-    let stand = Stand::new();
+    let stand = stand();
     let with_id = |id: u32| span(1, 1, Some(9), 2, &format!("GET /user/{id}"));
-    stand.send(&[("bad", (0..2_500).map(with_id).collect())]).await;
-    stand.send(&[("good", vec![span(2, 1, None, 2, "GET /")])]).await;
+    send(&stand, &[("bad", (0..2_500).map(with_id).collect())]).await;
+    send(&stand, &[("good", vec![span(2, 1, None, 2, "GET /")])]).await;
     stand.turn(15).await;
     let samples = stand.samples();
     let overflow = value(&samples, "traces_spanmetrics_calls_total{otel_metric_overflow=true,service=bad}");
@@ -354,7 +238,7 @@ async fn one_service_with_ids_in_its_names_does_not_take_the_place_of_others() {
         .filter_map(|(_, samples)| samples.last()?.1)
         .sum();
     assert_eq!(all, 2_501.0);
-    assert_eq!(stand.metrics.figures().overflowed, 1_500);
+    assert_eq!(figures(&stand).overflowed, 1_500);
 }
 
 proptest! {
@@ -365,13 +249,13 @@ proptest! {
     fn each_request_is_counted_once(spans in prop::collection::vec((0u8..4, 1u8..6, prop::option::of(1u8..6), 0u8..7, 0u8..3, 0u8..3), 0..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let stand = Stand::new();
+            let stand = stand();
             let mut expected = 0.0;
             for (trace, id, parent, kind, service, code) in &spans {
                 let counts = (2..=5).contains(kind) || parent.is_none();
                 expected += f64::from(u8::from(counts));
                 let it = with(span(trace + 1, *id, *parent, *kind, "x"), "status", json!({"code": code}));
-                stand.send(&[(["a", "b", "c"][usize::from(*service)], vec![it])]).await;
+                send(&stand, &[(["a", "b", "c"][usize::from(*service)], vec![it])]).await;
             }
             for turn in 1..4 {
                 stand.turn(turn * 15).await;
@@ -385,7 +269,7 @@ proptest! {
             assert_eq!(last("traces_spanmetrics_latency"), expected);
             assert!(last("traces_service_graph_request_failed_total") <= last("traces_service_graph_request_total"));
             assert!(last("traces_service_graph_request_total") <= expected);
-            assert_eq!(stand.metrics.figures().waiting, 0);
+            assert_eq!(figures(&stand).waiting, 0);
         });
     }
 }

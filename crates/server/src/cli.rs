@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Settings, SettingsSource};
 use crate::diagnose::{CardinalityArguments, CompareArguments, SymptomArguments, ValidateArguments};
+use crate::kinds::KindArguments;
 use crate::use_method::UseArguments;
 
 /// Takes telemetry in over OTLP, keeps it in Parquet, answers SQL.
@@ -49,6 +50,10 @@ pub enum Command {
     Logs(crate::logs::LogsArguments),
     /// How busy each host and pod is, what waits there, what fails
     Use(UseArguments),
+    /// Which kinds of log lines there are, how often, which are new or surge
+    Patterns(KindArguments),
+    /// Which errors there are, how often, in which versions, which are new or back
+    Errors(KindArguments),
     /// Which metrics and senders have the most series, which grow, and which label does it
     Cardinality(CardinalityArguments),
     /// Tell of a change, or list them

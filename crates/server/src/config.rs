@@ -57,6 +57,12 @@ pub struct SettingsSource {
     /// Counts requests, failures and durations from the spans that arrive, by service, operation and dependency [default: true]
     #[arg(long, env = "CAUSEWAY_SPAN_METRICS", value_name = "BOOL")]
     pub span_metrics: Option<bool>,
+    /// Clusters the log lines that arrive into patterns and counts them, by service and level [default: true]
+    #[arg(long, env = "CAUSEWAY_LOG_PATTERNS", value_name = "BOOL")]
+    pub log_patterns: Option<bool>,
+    /// Groups the exceptions of spans and logs that arrive and counts them, by service and version [default: true]
+    #[arg(long, env = "CAUSEWAY_ERROR_GROUPS", value_name = "BOOL")]
+    pub error_groups: Option<bool>,
     /// A file of Prometheus' configuration: its `scrape_configs` are scraped; read anew at SIGHUP [default: none]
     #[arg(long, env = "CAUSEWAY_SCRAPE_CONFIG", value_name = "FILE")]
     pub scrape_config: Option<PathBuf>,
@@ -151,8 +157,8 @@ pub struct Settings {
     pub log_level: String,
     /// Whether it observes itself.
     pub self_telemetry: bool,
-    /// Metrics from spans.
-    pub span_metrics: bool,
+    /// What is counted of what arrives.
+    pub counts: Counts,
     /// Resource attributes that are labels.
     pub metric_resource_labels: Vec<String>,
     /// What is scraped.
@@ -171,6 +177,25 @@ pub struct Settings {
     pub query_memory_bytes_max: Option<usize>,
     /// Whether it only answers, as over a recording; no key of the configuration.
     pub read_only: bool,
+}
+
+/// What is counted of what arrives, and kept as series.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// Requests, failures and durations, from spans.
+    pub span_metrics: bool,
+    /// Patterns of log lines.
+    pub log_patterns: bool,
+    /// Groups of errors.
+    pub error_groups: bool,
+}
+
+fn counts(given: &SettingsSource, file: &SettingsSource) -> Counts {
+    Counts {
+        span_metrics: given.span_metrics.or(file.span_metrics).unwrap_or(true),
+        log_patterns: given.log_patterns.or(file.log_patterns).unwrap_or(true),
+        error_groups: given.error_groups.or(file.error_groups).unwrap_or(true),
+    }
 }
 
 fn series_limits(given: &SettingsSource, file: &SettingsSource) -> SeriesLimitOptions {
@@ -200,6 +225,7 @@ impl Settings {
     /// What `given` says, else what `file` says, else the default.
     pub fn resolve(given: SettingsSource, file: SettingsSource) -> Self {
         let (series, rollups) = (series_limits(&given, &file), rollups_age_max(&given, &file));
+        let counts = counts(&given, &file);
         let mut store = StoreOptions::new(given.data.or(file.data).unwrap_or_else(|| "data".into()));
         let age = |given: Option<Age>, file: Option<Age>| given.or(file).map(|age| age.0);
         let bytes = |given: Option<Size>, file: Option<Size>| given.or(file).map(|size| size.0);
@@ -253,7 +279,7 @@ impl Settings {
                 .metric_resource_labels
                 .or(file.metric_resource_labels)
                 .unwrap_or_else(|| RESOURCE_LABELS.map(str::to_owned).into()),
-            span_metrics: given.span_metrics.or(file.span_metrics).unwrap_or(true),
+            counts,
             series,
             in_flight_bytes_max: memory(
                 given.in_flight_bytes_max,
@@ -478,7 +504,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 30);
+        assert_eq!(keys, 32);
     }
 
     #[test]

@@ -4,11 +4,13 @@ mod change;
 mod cli;
 mod client;
 mod config;
+mod counted;
 mod demo;
 mod dev;
 mod diagnose;
 mod flag;
 mod house;
+mod kinds;
 mod local_store;
 mod logs;
 mod prometheus;
@@ -68,6 +70,8 @@ fn main() -> ExitCode {
         Command::Validate(arguments) => done(runtime.block_on(diagnose::validate(&arguments))),
         Command::Logs(arguments) => done(runtime.block_on(logs::run(&arguments))),
         Command::Use(arguments) => done(runtime.block_on(use_method::used(&arguments))),
+        Command::Patterns(arguments) => done(runtime.block_on(kinds::patterns(&arguments))),
+        Command::Errors(arguments) => done(runtime.block_on(kinds::errors(&arguments))),
         Command::Cardinality(arguments) => done(runtime.block_on(diagnose::cardinality(&arguments))),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut std::io::stdout());

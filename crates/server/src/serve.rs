@@ -13,13 +13,13 @@ use causeway_api::{Desk, DeskLimits, Languages, Loki, LokiOptions, SeriesLimits,
 use causeway_flags::FlagStore;
 use causeway_kit::SHUTDOWN_TIMEOUT;
 use causeway_logs::{Live, Logs};
-use causeway_model::{Appender, Clock, Error, Result, SystemClock};
-use causeway_red::SpanMetrics;
+use causeway_model::{Clock, Error, Result, SystemClock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::counted::Counters;
 use crate::house::House;
 use crate::prometheus;
 use crate::telemetry::{self, OwnTransport};
@@ -64,7 +64,7 @@ pub async fn run_until(
     let scraper = prometheus::scraping(&settings, house.store.clone(), clock.clone(), series.clone(), &stop).await?;
     let answering = prometheus::answering(&house.store, &settings, &*clock, scraper.clone());
     let live = Arc::new(Live::new(house.store.clone()));
-    let (appender, span_metrics) = counted(&settings, live.clone(), clock.clone());
+    let (appender, counters) = Counters::in_front_of(live.clone(), settings.counts, &clock);
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals = HouseVitals {
         store: house.store.clone(),
@@ -72,7 +72,7 @@ pub async fn run_until(
         kit: kit.clone(),
         scraper: scraper.clone(),
         live: live.clone(),
-        span_metrics: span_metrics.clone(),
+        counters: counters.clone(),
     };
     let limits = DeskLimits {
         in_flight_bytes_max: settings.in_flight_bytes_max,
@@ -93,7 +93,7 @@ pub async fn run_until(
     }
     tokio::spawn(flags::watch(desk.clone(), stop.clone()));
     let drained = CancellationToken::new();
-    let counting = span_metrics.map(|counted| tokio::spawn(turns(counted, drained.clone())));
+    let counting = counters.run(&drained);
     let (desk, counted) = (Arc::downgrade(&desk), transport.clone());
     kit.produce_metrics(move || counted.metrics(&desk.upgrade().map_or_else(Vec::new, |desk| desk.metrics())));
     transport.lead_to(house.store.clone());
@@ -109,28 +109,9 @@ pub async fn run_until(
         tracing::warn!("some requests were cut off");
     }
     drained.cancel();
-    futures::future::OptionFuture::from(counting).await;
+    futures::future::join_all(counting).await;
     kit.shutdown(SHUTDOWN_TIMEOUT).await;
     house.store.close().await
-}
-
-/// What the doors keep by, and what counts the spans on the way there. Causeway's own spans go to the store past it: it is no part of the
-/// system that it watches.
-fn counted(
-    settings: &Settings,
-    kept: Arc<dyn Appender>,
-    clock: Arc<dyn Clock>,
-) -> (Arc<dyn Appender>, Option<Arc<SpanMetrics>>) {
-    if !settings.span_metrics {
-        return (kept, None);
-    }
-    let counted = Arc::new(SpanMetrics::new(kept, clock));
-    (counted.clone(), Some(counted))
-}
-
-/// Keeps samples of the spans that were counted, until no more can come.
-async fn turns(counted: Arc<SpanMetrics>, drained: CancellationToken) {
-    counted.run(drained.cancelled()).await;
 }
 
 /// Paths below which POST asks and changes nothing.

@@ -6,10 +6,10 @@ use causeway_api::serve::Connections;
 use causeway_api::{Metric, Reading, Vitals};
 use causeway_kit::Kit;
 use causeway_logs::{Live, LiveFigures};
-use causeway_red::SpanMetrics;
 use causeway_scrape::Scraper;
 use causeway_store::{LedgerRow, Store};
 
+use crate::counted::Counters;
 use crate::prometheus::scrape_metrics;
 
 /// Ticks a second in /proc/self/stat: a constant of Linux' interface to programs (USER_HZ), not of the kernel's own clock.
@@ -27,8 +27,8 @@ pub struct HouseVitals {
     pub scraper: Option<Arc<Scraper>>,
     /// What tells of lines as they come.
     pub live: Arc<Live>,
-    /// What counts spans, where they are counted.
-    pub span_metrics: Option<Arc<SpanMetrics>>,
+    /// What counts on the way to the store.
+    pub counters: Counters,
 }
 
 impl Vitals for HouseVitals {
@@ -54,8 +54,8 @@ impl Vitals for HouseVitals {
         metrics.extend(self.connections.metrics());
         metrics.push(crate::telemetry::dropped(&self.kit));
         metrics.extend(self.scraper.iter().flat_map(|scraper| scrape_metrics(scraper)));
-        metrics.extend(self.span_metrics.iter().flat_map(|counted| span_figures(counted)));
         metrics.extend(live_figures(&self.live));
+        metrics.extend(self.counters.metrics());
         metrics.extend(process_metrics());
         metrics
     }
@@ -81,22 +81,6 @@ fn live_figures(live: &Live) -> [Metric; 3] {
         metric("causeway_tails", "Who follows lines as they come.", Reading::Gauge(followers as f64)),
         metric("causeway_tail_held_bytes", "Bytes of lines held for them.", Reading::Gauge(held_bytes as f64)),
         metric("causeway_tail_missed_lines_total", "Lines too many for them.", Reading::Counter(missed as f64)),
-    ]
-}
-
-fn span_figures(span_metrics: &SpanMetrics) -> [Metric; 6] {
-    let figures = span_metrics.figures();
-    let gauge =
-        |name, help, value: usize| Metric { name, help, labels: Vec::new(), reading: Reading::Gauge(value as f64) };
-    let counter =
-        |name, help, value: u64| Metric { name, help, labels: Vec::new(), reading: Reading::Counter(value as f64) };
-    [
-        gauge("causeway_span_metrics_meters", "Operations and calls that are counted from spans.", figures.meters),
-        gauge("causeway_span_metrics_waiting", "Ends of calls that wait for the other end.", figures.waiting),
-        counter("causeway_span_metrics_overflowed_total", "Requests in the overflow series.", figures.overflowed),
-        counter("causeway_span_metrics_late_total", "Spans that came too late to be counted.", figures.late),
-        counter("causeway_span_metrics_crowded_total", "Ends of calls that could not wait.", figures.crowded),
-        counter("causeway_span_metrics_unclaimed_total", "Called ends that no caller came for.", figures.unclaimed),
     ]
 }
 

@@ -2,6 +2,7 @@
 //! `http://host:4300` (<https://grafana.com/docs/loki/latest/reference/loki-http-api/>).
 
 mod fields;
+mod patterns;
 mod query;
 mod streams;
 mod tail;
@@ -100,7 +101,7 @@ impl Loki {
 /// Routes of Loki's API.
 pub fn routes() -> Router<Arc<Desk>> {
     let asked = query::routes().merge(streams::routes()).merge(fields::routes()).merge(volume::routes());
-    let asked = asked.merge(tail::routes());
+    let asked = asked.merge(patterns::routes()).merge(tail::routes());
     asked.route("/loki/api/v1/status/buildinfo", get(build_info))
 }
 

@@ -1,9 +1,12 @@
 //! How is Prometheus' HTTP API spoken? Below `/prometheus`, over whoever knows series: a stock client gets the base URL
 //! `http://host:4300/prometheus` (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
 
+pub(crate) mod counted;
 mod encode;
+mod error_groups;
 pub(crate) mod failure;
 pub(crate) mod parameters;
+pub(crate) mod patterns;
 mod query;
 mod remote_read;
 mod remote_write;
@@ -147,6 +150,7 @@ impl Prometheus {
 pub fn routes() -> Router<Arc<Desk>> {
     let asked = query::routes().merge(series::routes()).merge(status::routes());
     let asked = asked.merge(targets::routes()).merge(use_method::routes());
+    let asked = asked.merge(patterns::routes()).merge(error_groups::routes());
     asked.merge(remote_read::routes()).merge(remote_write::routes())
 }
 

@@ -1,6 +1,4 @@
-//! What was counted of each operation and each call between services, and how does it become series?
-//!
-//! Names and labels are those of Grafana Tempo's metrics generator, which dashboards and service graphs read.
+//! What was counted under each set of labels, and how does it become series?
 
 use causeway_ingest::prometheus::{Exemplar, Sample, SampleValue, SeriesWriter};
 use causeway_model::{Histogram, Labels, METRIC_NAME, Result, hex};
@@ -8,75 +6,52 @@ use hashbrown::{HashMap, HashTable};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::durations::Durations;
-use crate::spans::SpanKey;
 
-/// Operations and calls that are told apart. 7,500: 20,000 series or so, and with the widest histograms still one delivery.
-const METERS_MAX: usize = 7_500;
-/// Of one service. 1,000: one that has more puts ids into the names of its operations.
-const METERS_OF_SERVICE_MAX: usize = 1_000;
-/// Turns without a request after which a meter is let go and its series end. 20: five minutes, as long as a series is looked back for.
+/// The names of a trace and of a span in it.
+pub type SpanKey = ([u8; 16], [u8; 8]);
+
+/// Turns in which nothing was counted after which a meter is let go and its series end. 20: five minutes, as long as a series is looked back for.
 const IDLE_TURNS_MAX: u64 = 20;
 
-/// What a meter measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Family {
-    /// An operation of a service.
-    Operation,
-    /// Calls from one service to another.
-    Call,
+/// What meters of one kind measure. It is known by its first counter.
+#[derive(Debug)]
+pub struct Family {
+    /// Names of the labels; the first is the service that pays for the meter.
+    pub labels: &'static [&'static str],
+    /// The metrics that count, in the order of [`Observation::counts`].
+    pub counters: &'static [&'static str],
+    /// The metrics that are histograms, in the order of [`Observation::seconds`].
+    pub histograms: &'static [&'static str],
+}
+
+/// How many meters there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// In all.
+    pub meters_max: usize,
+    /// Of one service.
+    pub of_service_max: usize,
 }
 
 /// The labels of what is beyond the limits, besides its service (OpenTelemetry, metrics SDK, "Cardinality limits").
 const OVERFLOW: (&str, &str) = ("otel_metric_overflow", "true");
 
-/// The metrics that a meter of each family makes.
-pub(crate) const OPERATION_CALLS: &str = "traces_spanmetrics_calls_total";
-pub(crate) const OPERATION_LATENCY: &str = "traces_spanmetrics_latency";
-pub(crate) const CALL_REQUESTS: &str = "traces_service_graph_request_total";
-pub(crate) const CALL_FAILED: &str = "traces_service_graph_request_failed_total";
-pub(crate) const CALL_CLIENT: &str = "traces_service_graph_request_client_seconds";
-pub(crate) const CALL_SERVER: &str = "traces_service_graph_request_server_seconds";
-
-impl Family {
-    /// Names of the labels; the first is the service that pays for the meter.
-    fn labels(self) -> [&'static str; 4] {
-        match self {
-            Self::Operation => ["service", "span_name", "span_kind", "status_code"],
-            Self::Call => ["client", "server", "connection_type", ""],
-        }
-    }
-
-    /// The counters, in the order of [`Meter::counts`].
-    fn counters(self) -> &'static [&'static str] {
-        match self {
-            Self::Operation => &[OPERATION_CALLS],
-            Self::Call => &[CALL_REQUESTS, CALL_FAILED],
-        }
-    }
-
-    /// The histograms, in the order of [`Meter::durations`].
-    fn histograms(self) -> &'static [&'static str] {
-        match self {
-            Self::Operation => &[OPERATION_LATENCY],
-            Self::Call => &[CALL_CLIENT, CALL_SERVER],
-        }
-    }
-}
-
-/// A request or call to be counted.
-pub(crate) struct Observation<'a> {
-    pub family: Family,
-    /// Values of [`Family::labels`].
-    pub values: [&'a str; 4],
-    pub weight: f64,
-    pub failed: bool,
-    /// Seconds for each of the family's histograms.
+/// What is to be counted.
+#[derive(Debug)]
+pub struct Observation<'a> {
+    /// What kind it is.
+    pub family: &'static Family,
+    /// Values of [`Family::labels`]; an empty one is none.
+    pub values: &'a [&'a str],
+    /// What to add to each of the family's counters.
+    pub counts: [f64; 2],
+    /// Seconds for each of the family's histograms, as often as the first count says.
     pub seconds: [Option<f64>; 2],
     /// The span that may stand as an exemplar, and when it ended, in nanoseconds since 1970.
     pub span: Option<(SpanKey, i64)>,
 }
 
-/// The slowest of a turn.
+/// The slowest of a turn; the first where none has a duration.
 #[derive(Debug, Clone, Copy)]
 struct Slowest {
     seconds: f64,
@@ -86,8 +61,8 @@ struct Slowest {
 
 #[derive(Debug)]
 struct Meter {
-    family: Family,
-    values: [Box<str>; 4],
+    family: &'static Family,
+    values: Box<[Box<str>]>,
     is_overflow: bool,
     /// Whether the store has no sample of it yet.
     is_new: bool,
@@ -101,19 +76,21 @@ struct Meter {
 }
 
 /// All meters.
-#[derive(Debug, Default)]
-pub(crate) struct Meters {
+#[derive(Debug)]
+pub struct Meters {
+    limits: Limits,
     meters: HashTable<Meter>,
     of_service: HashMap<String, usize>,
     /// Goes up with each turn that is written.
     turn: u64,
-    /// Requests and calls that were counted under no name of their own.
+    /// How often something was counted under no name of its own.
     pub overflowed: u64,
 }
 
-fn hash_of(family: Family, values: [&str; 4], is_overflow: bool) -> u64 {
+fn hash_of<'a>(family: &Family, values: impl Iterator<Item = &'a str>, is_overflow: bool) -> u64 {
     let mut hash = Xxh3::new();
-    hash.update(&[family as u8, u8::from(is_overflow)]);
+    hash.update(family.counters.first().unwrap_or(&"").as_bytes());
+    hash.update(&[u8::from(is_overflow)]);
     for value in values {
         hash.update(&(value.len() as u64).to_le_bytes());
         hash.update(value.as_bytes());
@@ -123,11 +100,11 @@ fn hash_of(family: Family, values: [&str; 4], is_overflow: bool) -> u64 {
 
 impl Meter {
     fn hash(&self) -> u64 {
-        hash_of(self.family, self.values.each_ref().map(|value| &**value), self.is_overflow)
+        hash_of(self.family, self.values.iter().map(|value| &**value), self.is_overflow)
     }
 
     fn labels(&self, name: &'static str) -> Labels {
-        let own = self.family.labels().into_iter().zip(self.values.iter().map(|value| &**value));
+        let own = self.family.labels.iter().copied().zip(self.values.iter().map(|value| &**value));
         // A label with an empty value is none.
         Labels::new(own.chain([(METRIC_NAME, name)]).chain(self.is_overflow.then_some(OVERFLOW)))
     }
@@ -139,7 +116,7 @@ impl Meter {
 
 /// The times of a turn, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Turn {
+pub struct Turn {
     /// Of the samples.
     pub time_ms: i64,
     /// A new series has a zero here: after the turn before, so that what it counted first is an increase.
@@ -147,19 +124,26 @@ pub(crate) struct Turn {
 }
 
 impl Meters {
+    /// None yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, meters: HashTable::new(), of_service: HashMap::new(), turn: 0, overflowed: 0 }
+    }
+
     /// Counts one.
     pub fn observe(&mut self, seen: &Observation<'_>) {
         let turn = self.turn;
         let meter = self.meter(seen.family, seen.values);
         (meter.used, meter.is_dirty) = (turn, true);
-        meter.counts[0] += seen.weight;
-        meter.counts[1] += if seen.failed { seen.weight } else { 0.0 };
+        for (count, more) in meter.counts.iter_mut().zip(seen.counts) {
+            *count += more;
+        }
         for (durations, seconds) in meter.durations.iter_mut().zip(seen.seconds) {
             if let Some(seconds) = seconds {
-                durations.add(seconds, seen.weight);
+                durations.add(seconds, seen.counts[0]);
             }
         }
-        if let (Some((span, end)), Some(seconds)) = (seen.span, seen.seconds[0])
+        let seconds = seen.seconds[0].or_else(|| seen.family.histograms.is_empty().then_some(1.0));
+        if let (Some((span, end)), Some(seconds)) = (seen.span, seconds)
             && meter.slowest.is_none_or(|slowest| seconds > slowest.seconds)
         {
             meter.slowest = Some(Slowest { seconds, span, end });
@@ -171,35 +155,41 @@ impl Meters {
         self.meters.len()
     }
 
-    fn meter(&mut self, family: Family, values: [&str; 4]) -> &mut Meter {
-        let hash = hash_of(family, values, false);
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.meters.is_empty()
+    }
+
+    fn meter(&mut self, family: &'static Family, values: &[&str]) -> &mut Meter {
+        let hash = hash_of(family, values.iter().copied(), false);
         if self.meters.find(hash, |meter| is_same(meter, family, values, false)).is_some() {
             return self.entry(hash, family, values, false);
         }
-        let of_service = self.of_service.get(values[0]).copied().unwrap_or(0);
-        let beyond = if self.meters.len() >= METERS_MAX {
-            Some([""; 4])
-        } else if of_service >= METERS_OF_SERVICE_MAX {
-            Some([values[0], "", "", ""])
+        let service = values.first().copied().unwrap_or_default();
+        let of_service = self.of_service.get(service).copied().unwrap_or(0);
+        let beyond = if self.meters.len() >= self.limits.meters_max {
+            Some("")
+        } else if of_service >= self.limits.of_service_max {
+            Some(service)
         } else {
             None
         };
-        if let Some(values) = beyond {
+        if let Some(service) = beyond {
             self.overflowed += 1;
-            return self.entry(hash_of(family, values, true), family, values, true);
+            return self.entry(hash_of(family, [service].into_iter(), true), family, &[service], true);
         }
-        *self.of_service.entry_ref(values[0]).or_insert(0) += 1;
+        *self.of_service.entry_ref(service).or_insert(0) += 1;
         self.entry(hash, family, values, false)
     }
 
-    fn entry(&mut self, hash: u64, family: Family, values: [&str; 4], is_overflow: bool) -> &mut Meter {
+    fn entry(&mut self, hash: u64, family: &'static Family, values: &[&str], is_overflow: bool) -> &mut Meter {
         let turn = self.turn;
         let is_it = |meter: &Meter| is_same(meter, family, values, is_overflow);
         let entry = self.meters.entry(hash, is_it, Meter::hash);
         entry
             .or_insert_with(|| Meter {
                 family,
-                values: values.map(Box::from),
+                values: values.iter().map(|value| Box::from(*value)).collect(),
                 is_overflow,
                 is_new: true,
                 is_dirty: true,
@@ -238,7 +228,7 @@ impl Meters {
             }
             if !stays
                 && !meter.is_overflow
-                && let Some(count) = of_service.get_mut(&*meter.values[0])
+                && let Some(count) = meter.values.first().and_then(|service| of_service.get_mut(&**service))
             {
                 *count = count.saturating_sub(1);
             }
@@ -248,31 +238,33 @@ impl Meters {
     }
 }
 
-fn is_same(meter: &Meter, family: Family, values: [&str; 4], is_overflow: bool) -> bool {
-    meter.family == family
+fn is_same(meter: &Meter, family: &Family, values: &[&str], is_overflow: bool) -> bool {
+    meter.family.counters == family.counters
         && meter.is_overflow == is_overflow
-        && meter.values.iter().zip(values).all(|(known, value)| **known == *value)
+        && meter.values.iter().map(|value| &**value).eq(values.iter().copied())
 }
 
 fn write_meter(meter: &Meter, now: u64, turn: Turn, writer: &mut SeriesWriter<'_>) -> Result<()> {
     let ended = meter.is_idle(now);
-    for (name, count) in meter.family.counters().iter().zip(meter.counts) {
+    let exemplar = meter.slowest.filter(|_| !ended).map(exemplar);
+    let has_histogram = !meter.family.histograms.is_empty();
+    for (at, (name, count)) in meter.family.counters.iter().zip(meter.counts).enumerate() {
         let labels = meter.labels(name);
         if meter.is_new {
             writer.push(&labels, &sample(turn.begin_ms, SampleValue::Float(0.0)), &[])?;
         }
         let value = if ended { f64::from_bits(Histogram::STALE) } else { count };
-        writer.push(&labels, &sample(turn.time_ms, SampleValue::Float(value)), &[])?;
+        let exemplars = if at == 0 && !has_histogram { exemplar.as_slice() } else { &[] };
+        writer.push(&labels, &sample(turn.time_ms, SampleValue::Float(value)), exemplars)?;
     }
-    let slowest = meter.slowest.map(exemplar);
-    for (at, (name, durations)) in meter.family.histograms().iter().zip(&meter.durations).enumerate() {
+    for (at, (name, durations)) in meter.family.histograms.iter().zip(&meter.durations).enumerate() {
         let labels = meter.labels(name);
         if meter.is_new {
             let empty = Durations::default().to_histogram();
             writer.push(&labels, &sample(turn.begin_ms, SampleValue::Histogram(&empty)), &[])?;
         }
         let histogram = if ended { Histogram::stale() } else { durations.to_histogram() };
-        let exemplars = if at == 0 && !ended { slowest.as_slice() } else { &[] };
+        let exemplars = if at == 0 { exemplar.as_slice() } else { &[] };
         writer.push(&labels, &sample(turn.time_ms, SampleValue::Histogram(&histogram)), exemplars)?;
     }
     Ok(())
