@@ -15,4 +15,5 @@ mod prometheus_remote;
 mod questions;
 mod screens;
 mod series_double;
+mod services;
 mod switches;

@@ -164,18 +164,3 @@ impl<'a> Ids<'a> {
         trace.ok().zip(span.ok()).filter(|_| is_there)
     }
 }
-
-/// The version of each resource's service; empty where it tells none.
-pub(crate) fn versions(batch: &Batch) -> Vec<String> {
-    let key = batch.keys().find("service.version");
-    let sets = batch.attributes(Family::Resource);
-    let version = |row: usize| {
-        let mut entries = sets.row(row).filter(|entry| Some(entry.key) == key);
-        entries.next().map_or_else(String::new, |entry| {
-            let mut text = String::new();
-            entry.value.write_text(&mut text);
-            text
-        })
-    };
-    (0..sets.len()).map(version).collect()
-}

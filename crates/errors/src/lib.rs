@@ -5,7 +5,8 @@
 
 use causeway_ingest::prometheus::{Metadata, MetricType};
 use causeway_meters::{
-    Counting, Family, LATE_MAX_NS, Limits, Meters, Moment, Observation, UNNAMED_SERVICE, cut, service_names,
+    Counting, Family, LATE_MAX_NS, Limits, Meters, Moment, Observation, UNNAMED_SERVICE, cut, resource_texts,
+    service_names,
 };
 use causeway_model::{Batch, Table};
 use causeway_patterns::Masked;
@@ -131,7 +132,7 @@ impl ErrorGroups {
     }
 
     fn batch(&mut self, batch: &Batch, now: Moment) {
-        let (names, versions) = (service_names(batch), found::versions(batch));
+        let (names, versions) = (service_names(batch), resource_texts(batch, "service.version"));
         let each = |found: Found<'_>| {
             let service = names.get(found.resource).map_or(UNNAMED_SERVICE, |name| name);
             let version = versions.get(found.resource).map_or("", String::as_str);

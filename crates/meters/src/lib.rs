@@ -47,6 +47,20 @@ pub fn service_names(batch: &Batch) -> Vec<Arc<str>> {
     names.map_or_else(Vec::new, |names| names.iter().map(name).collect())
 }
 
+/// An attribute of each resource of a batch as text; empty where it has none.
+pub fn resource_texts(batch: &Batch, key: &str) -> Vec<String> {
+    let key = batch.keys().find(key);
+    let sets = batch.attributes(causeway_model::Family::Resource);
+    let text = |row: usize| {
+        let mut text = String::new();
+        if let Some(entry) = sets.row(row).find(|entry| Some(entry.key) == key) {
+            entry.value.write_text(&mut text);
+        }
+        cut(&text).to_owned()
+    };
+    (0..sets.len()).map(text).collect()
+}
+
 /// The time at which something is counted.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {

@@ -16,7 +16,7 @@ const WAITING_MAX: usize = 50_000;
 /// For how long an end waits for the other, in nanoseconds. 10 s: senders hand over batches every few seconds.
 const WAIT_NS: u64 = 10_000_000_000;
 /// Who calls a service whose span is the root of its trace.
-const USER: &str = "user";
+pub const USER: &str = "user";
 /// The kind of a connection to something without spans of its own.
 const VIRTUAL: &str = "virtual_node";
 

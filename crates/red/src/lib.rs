@@ -13,6 +13,8 @@ mod spans;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
+pub use calls::USER;
+
 use calls::Calls;
 
 /// Operations and calls that are told apart. 7,500: 20,000 series or so, and with the widest histograms still one delivery. Of one service
@@ -20,13 +22,29 @@ use calls::Calls;
 const LIMITS: Limits = Limits { meters_max: 7_500, of_service_max: 1_000 };
 
 // Names and labels are those of Grafana Tempo's metrics generator, which dashboards and service graphs read.
-const OPERATION_CALLS: &str = "traces_spanmetrics_calls_total";
-const OPERATION_LATENCY: &str = "traces_spanmetrics_latency";
-const CALL_REQUESTS: &str = "traces_service_graph_request_total";
-const CALL_FAILED: &str = "traces_service_graph_request_failed_total";
-const CALL_CLIENT: &str = "traces_service_graph_request_client_seconds";
+/// Requests and calls, by service, operation, kind and status.
+pub const OPERATION_CALLS: &str = "traces_spanmetrics_calls_total";
+/// How long they took.
+pub const OPERATION_LATENCY: &str = "traces_spanmetrics_latency";
+/// Calls from one service to another.
+pub const CALL_REQUESTS: &str = "traces_service_graph_request_total";
+/// Those of them that failed.
+pub const CALL_FAILED: &str = "traces_service_graph_request_failed_total";
+/// How long they took for the caller.
+pub const CALL_CLIENT: &str = "traces_service_graph_request_client_seconds";
 const CALL_SERVER: &str = "traces_service_graph_request_server_seconds";
 
+/// Requests that a service answered, by its version and instance: a name of ours.
+pub const INSTANCE_REQUESTS: &str = "traces_service_instance_requests_total";
+/// Those of them that failed.
+pub const INSTANCE_FAILED: &str = "traces_service_instance_requests_failed_total";
+
+/// An instance of a service.
+const INSTANCE: Family = Family {
+    labels: &["service", "service_version", "service_instance_id"],
+    counters: &[INSTANCE_REQUESTS, INSTANCE_FAILED],
+    histograms: &[],
+};
 /// An operation of a service.
 const OPERATION: Family = Family {
     labels: &["service", "span_name", "span_kind", "status_code"],
@@ -108,6 +126,15 @@ impl Counting for SpanMetrics {
                     seconds: [seen.seconds, None],
                     span: Some((seen.key, seen.end)),
                 });
+                if seen.is_answered() {
+                    meters.observe(&Observation {
+                        family: &INSTANCE,
+                        values: &[seen.service, seen.version, seen.instance],
+                        counts: [seen.weight, if seen.failed() { seen.weight } else { 0.0 }],
+                        seconds: [None; 2],
+                        span: None,
+                    });
+                }
                 calls.observe(seen, now.monotonic_nano, meters);
             });
         }
@@ -126,6 +153,8 @@ impl Counting for SpanMetrics {
         let metrics = [
             (OPERATION_CALLS, MetricType::Counter, "", "Requests and calls, from spans."),
             (OPERATION_LATENCY, MetricType::Histogram, "seconds", "How long they took."),
+            (INSTANCE_REQUESTS, MetricType::Counter, "", "Requests that an instance answered, from spans."),
+            (INSTANCE_FAILED, MetricType::Counter, "", "Requests that failed there."),
             (CALL_REQUESTS, MetricType::Counter, "", "Calls from one service to another, from spans."),
             (CALL_FAILED, MetricType::Counter, "", "Calls that failed at either end."),
             (CALL_CLIENT, MetricType::Histogram, "seconds", "How long calls took, as the caller saw it."),

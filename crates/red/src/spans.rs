@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, FixedSizeBinaryArray, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
-use causeway_meters::{SpanKey, UNNAMED_SERVICE, cut, service_names};
+use causeway_meters::{SpanKey, UNNAMED_SERVICE, cut, resource_texts, service_names};
 use causeway_model::{
     AttributeSets, Batch, CALL_SYSTEMS, CALL_TARGETS, Family, SAMPLE_WEIGHT_MAX, Value, sample_weight,
 };
@@ -47,6 +47,10 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Seen<'a> {
     pub service: &'a Arc<str>,
+    /// Of the service; empty where it tells none.
+    pub version: &'a str,
+    /// Which of its instances; empty where it tells none.
+    pub instance: &'a str,
     pub name: &'a str,
     pub kind: Kind,
     pub key: SpanKey,
@@ -70,6 +74,11 @@ impl Seen<'_> {
         self.status == 2
     }
 
+    /// Whether it is a request that the service answered, or work that it began by itself.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self.kind, Kind::Client | Kind::Producer)
+    }
+
     /// The status as a label.
     pub fn status_label(&self) -> &'static str {
         match self.status {
@@ -85,6 +94,7 @@ impl Seen<'_> {
 pub(crate) fn each(batch: &Batch, mut each: impl FnMut(&Seen<'_>)) {
     let Some(columns) = Columns::of(batch) else { return };
     let services = service_names(batch);
+    let [versions, instances] = ["service.version", "service.instance.id"].map(|key| resource_texts(batch, key));
     let unnamed: Arc<str> = Arc::from(UNNAMED_SERVICE);
     let attributes = batch.attributes(Family::Record);
     let ranks = Ranks::of(batch);
@@ -104,6 +114,8 @@ pub(crate) fn each(batch: &Batch, mut each: impl FnMut(&Seen<'_>)) {
         let resource = batch.resource_of().value(row) as usize;
         each(&Seen {
             service: services.get(resource).unwrap_or(&unnamed),
+            version: versions.get(resource).map_or("", String::as_str),
+            instance: instances.get(resource).map_or("", String::as_str),
             name: cut(columns.names.value(row)),
             kind,
             key: (trace, span),

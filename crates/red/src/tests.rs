@@ -61,6 +61,8 @@ async fn requests_count_from_zero_with_their_durations_and_an_exemplar() {
     let expected = [(0.001, Some(0.0)), (15.0, Some(2.0)), (30.0, Some(2.0))];
     assert_eq!(value(&samples, &format!("traces_spanmetrics_calls_total{{{OPERATION}}}")), expected);
     assert_eq!(value(&samples, &format!("traces_spanmetrics_latency{{{OPERATION}}}")), expected);
+    let instance = "traces_service_instance_requests_total{service=pay}";
+    assert_eq!(value(&samples, instance), expected);
     let user = "traces_service_graph_request_total{client=user,connection_type=virtual_node,server=pay}";
     assert_eq!(value(&samples, user), expected);
     assert_eq!(
@@ -70,7 +72,7 @@ async fn requests_count_from_zero_with_their_durations_and_an_exemplar() {
     );
     let kept = stand.cellar.kept.lock();
     let entry = &kept.last().unwrap().ledger[0];
-    assert_eq!((entry.signal, entry.received, entry.stored), (Signal::Metrics, 6, 6));
+    assert_eq!((entry.signal, entry.received, entry.stored), (Signal::Metrics, 8, 8));
 }
 
 #[tokio::test]
@@ -212,6 +214,30 @@ async fn what_was_counted_before_a_long_outage_is_told_after_it() {
 }
 
 #[tokio::test]
+async fn instances_count_what_they_answered_by_their_version() {
+    let stand = stand();
+    let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let resource = json!({"attributes": [attribute("service.name", "pay"), attribute("service.version", "1.2"),
+        attribute("service.instance.id", "a")]});
+    let failed = with(span(1, 1, None, 2, "POST /pay"), "status", json!({"code": 2}));
+    let spans = json!([
+        failed,
+        span(2, 1, None, 2, "POST /pay"),
+        span(1, 2, Some(1), 3, "SELECT"),
+        span(3, 1, None, 1, "sweep")
+    ]);
+    let body = json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}).to_string();
+    stand.send(Signal::Spans, &body).await;
+    stand.turn(15).await;
+    let samples = stand.samples();
+    for (name, expected) in [("requests", 3.0), ("requests_failed", 1.0)] {
+        let series =
+            format!("traces_service_instance_{name}_total{{service=pay,service_instance_id=a,service_version=1.2}}");
+        assert_eq!(value(&samples, &series)[1].1, Some(expected), "calls to others are not answered");
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_was_ahead_does_not_hold_the_samples_back() {
     let stand = stand();
     stand.turn(3_600).await;
@@ -231,7 +257,7 @@ async fn one_service_with_ids_in_its_names_does_not_take_the_place_of_others() {
     stand.turn(15).await;
     let samples = stand.samples();
     let overflow = value(&samples, "traces_spanmetrics_calls_total{otel_metric_overflow=true,service=bad}");
-    assert_eq!(overflow[1].1, Some(1_500.0));
+    assert_eq!(overflow[1].1, Some(1_501.0), "its instance counts as well");
     let all: f64 = samples
         .iter()
         .filter(|(series, _)| series.starts_with("traces_spanmetrics_calls_total"))

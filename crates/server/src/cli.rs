@@ -46,6 +46,8 @@ pub enum Command {
     Suspects(SymptomArguments),
     /// Is it over since something was done about it
     Validate(ValidateArguments),
+    /// Which services there are, who calls whom, and how well it goes
+    Services(crate::services::ServicesArguments),
     /// Show lines of logs, and with -f what comes
     Logs(crate::logs::LogsArguments),
     /// How busy each host and pod is, what waits there, what fails

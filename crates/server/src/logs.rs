@@ -106,12 +106,11 @@ async fn follow(arguments: &LogsArguments, query: &str) -> Result<(), Failure> {
     let url = &arguments.server.url;
     let client = begin(url).build().map_err(|error| Failure::Connection(error.to_string()))?;
     let limit = arguments.limit.max(1).to_string();
-    let request = client.get(format!("{}/api/v1/logs/tail", url.trim_end_matches('/'))).query(&[
-        ("query", query),
-        ("limit", &limit),
-        ("since", &since(arguments)),
-    ]);
-    let response = request.send().await.map_err(|error| unreached(url, &error))?;
+    let mut address = reqwest::Url::parse(&format!("{}/api/v1/logs/tail", url.trim_end_matches('/')))
+        .map_err(|error| Failure::Connection(format!("{url}: {error}")))?;
+    let asked = [("query", query), ("limit", &limit), ("since", &since(arguments))];
+    address.query_pairs_mut().extend_pairs(asked);
+    let response = client.get(address).send().await.map_err(|error| unreached(url, &error))?;
     if !response.status().is_success() {
         let status = response.status();
         let body = response.text().await.unwrap_or_default();

@@ -16,6 +16,7 @@ mod logs;
 mod prometheus;
 mod recording;
 mod serve;
+mod services;
 mod sql;
 mod table;
 mod telemetry;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Suspects(arguments) => done(runtime.block_on(diagnose::symptom("suspects", &arguments))),
         Command::Compare(arguments) => done(runtime.block_on(diagnose::compare(&arguments))),
         Command::Validate(arguments) => done(runtime.block_on(diagnose::validate(&arguments))),
+        Command::Services(arguments) => done(runtime.block_on(services::run(&arguments))),
         Command::Logs(arguments) => done(runtime.block_on(logs::run(&arguments))),
         Command::Use(arguments) => done(runtime.block_on(use_method::used(&arguments))),
         Command::Patterns(arguments) => done(runtime.block_on(kinds::patterns(&arguments))),

@@ -11,6 +11,7 @@ mod query;
 mod remote_read;
 mod remote_write;
 mod series;
+mod services;
 mod status;
 mod targets;
 mod use_method;
@@ -150,7 +151,7 @@ impl Prometheus {
 pub fn routes() -> Router<Arc<Desk>> {
     let asked = query::routes().merge(series::routes()).merge(status::routes());
     let asked = asked.merge(targets::routes()).merge(use_method::routes());
-    let asked = asked.merge(patterns::routes()).merge(error_groups::routes());
+    let asked = asked.merge(patterns::routes()).merge(error_groups::routes()).merge(services::routes());
     asked.merge(remote_read::routes()).merge(remote_write::routes())
 }
 

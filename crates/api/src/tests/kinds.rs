@@ -49,7 +49,7 @@ impl causeway_logql::LineSource for NoLines {
     fn visit(
         &self,
         _: &causeway_logql::Lines<'_>,
-        _: &mut dyn FnMut(causeway_logql::Entry<'_>) -> causeway_model::Result<causeway_logql::Span>,
+        _: &mut [Box<causeway_logql::Taker<'_>>],
     ) -> causeway_model::Result<()> {
         Ok(())
     }
@@ -66,7 +66,7 @@ impl causeway_logql::LineSource for NoLines {
 async fn house(series: Vec<(Labels, Samples)>) -> House {
     let shelf = Arc::new(Shelf { series, ..Shelf::default() });
     let prometheus = Prometheus::new(shelf, &SystemClock::new(), PrometheusOptions::default());
-    let loki = Loki::new(Arc::new(NoLines), prometheus.turns(), LokiOptions::default());
+    let loki = Loki::new(Arc::new(NoLines), None, prometheus.turns(), LokiOptions::default());
     let languages = Languages { prometheus: Some(prometheus), loki: Some(loki) };
     let ask = Box::new(|_| Err(Error::invalid("no questions here")));
     house_with(ask, limits(), Patience::default(), 100, languages).await
