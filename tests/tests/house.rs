@@ -41,6 +41,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-diagnose",
             "causeway-patterns",
             "causeway-errors",
+            "causeway-red",
         ],
     ),
     (
