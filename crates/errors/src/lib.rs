@@ -48,6 +48,8 @@ pub struct Figures {
     pub repeated: u64,
     /// Errors that came too late to be counted.
     pub late: u64,
+    /// Times that messages or traces were forgotten, as there were too many.
+    pub forgotten: u64,
 }
 
 /// Groups and counts errors.
@@ -59,6 +61,7 @@ pub struct ErrorGroups {
     told: [HashSet<u64>; 2],
     repeated: u64,
     late: u64,
+    forgotten: u64,
 }
 
 impl Default for ErrorGroups {
@@ -70,6 +73,7 @@ impl Default for ErrorGroups {
             told: Default::default(),
             repeated: 0,
             late: 0,
+            forgotten: 0,
         }
     }
 }
@@ -82,6 +86,7 @@ impl ErrorGroups {
             overflowed: self.meters.overflowed,
             repeated: self.repeated,
             late: self.late,
+            forgotten: self.forgotten,
         }
     }
 
@@ -99,6 +104,7 @@ impl ErrorGroups {
         }
         if self.messages.len() >= MESSAGES_MAX {
             self.messages.clear();
+            self.forgotten += 1;
         }
         let message = self.messages.entry(known.fingerprint).or_insert_with(|| known.message.into());
         self.meters.observe(&Observation {
@@ -126,6 +132,7 @@ impl ErrorGroups {
         }
         if current.len() >= TRACES_MAX {
             current.clear();
+            self.forgotten += 1;
         }
         current.insert(key)
     }
