@@ -49,6 +49,8 @@ pub struct Figures {
     pub repeated: u64,
     /// Errors that came too late to be counted.
     pub late: u64,
+    /// Times that messages or traces were forgotten, as there were too many.
+    pub forgotten: u64,
 }
 
 /// Groups and counts errors.
@@ -60,6 +62,7 @@ pub struct ErrorGroups {
     told: [HashSet<u64>; 2],
     repeated: u64,
     late: u64,
+    forgotten: u64,
 }
 
 impl Default for ErrorGroups {
@@ -71,6 +74,7 @@ impl Default for ErrorGroups {
             told: Default::default(),
             repeated: 0,
             late: 0,
+            forgotten: 0,
         }
     }
 }
@@ -83,6 +87,7 @@ impl ErrorGroups {
             overflowed: self.meters.overflowed,
             repeated: self.repeated,
             late: self.late,
+            forgotten: self.forgotten,
         }
     }
 
@@ -100,6 +105,7 @@ impl ErrorGroups {
         }
         if self.messages.len() >= MESSAGES_MAX {
             self.messages.clear();
+            self.forgotten += 1;
         }
         let message = self.messages.entry(known.fingerprint).or_insert_with(|| known.message.into());
         self.meters.observe(&Observation {
@@ -127,6 +133,7 @@ impl ErrorGroups {
         }
         if current.len() >= TRACES_MAX {
             current.clear();
+            self.forgotten += 1;
         }
         current.insert(key)
     }

@@ -59,6 +59,8 @@ pub(crate) struct Kinds {
     pub overflowed: u64,
     /// Kinds that made room for others.
     pub let_go: u64,
+    /// Times that what was remembered was forgotten.
+    pub forgotten: u64,
 }
 
 /// How a line differs from a kind.
@@ -84,10 +86,15 @@ impl Kinds {
         let bucket = hash_tokens(service, masked, &mut scratch.0);
         let kind = self.learn(service, bucket, masked, &scratch.0)?;
         if self.remembered.len() >= REMEMBERED_MAX {
-            self.remembered.clear();
+            self.forget();
         }
         self.remembered.insert_unique(hash, (hash, kind), |(hash, _)| *hash);
         Some(kind)
+    }
+
+    fn forget(&mut self) {
+        self.remembered.clear();
+        self.forgotten += 1;
     }
 
     /// Counts a line of a kind.
@@ -145,7 +152,7 @@ impl Kinds {
         self.let_go += gone.len() as u64;
         gone.iter().for_each(|kind| drop(self.remove(*kind)));
         if !gone.is_empty() {
-            self.remembered.clear();
+            self.forget();
         }
     }
 
@@ -230,7 +237,7 @@ impl Kinds {
             self.widen(stays, |place, token| gone.tokens.get(place) != Some(&token));
         }
         self.widen(stays, |each, _| each == place);
-        self.remembered.clear();
+        self.forget();
         Some(stays)
     }
 

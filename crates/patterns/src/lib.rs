@@ -54,6 +54,10 @@ pub struct Figures {
     pub let_go: u64,
     /// Lines that came too late to be counted.
     pub late: u64,
+    /// Batches' services beyond the limit, whose lines count as of one without a name.
+    pub services_refused: u64,
+    /// Times that remembered lines were forgotten, as there were too many or patterns had changed.
+    pub forgotten: u64,
 }
 
 /// Clusters and counts log lines.
@@ -87,6 +91,7 @@ struct Services {
     names: Vec<Arc<str>>,
     /// Lines beyond the limits in this turn, by service.
     overflowed: Vec<u32>,
+    refused: u64,
 }
 
 impl Services {
@@ -94,7 +99,9 @@ impl Services {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
-        let name = if self.names.len() >= SERVICES_MAX { UNNAMED_SERVICE } else { name };
+        let is_beyond = self.names.len() >= SERVICES_MAX;
+        self.refused += u64::from(is_beyond);
+        let name = if is_beyond { UNNAMED_SERVICE } else { name };
         let next = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         let number = *self.numbers.entry(name.into()).or_insert(next);
         if number == next {
@@ -115,6 +122,8 @@ impl LogPatterns {
             series_overflowed: self.meters.overflowed,
             let_go: self.kinds.let_go,
             late: self.late,
+            services_refused: self.services.refused,
+            forgotten: self.kinds.forgotten,
         }
     }
 

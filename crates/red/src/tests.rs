@@ -52,6 +52,15 @@ fn value(samples: &Samples, series: &str) -> Vec<(f64, Option<f64>)> {
 const OPERATION: &str = "service=pay,span_kind=SPAN_KIND_SERVER,span_name=POST /pay,status_code=STATUS_CODE_UNSET";
 
 #[tokio::test]
+async fn turns_can_be_kept_on_any_thread() {
+    let stand = std::sync::Arc::new(stand());
+    send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
+    let counting = stand.clone();
+    tokio::spawn(async move { counting.counted.run(std::future::ready(())).await }).await.unwrap();
+    assert_eq!(stand.samples().len(), 6, "a last turn is kept at the end");
+}
+
+#[tokio::test]
 async fn requests_count_from_zero_with_their_durations_and_an_exemplar() {
     let stand = stand();
     send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay"), span(2, 1, None, 2, "POST /pay")])]).await;

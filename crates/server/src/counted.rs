@@ -90,7 +90,7 @@ fn span_figures(figures: causeway_red::Figures) -> [Metric; 6] {
     ]
 }
 
-fn pattern_figures(figures: causeway_patterns::Figures) -> [Metric; 6] {
+fn pattern_figures(figures: causeway_patterns::Figures) -> [Metric; 8] {
     [
         gauge("causeway_log_patterns_known", "Kinds of log lines that are told apart.", figures.kinds),
         gauge("causeway_log_patterns_meters", "Series of patterns that are counted.", figures.meters),
@@ -102,14 +102,29 @@ fn pattern_figures(figures: causeway_patterns::Figures) -> [Metric; 6] {
         ),
         counter("causeway_log_patterns_let_go_total", "Kinds that made room for others.", figures.let_go),
         counter("causeway_log_patterns_late_total", "Lines that came too late to be counted.", figures.late),
+        counter(
+            "causeway_log_patterns_services_refused_total",
+            "Services beyond the limit, each time that lines of one counted as of one without a name.",
+            figures.services_refused,
+        ),
+        counter(
+            "causeway_log_patterns_forgotten_total",
+            "Times that remembered lines were forgotten, as there were too many or patterns had changed.",
+            figures.forgotten,
+        ),
     ]
 }
 
-fn error_figures(figures: causeway_errors::Figures) -> [Metric; 4] {
+fn error_figures(figures: causeway_errors::Figures) -> [Metric; 5] {
     [
         gauge("causeway_error_groups_meters", "Groups of errors that are counted, by version.", figures.meters),
         counter("causeway_error_groups_overflowed_total", "Errors of groups beyond the limits.", figures.overflowed),
         counter("causeway_error_groups_repeated_total", "Errors that their trace had told before.", figures.repeated),
         counter("causeway_error_groups_late_total", "Errors that came too late to be counted.", figures.late),
+        counter(
+            "causeway_error_groups_forgotten_total",
+            "Times that messages or traces were forgotten, as there were too many.",
+            figures.forgotten,
+        ),
     ]
 }

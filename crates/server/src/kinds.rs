@@ -91,18 +91,24 @@ fn render(answer: &Value, list: &str, columns: &[&str], more: impl Fn(&Value) ->
     let row = |row: &Value| {
         let mut cells = row.as_object().cloned().unwrap_or_default();
         cells.insert("is".to_owned(), json!(remark(row)));
+        cells.insert("count".to_owned(), json!(whole(&row["count"])));
         cells.extend(more(row));
         Value::Object(cells)
     };
     let rows: Vec<Value> = rows.iter().map(row).collect();
     let mut out = Table::of(columns, &rows).render();
-    if answer["others"].as_f64().unwrap_or(0.0) > 0.0 {
-        out.push_str(&format!("{} of {list} beyond the limits\n", answer["others"]));
+    if whole(&answer["others"]) > 0 {
+        out.push_str(&format!("{} of {list} beyond the limits\n", whole(&answer["others"])));
     }
     if answer["left_out"].as_u64().unwrap_or(0) > 0 {
         out.push_str(&format!("… {} more\n", answer["left_out"]));
     }
     out
+}
+
+/// A count as people write it; one of sampled spans may have a fraction.
+fn whole(count: &Value) -> u64 {
+    count.as_f64().unwrap_or_default().round() as u64
 }
 
 /// What is remarkable.
@@ -133,7 +139,7 @@ mod tests {
         });
         let said = render(&answer, "patterns", &["count", "is", "service", "level", "pattern"], |_| Map::new());
         assert!(said.contains("new") && said.contains("× 8.0") && said.contains("paid <_>"), "{said}");
-        assert!(said.contains("… 2 more") && said.contains("5.0 of patterns beyond the limits"), "{said}");
+        assert!(said.contains("… 2 more") && said.contains("5 of patterns beyond the limits"), "{said}");
         assert_eq!(render(&json!({"errors": []}), "errors", &[], |_| Map::new()), "no errors in this time\n");
         let back = json!({"regression": {"kind": "back_in_version", "version": "1.2"}});
         assert_eq!(remark(&back), "back in 1.2");
