@@ -2,6 +2,7 @@
 
 pub mod otlp;
 pub mod prometheus;
+pub mod syslog;
 
 mod columns;
 mod decoded;
