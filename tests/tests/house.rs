@@ -59,6 +59,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-api",
             "causeway-kit",
             "causeway-shop",
+            "causeway-tail",
         ],
     ),
     // It measures from outside; decoding alone is one of its two limits.

@@ -1,5 +1,6 @@
 //! When is looked, read, sent and sent again? Until told to stop, or until standard input ends.
 
+use std::fmt;
 use std::time::Duration;
 
 use causeway_model::{Clock, Error, Result};
@@ -29,6 +30,31 @@ pub struct Told {
     pub figures: Figures,
     /// Why the last batch was not kept, until one is.
     pub trouble: Option<String>,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Figures { files, files_refused, lines, bytes, lag_bytes, cut, failed_reads } = self.figures;
+        write!(f, "{files} files, {lines} lines ({}) sent, {} behind", size(bytes), size(lag_bytes))?;
+        for (count, what) in
+            [(files_refused as u64, "files too many"), (cut, "records cut short"), (failed_reads, "reads failed")]
+        {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        self.trouble.as_ref().map_or(Ok(()), |trouble| write!(f, "; trying again: {trouble}"))
+    }
+}
+
+/// Bytes for a person.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
 }
 
 /// When the next attempt may be made.

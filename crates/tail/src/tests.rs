@@ -12,9 +12,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Batch;
-use crate::follow::{Follower, Options, ROTATED_WAIT};
+use crate::follow::{Figures, Follower, Options, ROTATED_WAIT};
 use crate::records::RECORD_WAIT;
-use crate::run::{follow, take_in};
+use crate::run::{Told, follow, take_in};
 use crate::send::{Refusal, Sender};
 
 /// Files and a follower whose time is what the test says.
@@ -372,7 +372,7 @@ async fn a_server_that_is_away_gets_everything_when_it_is_back() {
         Ok(())
     };
     let troubles = Mutex::new(Vec::new());
-    let tell = |told: &crate::Told| {
+    let tell = |told: &Told| {
         troubles.lock().extend(told.trouble.clone());
         if told.figures.lines == 3 {
             stop.cancel();
@@ -406,6 +406,18 @@ async fn standard_input_is_sent_to_its_end() {
     let never = async |_: &Batch| Err(Refusal::Never("no".to_owned()));
     let refused = take_in(input, "job", &Hours::default(), never, |_| (), &stop).await.unwrap_err();
     assert_eq!(refused.message, "no");
+}
+
+#[test]
+fn progress_is_a_line() {
+    let figures = Figures { files: 2, lines: 12, bytes: 1_234_567, lag_bytes: 999, ..Figures::default() };
+    let mut told = Told { figures, trouble: None };
+    assert_eq!(told.to_string(), "2 files, 12 lines (1.2 MB) sent, 999 B behind");
+    (told.figures.cut, told.trouble) = (1, Some("away".to_owned()));
+    assert_eq!(
+        told.to_string(),
+        "2 files, 12 lines (1.2 MB) sent, 999 B behind, 1 records cut short; trying again: away"
+    );
 }
 
 /// A server that answers as the service's name says.

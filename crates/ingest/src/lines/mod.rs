@@ -11,7 +11,7 @@ mod fields;
 mod meaning;
 mod resources;
 mod severity;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

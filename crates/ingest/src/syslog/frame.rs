@@ -117,7 +117,7 @@ impl Framer {
 }
 
 /// A message without the line ends and zero bytes that senders put around it.
-pub(super) fn trimmed(mut message: &[u8]) -> &[u8] {
+pub fn trimmed(mut message: &[u8]) -> &[u8] {
     while let [b'\n' | b'\r' | 0, rest @ ..] | [rest @ .., b'\n' | b'\r' | 0] = message {
         message = rest;
     }

@@ -3,6 +3,7 @@
 
 mod bsd;
 mod frame;
+mod rows;
 mod structured;
 mod time;
 
@@ -10,7 +11,8 @@ mod time;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-pub use frame::{Framer, MESSAGE_BYTES_MAX};
+pub use frame::{Framer, MESSAGE_BYTES_MAX, trimmed};
+pub use rows::{ROW_BYTES, SyslogRows};
 pub use structured::Parameter;
 
 /// What comes before a message that is UTF-8 (RFC 5424, section 6.4).
@@ -25,29 +27,12 @@ pub struct Priority {
     pub severity: u8,
 }
 
-/// For each severity its number and its name in OpenTelemetry (logs data model, appendix B; RFC 5424, table 2).
-const SEVERITIES: [(i32, &str); 8] = [
-    (21, "emergency"),
-    (19, "alert"),
-    (18, "critical"),
-    (17, "error"),
-    (13, "warning"),
-    (10, "notice"),
-    (9, "informational"),
-    (5, "debug"),
-];
-
 impl Priority {
     /// The highest: facility 23, severity 7.
     const MAX: u8 = 191;
 
     fn new(number: u8) -> Option<Self> {
         (number <= Self::MAX).then_some(Self { facility: number / 8, severity: number % 8 })
-    }
-
-    /// OpenTelemetry's number of the severity, and syslog's word for it.
-    pub fn severity(self) -> (i32, &'static str) {
-        SEVERITIES.get(usize::from(self.severity)).copied().unwrap_or((0, ""))
     }
 }
 
@@ -127,6 +112,8 @@ fn standard(text: &str, received_unix_nano: i64) -> Option<Message<'_>> {
             rest
         }),
     };
-    message.text = rest.strip_prefix(' ').unwrap_or(rest);
+    let text = rest.strip_prefix(' ').unwrap_or(rest);
+    // rsyslog sends a second space: the one that stood behind the tag.
+    message.text = text.strip_prefix(' ').unwrap_or(text);
     Some(message)
 }

@@ -7,6 +7,7 @@ use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::*;
+use crate::lines::tests::{RECEIVED, told as rows_of};
 
 fn at(text: &str) -> i64 {
     DateTime::parse_from_rfc3339(text).unwrap().timestamp_nanos_opt().unwrap()
@@ -67,6 +68,15 @@ fn the_standard_is_read() {
             "<13>1 2026-06-30T12:00:00.5+02:00 box root 12 - [timeQuality tzKnown=\"1\" isSynced=\"0\"] hi",
             "1.5 2026-06-30T10:00:00.500Z box root[12] - {timeQuality.tzKnown=1,timeQuality.isSynced=0} hi",
         ),
+        (
+            "<13>1 2026-06-29T15:51:33.795620+00:00 vm app - M1 [timeQuality tzKnown=\"1\"][x@1 a=\"b\"] sd",
+            "1.5 2026-06-29T15:51:33.795620Z vm app[-] M1 {timeQuality.tzKnown=1,x@1.a=b} sd",
+        ),
+        // What rsyslog 8.2302 forwards, with what it makes of a newline.
+        (
+            "<11>1 2026-06-29T15:51:33.785769+00:00 vm app 18421 - -  two#012lines",
+            "1.3 2026-06-29T15:51:33.785769Z vm app[18421] - {} two#012lines",
+        ),
         // Broken structured data is text.
         ("<13>1 - h a p m [x k=\"v] t", "1.5 - h a[p] m {} [x k=\"v] t"),
         ("<13>1 - h a p m text alone", "1.5 - h a[p] m {} text alone"),
@@ -93,6 +103,11 @@ fn what_is_sent_for_the_older_rfc_is_read() {
         ),
         ("<13>2026-06-30 10:00:00,25 mx app: x", "1.5 2026-06-30T10:00:00.250Z mx app[-] - {} x"),
         ("<13>2026-06-30T10:00:00+0130 mx app: x", "1.5 2026-06-30T08:30:00Z mx app[-] - {} x"),
+        (
+            "<13>2026-06-29T15:51:33.787738+00:00 vm app: {\"level\":\"warn\"}",
+            "1.5 2026-06-29T15:51:33.787738Z vm app[-] - {} {\"level\":\"warn\"}",
+        ),
+        ("<13>Jun 29 15:51:33 vm app[18426]: udp 3164", "1.5 2026-06-29T15:51:33Z vm app[18426] - {} udp 3164"),
         // /dev/log: no host.
         ("<13>Oct 11 22:14:15 root: hi", "1.5 2026-10-11T22:14:15Z - root[-] - {} hi"),
         ("<30>Oct 11 22:14:15 systemd[1]: Started x.", "3.6 2026-10-11T22:14:15Z - systemd[1] - {} Started x."),
@@ -149,15 +164,6 @@ fn the_year_is_the_one_next_to_the_arrival() {
 }
 
 #[test]
-fn severities_are_opentelemetrys() {
-    let severity = |number| Priority::new(number).map(Priority::severity);
-    assert_eq!(severity(0), Some((21, "emergency")));
-    assert_eq!(severity(13), Some((10, "notice")));
-    assert_eq!(severity(191), Some((5, "debug")));
-    assert_eq!(severity(192), None);
-}
-
-#[test]
 fn parameters_beyond_the_limit_are_counted() {
     let many: String = (0..structured::PARAMETERS_MAX + 3).map(|number| format!(" k{number}=\"v\"")).collect();
     let text = format!("<1>1 - - - - - [x{many}] t");
@@ -198,6 +204,61 @@ fn long_messages_are_cut_and_the_next_is_whole() {
         assert_eq!(
             found.iter().map(|(text, is_cut)| (text.len(), *is_cut)).collect::<Vec<_>>(),
             [(MESSAGE_BYTES_MAX, true), (4, false)]
+        );
+    }
+}
+
+/// The row of a message, a column or attribute a line.
+fn row(text: &str) -> Vec<String> {
+    let mut rows = SyslogRows::new(RECEIVED);
+    rows.push(text.as_bytes(), "10.0.0.1").unwrap();
+    assert_eq!((rows.len(), rows.is_empty(), rows.bytes()), (1, false, text.len() + ROW_BYTES));
+    rows_of(&rows.finish().unwrap()).remove(0)
+}
+
+#[test]
+fn a_message_becomes_a_row_by_opentelemetrys_mapping() {
+    assert_eq!(
+        row("<165>1 2023-11-14T22:13:19Z h app 87 ID1 [origin ip=\"a\" ip=\"b\\\"\" ip=\"c\" x=\"1\"][y] hi"),
+        [
+            "attr.syslog.facility.code=20",
+            "attr.syslog.msg.id=ID1",
+            "attr.syslog.procid=87",
+            "attr.syslog.severity.code=5",
+            "attr.syslog.structured_data.origin.ip=[\"a\",\"b\\\"\",\"c\"]",
+            "attr.syslog.structured_data.origin.x=1",
+            "attr.syslog.structured_data.y=",
+            "body=hi",
+            "resource.host.name=h",
+            "resource.service.name=app",
+            "service_name=app",
+            "severity_number=10",
+            "severity_text=notice",
+            "time=1699999999000000000",
+        ]
+    );
+    // Nothing is known but where it came from.
+    assert_eq!(row("hello"), ["body=hello", "resource.host.name=10.0.0.1"]);
+}
+
+#[test]
+fn a_message_that_is_json_becomes_fields() {
+    for cookie in ["", "@cee: ", "@cee:"] {
+        let text = format!("<14>Nov 14 22:13:19 h app: {cookie}{{\"level\":\"error\",\"msg\":\"no\",\"user\":7}}");
+        assert_eq!(
+            row(&text),
+            [
+                "attr.syslog.facility.code=1",
+                "attr.syslog.severity.code=6",
+                "attr.user=7",
+                "body=no",
+                "resource.host.name=h",
+                "resource.service.name=app",
+                "service_name=app",
+                "severity_number=17",
+                "severity_text=error",
+                "time=1699999999000000000",
+            ]
         );
     }
 }

@@ -1,14 +1,27 @@
-//! When was a message sent? RFC 3339 and its relatives, and the times of RFC 3164 (`Oct  1 22:14:15`) with and without a year.
+//! When was a message sent? RFC 3339 and its relatives, as in any line, and the times of RFC 3164 (`Oct  1 22:14:15`) with and without a year.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime};
+
+use crate::lines;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The time at the start of a text in nanoseconds since 1970, and what follows it.
 pub(super) fn leading(text: &str, received_unix_nano: i64) -> Option<(i64, &str)> {
+    if text.as_bytes().get(4) == Some(&b'-') {
+        return iso(text);
+    }
     let mut reader = Reader { rest: text };
-    let time = if text.as_bytes().get(4) == Some(&b'-') { reader.iso() } else { reader.bsd(received_unix_nano) }?;
-    Some((time, reader.rest))
+    Some((reader.bsd(received_unix_nano)?, reader.rest))
+}
+
+/// `2003-10-11T22:14:15.003Z` is one word; with a space for the `T` it is two.
+fn iso(text: &str) -> Option<(i64, &str)> {
+    let spaces = usize::from(text.as_bytes().get(10) == Some(&b' '));
+    let end = text.match_indices(' ').nth(spaces).map_or(text.len(), |(at, _)| at);
+    let (time, _) = text.split_at_checked(end)?;
+    let (time, rest) = text.split_at_checked(time.trim_end_matches(':').len())?;
+    Some((lines::time::of_text(time)?, rest))
 }
 
 struct Reader<'a> {
@@ -59,36 +72,6 @@ impl Reader<'_> {
             .chain(std::iter::repeat(b'0'))
             .take(9)
             .fold(0, |nano, digit| nano * 10 + u32::from(digit - b'0'))
-    }
-
-    /// `2003-10-11T22:14:15.003Z`; also with a space for the `T`, without a zone, or with one without a colon.
-    fn iso(&mut self) -> Option<i64> {
-        let year = self.number(4..=4)?;
-        self.eat(&['-'])?;
-        let month = self.number(2..=2)?;
-        self.eat(&['-'])?;
-        let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, self.number(2..=2)?)?;
-        self.eat(&['T', 't', ' '])?;
-        let clock = self.clock()?;
-        let zone = self.zone()?;
-        nanos(date, clock)?.checked_sub(zone.checked_mul(1_000_000_000)?)
-    }
-
-    /// Seconds east of Greenwich; none is as good as zero.
-    fn zone(&mut self) -> Option<i64> {
-        if self.eat(&['Z', 'z']).is_some() {
-            return Some(0);
-        }
-        let sign = match self.rest.chars().next() {
-            Some('+') => 1,
-            Some('-') => -1,
-            _ => return Some(0),
-        };
-        self.eat(&['+', '-'])?;
-        let hours = self.number(2..=2)?;
-        let _colon = self.eat(&[':']);
-        let minutes = self.number(2..=2)?;
-        Some(sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60))
     }
 
     /// `Oct  1 22:14:15`, with a year before it, within it or nowhere.
