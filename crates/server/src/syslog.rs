@@ -57,7 +57,8 @@ impl Sockets {
     /// # Errors
     /// `Unavailable` for an address that can't be had, `Invalid` where TLS lacks its certificate or key.
     pub async fn open(settings: &SyslogSettings) -> Result<Self> {
-        let named = |address: SocketAddr| move |error| Error::unavailable(format!("{address}: {error}"));
+        let named =
+            |address: SocketAddr| move |error: std::io::Error| Error::unavailable(format!("{address}: {error}"));
         let listen = |address: SocketAddr| bind(address).map_err(named(address));
         let udp = match settings.udp {
             Some(address) => Some(UdpSocket::bind(address).await.map_err(named(address))?),
