@@ -108,5 +108,6 @@ tools-test:
 	$(call need,ls /usr/lib/postgresql/*/bin/initdb && psql --version,postgresql)
 	$(call need,redis-server --version && redis-cli --version,redis-server)
 	$(call need,openssl version,openssl)
+	$(call need,rsyslogd -v && logger --version,rsyslog bsdutils)
 
 comma := ,

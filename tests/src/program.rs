@@ -76,6 +76,7 @@ impl Starting {
             listen: address("listen"),
             otlp_grpc: address("otlp_grpc"),
             otlp_http: address("otlp_http"),
+            addresses: addresses.clone(),
             client: client(),
             child,
             _stdout: stdout,
@@ -100,6 +101,7 @@ pub struct Program {
     pub otlp_http: SocketAddr,
     /// A client that keeps connections.
     pub client: Client,
+    addresses: Value,
     child: Child,
     _stdout: BufReader<ChildStdout>,
     errors: PathBuf,
@@ -109,6 +111,12 @@ impl Program {
     /// Starts it and waits until it is ready.
     pub async fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
         Starting::spawn(data, settings).ready().await
+    }
+
+    /// An address by the name of its setting, such as `syslog_tcp`.
+    pub fn address(&self, name: &str) -> SocketAddr {
+        let address = self.addresses[name].as_str();
+        address.unwrap_or_else(|| panic!("it does not listen for {name}")).parse().unwrap()
     }
 
     /// Lets it run for `moment`, then kills it (SIGKILL) and waits until it is gone.

@@ -13,6 +13,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-model", 0, &[]),
     ("causeway-kit", 0, &[]),
     ("causeway-shop", 1, &["causeway-kit"]),
+    ("causeway-tail", 1, &["causeway-model"]),
     ("causeway-ingest", 1, &["causeway-model"]),
     ("causeway-store", 1, &["causeway-model"]),
     ("causeway-query", 1, &["causeway-model"]),
@@ -67,6 +68,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
             "causeway-api",
             "causeway-kit",
             "causeway-shop",
+            "causeway-tail",
         ],
     ),
     // It measures from outside; decoding, and what is counted of it, are measured alone.

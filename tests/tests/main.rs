@@ -1,5 +1,5 @@
 //! Does the whole hold, seen from outside? House rules, faults, real senders, a real Prometheus, commands, programs in development,
-//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, patterns and errors, the program's own telemetry.
+//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, syslog, files that are followed, patterns and errors, the program's own telemetry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
@@ -15,4 +15,6 @@ mod prometheus;
 mod senders;
 mod shop;
 mod span_metrics;
+mod syslog;
+mod tail;
 mod use_method;

@@ -17,6 +17,7 @@ use crate::loki::{self, Loki};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
 use crate::prometheus::{self, Prometheus};
+use crate::syslog::SyslogStats;
 use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, ui};
 
 /// Limits of what clients may do.
@@ -65,6 +66,7 @@ pub struct Desk {
     pub(crate) vitals: Arc<dyn Vitals>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) requests: RequestStats,
+    pub(crate) syslog: SyslogStats,
     pub(crate) pages: Pages,
     pub(crate) flags: Arc<FlagStore>,
     pub(crate) prometheus: Option<Prometheus>,
@@ -102,6 +104,7 @@ impl Desk {
             vitals,
             clock,
             requests,
+            syslog: SyslogStats::default(),
             pages,
             flags,
             prometheus,
@@ -140,6 +143,7 @@ impl Desk {
         metrics.extend(self.intake.metrics());
         metrics.extend(self.intake.series_metrics());
         metrics.extend(self.requests.metrics());
+        metrics.extend(self.syslog.metrics());
         metrics.extend(self.prometheus.iter().flat_map(Prometheus::metrics));
         metrics
     }

@@ -18,6 +18,7 @@ mod pages;
 pub mod prometheus;
 pub mod serve;
 pub mod sql;
+pub mod syslog;
 #[cfg(test)]
 mod tests;
 pub mod turns;

@@ -62,6 +62,28 @@ impl Default for Patience {
     }
 }
 
+/// Takes connections of a socket until the order to stop.
+pub(crate) async fn accept_each(
+    listener: &TcpListener,
+    stop: &CancellationToken,
+    mut admit: impl FnMut(TcpStream, SocketAddr),
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(stream, peer),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                // Out of file descriptors: the next try makes sense only after some connection has ended.
+                let _ = tokio::time::timeout(Duration::from_millis(50), stop.cancelled()).await;
+            }
+        }
+    }
+}
+
 /// The connections of all sockets.
 #[derive(Debug, Clone)]
 pub struct Connections {
@@ -81,20 +103,7 @@ impl Connections {
 
     /// Serves `router` on a socket until the order to stop.
     pub async fn serve(&self, listener: TcpListener, router: Router) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = self.stop.cancelled() => return,
-            };
-            match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer, router.clone()),
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    // Out of file descriptors: the next try makes sense only after some connection has ended.
-                    let _ = tokio::time::timeout(Duration::from_millis(50), self.stop.cancelled()).await;
-                }
-            }
-        }
+        accept_each(&listener, &self.stop, |stream, peer| self.admit(stream, peer, router.clone())).await;
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr, router: Router) {

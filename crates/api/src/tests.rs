@@ -17,3 +17,4 @@ mod screens;
 mod series_double;
 mod services;
 mod switches;
+mod syslog;

@@ -1,12 +1,16 @@
 //! What do the bytes on the wire mean? Wire bytes -> [`causeway_model::Batch`], pure: no I/O, no clock. One folder a protocol.
 
+pub mod lines;
 pub mod otlp;
 pub mod prometheus;
+pub mod syslog;
 
 mod columns;
 mod decoded;
 mod exemplars;
+mod json;
 mod limits;
+mod log_columns;
 mod samples;
 mod series;
 mod wire;

@@ -28,6 +28,9 @@ pub enum Command {
     Dev(crate::dev::DevArguments),
     /// Show a small shop that breaks: find out why
     Demo(Box<crate::demo::DemoArguments>),
+    /// Follow log files, and send what is written to them
+    #[command(after_help = crate::tail::EXAMPLES)]
+    Tail(crate::tail::TailArguments),
     /// Serve what `demo record` kept, read-only
     Open(crate::recording::OpenArguments),
     /// Ask a question
@@ -166,7 +169,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        let wrong: [&[&str]; 17] = [
+        let wrong: [&[&str]; 18] = [
             &["causeway", "dev"],
             &["causeway", "dev", "node", "app.js"],
             &["causeway", "dev", "--quiet", "--follow", "logs", "--", "node"],
@@ -181,6 +184,7 @@ mod tests {
             &["causeway", "serve", "--listen", "nowhere"],
             &["causeway", "serve", "--logs-bytes-max", "many"],
             &["causeway", "dance"],
+            &["causeway", "tail"],
             &["causeway", "change", "add", "--kind", "deploy"],
             &["causeway", "flag", "set"],
             &["causeway", "flag", "set", "f", "--state", "maybe"],

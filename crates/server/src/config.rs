@@ -13,6 +13,8 @@ use causeway_store::StoreOptions;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use crate::syslog::SyslogSettings;
+
 /// Without these the same metric of two hosts, pods or containers would be one series.
 const RESOURCE_LABELS: [&str; 6] =
     ["host.name", "k8s.node.name", "k8s.namespace.name", "k8s.pod.name", "k8s.container.name", "container.name"];
@@ -36,6 +38,21 @@ pub struct SettingsSource {
     /// Address of OTLP over HTTP [default: 127.0.0.1:4318]
     #[arg(long, env = "CAUSEWAY_OTLP_HTTP", value_name = "ADDRESS")]
     pub otlp_http: Option<SocketAddr>,
+    /// Address of syslog over TCP, such as 0.0.0.0:6514 [default: none]
+    #[arg(long, env = "CAUSEWAY_SYSLOG_TCP", value_name = "ADDRESS")]
+    pub syslog_tcp: Option<SocketAddr>,
+    /// Address of syslog over UDP [default: none]
+    #[arg(long, env = "CAUSEWAY_SYSLOG_UDP", value_name = "ADDRESS")]
+    pub syslog_udp: Option<SocketAddr>,
+    /// Address of syslog over TLS [default: none]
+    #[arg(long, env = "CAUSEWAY_SYSLOG_TLS", value_name = "ADDRESS")]
+    pub syslog_tls: Option<SocketAddr>,
+    /// The chain of certificates for syslog over TLS, in PEM
+    #[arg(long, env = "CAUSEWAY_SYSLOG_TLS_CERTIFICATE", value_name = "FILE")]
+    pub syslog_tls_certificate: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(long, env = "CAUSEWAY_SYSLOG_TLS_KEY", value_name = "FILE")]
+    pub syslog_tls_key: Option<PathBuf>,
     /// Names under which a browser may ask on loopback, beside localhost and addresses; several with commas between
     #[arg(long, env = "CAUSEWAY_ALLOWED_HOSTS", value_name = "NAMES", value_delimiter = ',')]
     pub allowed_hosts: Option<Vec<String>>,
@@ -149,6 +166,8 @@ pub struct Settings {
     pub otlp_grpc: SocketAddr,
     /// Address of OTLP over HTTP.
     pub otlp_http: SocketAddr,
+    /// Where syslog comes in.
+    pub syslog: SyslogSettings,
     /// The web pages that may use it.
     pub pages: Pages,
     /// How its own log looks.
@@ -208,6 +227,17 @@ fn series_limits(given: &SettingsSource, file: &SettingsSource) -> SeriesLimitOp
     }
 }
 
+fn syslog(given: &SettingsSource, file: &SettingsSource) -> SyslogSettings {
+    let path = |given: &Option<PathBuf>, file: &Option<PathBuf>| given.clone().or_else(|| file.clone());
+    SyslogSettings {
+        tcp: given.syslog_tcp.or(file.syslog_tcp),
+        udp: given.syslog_udp.or(file.syslog_udp),
+        tls: given.syslog_tls.or(file.syslog_tls),
+        tls_certificate: path(&given.syslog_tls_certificate, &file.syslog_tls_certificate),
+        tls_key: path(&given.syslog_tls_key, &file.syslog_tls_key),
+    }
+}
+
 /// How long rollups are kept: as long as samples at least, since what is asked of these is asked of them too, and to keep them for less time
 /// would save little.
 fn rollups_age_max(given: &SettingsSource, file: &SettingsSource) -> [(Table, Option<Duration>); 2] {
@@ -226,6 +256,7 @@ impl Settings {
     pub fn resolve(given: SettingsSource, file: SettingsSource) -> Self {
         let (series, rollups) = (series_limits(&given, &file), rollups_age_max(&given, &file));
         let counts = counts(&given, &file);
+        let syslog = syslog(&given, &file);
         let mut store = StoreOptions::new(given.data.or(file.data).unwrap_or_else(|| "data".into()));
         let age = |given: Option<Age>, file: Option<Age>| given.or(file).map(|age| age.0);
         let bytes = |given: Option<Size>, file: Option<Size>| given.or(file).map(|size| size.0);
@@ -281,6 +312,7 @@ impl Settings {
                 .unwrap_or_else(|| RESOURCE_LABELS.map(str::to_owned).into()),
             counts,
             series,
+            syslog,
             in_flight_bytes_max: memory(
                 given.in_flight_bytes_max,
                 file.in_flight_bytes_max,
@@ -504,7 +536,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 32);
+        assert_eq!(keys, 37);
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl OwnStore {
             Ok(())
         }));
         match is_ready.await {
-            Ok((listen, ..)) => Ok(Self { url: format!("http://{listen}"), stop, serving }),
+            Ok(addresses) => Ok(Self { url: format!("http://{}", addresses.listen), stop, serving }),
             Err(_) => match serving.await {
                 Ok(Err(error)) => Err(error.message),
                 _ => Err("the store does not start".to_owned()),

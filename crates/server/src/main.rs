@@ -18,7 +18,9 @@ mod recording;
 mod serve;
 mod services;
 mod sql;
+mod syslog;
 mod table;
+mod tail;
 mod telemetry;
 mod use_method;
 mod vitals;
@@ -60,6 +62,12 @@ fn main() -> ExitCode {
             Ok(code) => ExitCode::from(code),
             Err((code, message)) => fail(code, &message),
         },
+        Command::Tail(arguments) => {
+            let ended = runtime.block_on(tail::run(&arguments));
+            // A read of standard input can't be called off; the end of the program must not wait for it.
+            runtime.shutdown_background();
+            said(ended)
+        }
         Command::Open(arguments) => said(runtime.block_on(recording::open(&arguments))),
         Command::Sql(arguments) => ended(runtime.block_on(sql::run(&arguments))),
         Command::Change(command) => done(runtime.block_on(change::run(&command))),

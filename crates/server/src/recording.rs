@@ -124,7 +124,7 @@ pub async fn open(arguments: &OpenArguments) -> Result<(), String> {
         } else {
             let moment = |key: &str| rfc3339(manifest.get(key).and_then(Value::as_i64).unwrap_or_default());
             let (from, to) = (moment("opened_unix_nano"), moment("ended_unix_nano"));
-            println!("Read-only until Ctrl-C: http://{}/?from={from}&to={to}", addresses.0);
+            println!("Read-only until Ctrl-C: http://{}/?from={from}&to={to}", addresses.listen);
         }
     };
     serve::run_until(settings, ready, serve::wait_for_signal()).await.map_err(|error| error.message)

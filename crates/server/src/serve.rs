@@ -22,14 +22,50 @@ use crate::config::Settings;
 use crate::counted::Counters;
 use crate::house::House;
 use crate::prometheus;
+use crate::syslog::{Sockets, SyslogAddresses};
 use crate::telemetry::{self, OwnTransport};
 use crate::vitals::HouseVitals;
 
 /// Who edited which flag, in the data directory.
 const FLAG_AUDIT: &str = "flags.audit.jsonl";
 
-/// Where all HTTP APIs, OTLP over gRPC and OTLP over HTTP are.
-pub type Addresses = (SocketAddr, SocketAddr, SocketAddr);
+/// Where it listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// All HTTP APIs.
+    pub listen: SocketAddr,
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+    /// Syslog.
+    pub syslog: SyslogAddresses,
+}
+
+/// The sockets, before anybody is let in.
+struct Doors {
+    listen: TcpListener,
+    otlp_grpc: TcpListener,
+    otlp_http: TcpListener,
+    syslog: Sockets,
+}
+
+impl Doors {
+    async fn open(settings: &Settings) -> Result<Self> {
+        Ok(Self {
+            listen: bind(settings.listen).await?,
+            otlp_grpc: bind(settings.otlp_grpc).await?,
+            otlp_http: bind(settings.otlp_http).await?,
+            syslog: Sockets::open(&settings.syslog).await?,
+        })
+    }
+
+    fn addresses(&self) -> Result<Addresses> {
+        let local = TcpListener::local_addr;
+        let (listen, otlp_grpc, otlp_http) = (local(&self.listen)?, local(&self.otlp_grpc)?, local(&self.otlp_http)?);
+        Ok(Addresses { listen, otlp_grpc, otlp_http, syslog: self.syslog.addresses()? })
+    }
+}
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -52,9 +88,8 @@ pub async fn run_until(
     let transport = OwnTransport::new(clock.clone());
     let kit = telemetry::start(&settings, &transport)?;
     raise_file_limit();
-    let (listen, otlp_grpc, otlp_http) =
-        (bind(settings.listen).await?, bind(settings.otlp_grpc).await?, bind(settings.otlp_http).await?);
-    let addresses = (local(&listen)?, local(&otlp_grpc)?, local(&otlp_http)?);
+    let doors = Doors::open(&settings).await?;
+    let addresses = doors.addresses()?;
     let house = House::open(settings.store.clone(), settings.query_memory_bytes_max, clock.clone()).await?;
     let flag_audit = settings.store.directory.join(FLAG_AUDIT);
     let flag_store = Arc::new(FlagStore::open(settings.flags.clone(), flag_audit, clock.clone())?);
@@ -87,10 +122,12 @@ pub async fn run_until(
     let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, languages);
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
-    for (listener, router) in [(listen, desk.all()), (otlp_grpc, desk.otlp_grpc()), (otlp_http, desk.otlp_http())] {
+    let http = [(doors.listen, desk.all()), (doors.otlp_grpc, desk.otlp_grpc()), (doors.otlp_http, desk.otlp_http())];
+    for (listener, router) in http {
         let (connections, router) = (connections.clone(), guarded(router).layer(telemetry::layer(&kit)));
         tokio::spawn(async move { connections.serve(listener, router).await });
     }
+    let syslog = doors.syslog.serve(desk.clone(), stop.clone());
     tokio::spawn(flags::watch(desk.clone(), stop.clone()));
     let drained = CancellationToken::new();
     let counting = counters.run(&drained);
@@ -105,8 +142,8 @@ pub async fn run_until(
     if let Some(scraper) = scraper {
         scraper.stop().await;
     }
-    if !connections.drained().await {
-        tracing::warn!("some requests were cut off");
+    if !connections.drained().await | !syslog.drained().await {
+        tracing::warn!("some requests or messages were cut off");
     }
     drained.cancel();
     futures::future::join_all(counting).await;
@@ -145,30 +182,37 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| Error::unavailable(format!("{address}: {error}")))
 }
 
-fn local(listener: &TcpListener) -> Result<SocketAddr> {
-    Ok(listener.local_addr()?)
-}
-
 /// Says that it listens; on stdout too, for whoever chose no port.
-pub fn announce((listen, otlp_grpc, otlp_http): Addresses, print: bool) {
+pub fn announce(addresses: Addresses, print: bool) {
+    let Addresses { listen, otlp_grpc, otlp_http, syslog } = addresses;
     for address in [listen, otlp_grpc, otlp_http] {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "anyone who reaches this address can send and ask: there is no authentication yet");
         }
     }
+    for (name, address) in syslog.named() {
+        tracing::info!(%address, "listening for {name}");
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "anyone who reaches this address can send");
+        }
+    }
     tracing::info!(%listen, %otlp_grpc, %otlp_http, "ready");
     if print {
-        println!("{}", addresses_line((listen, otlp_grpc, otlp_http)));
+        println!("{}", addresses_line(addresses));
     }
 }
 
 /// What `--print-addresses` prints, for programs.
-pub fn addresses_line((listen, otlp_grpc, otlp_http): Addresses) -> serde_json::Value {
-    serde_json::json!({
-        "listen": listen.to_string(),
-        "otlp_grpc": otlp_grpc.to_string(),
-        "otlp_http": otlp_http.to_string(),
-    })
+pub fn addresses_line(addresses: Addresses) -> serde_json::Value {
+    let mut line = serde_json::json!({
+        "listen": addresses.listen.to_string(),
+        "otlp_grpc": addresses.otlp_grpc.to_string(),
+        "otlp_http": addresses.otlp_http.to_string(),
+    });
+    for (name, address) in addresses.syslog.named() {
+        line[name] = address.to_string().into();
+    }
+    line
 }
 
 /// Done at SIGTERM or SIGINT.

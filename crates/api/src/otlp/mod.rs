@@ -85,6 +85,11 @@ impl Intake {
         Ok((body, charge))
     }
 
+    /// A share of the bytes in flight.
+    pub(crate) fn charge(&self) -> Charge {
+        self.budget.charge()
+    }
+
     /// Keeps what was decoded elsewhere.
     ///
     /// # Errors
@@ -217,11 +222,6 @@ impl Intake {
     /// Bytes in flight.
     pub fn metrics_bytes(&self) -> usize {
         self.budget.bytes()
-    }
-
-    /// A share of the bytes in flight.
-    pub fn charge(&self) -> Charge {
-        self.budget.charge()
     }
 }
 

@@ -8,6 +8,7 @@ use causeway_ingest::otlp::{Encoding, decode};
 use causeway_ingest::prometheus::{
     Entry, Format, NOTHING_KNOWN, Options, Sample, SeriesWriter, Version, decode_remote_write, parse,
 };
+use causeway_ingest::syslog::{Framer, SyslogRows};
 use causeway_model::{Batch, Labels, Signal, Table};
 
 /// The first byte chooses the encoding, the rest is the body.
@@ -45,6 +46,21 @@ pub fn exposition(data: &[u8]) {
     if taken.is_ok() {
         assert_whole(&writer.finish().expect("a batch can be built"));
     }
+}
+
+/// The first byte says in which pieces the rest comes. However that is, the same messages come out.
+pub fn syslog(data: &[u8]) {
+    let Some((piece_bytes, stream)) = data.split_first() else { return };
+    let rows_of = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut framer, mut rows) = (Framer::default(), SyslogRows::new(1));
+        let mut keep = |message: &[u8], _| rows.push(message, "peer").expect("few messages are taken");
+        pieces.for_each(|piece| framer.feed(piece, &mut keep));
+        framer.finish(&mut keep);
+        rows
+    };
+    let rows = rows_of(&mut stream.chunks(usize::from(*piece_bytes).max(1)));
+    assert_eq!(rows.len(), rows_of(&mut std::iter::once(stream)).len());
+    assert_whole(&rows.finish().expect("a batch can be built"));
 }
 
 fn assert_whole(decoded: &Decoded) {

@@ -1,18 +1,14 @@
 //! What does a log record become? One row of `logs` (opentelemetry-proto, logs.proto).
 
-use std::sync::Arc;
-
-use arrow::array::{
-    ArrayRef, FixedSizeBinaryBuilder, Int32Array, StringBuilder, TimestampNanosecondBuilder, UInt32Array,
-};
 use causeway_model::{AttributeSetsBuilder, Result, Table, Value};
 
 use super::Sink;
 use super::attributes::{Attributes, body_text};
 use super::sources::{Pointers, Sources};
 use super::value::Slot;
-use crate::columns::{Id, append_text, known, nanos, optional_times, times};
+use crate::columns::{Id, known, nanos};
 use crate::decoded::{Decoded, Tally};
+use crate::log_columns::{LogColumns, LogRow};
 use crate::wire::{Fault, Fields};
 
 /// A log record as sent, before it is known to be whole.
@@ -37,17 +33,7 @@ pub(super) struct Logs<'a> {
     pointers: Pointers,
     attributes: Attributes<'a>,
     text: String,
-    time: Vec<i64>,
-    observed_time: TimestampNanosecondBuilder,
-    severity_number: Vec<i32>,
-    severity_text: StringBuilder,
-    body: StringBuilder,
-    body_kind: Vec<i32>,
-    trace_id: FixedSizeBinaryBuilder,
-    span_id: FixedSizeBinaryBuilder,
-    flags: Vec<u32>,
-    event_name: StringBuilder,
-    dropped_attributes: Vec<u32>,
+    columns: LogColumns,
     sets: AttributeSetsBuilder,
 }
 
@@ -62,17 +48,7 @@ impl<'a> Logs<'a> {
             pointers: Pointers::default(),
             attributes: Attributes::default(),
             text: String::new(),
-            time: Vec::with_capacity(rows),
-            observed_time: TimestampNanosecondBuilder::with_capacity(rows),
-            severity_number: Vec::with_capacity(rows),
-            severity_text: StringBuilder::with_capacity(rows, rows * 4),
-            body: StringBuilder::with_capacity(rows, body_bytes / 4),
-            body_kind: Vec::with_capacity(rows),
-            trace_id: FixedSizeBinaryBuilder::with_capacity(rows, 16),
-            span_id: FixedSizeBinaryBuilder::with_capacity(rows, 8),
-            flags: Vec::with_capacity(rows),
-            event_name: StringBuilder::with_capacity(rows, 0),
-            dropped_attributes: Vec::with_capacity(rows),
+            columns: LogColumns::with_capacity(rows, body_bytes / 4),
             sets: AttributeSetsBuilder::with_capacity(rows * 8, body_bytes / 4),
         }
     }
@@ -124,17 +100,19 @@ impl<'a> Logs<'a> {
         }
         let body = record.body.value(&self.attributes.json);
         let (kind, body) = body_text(&body, &mut self.text);
-        self.time.push(time);
-        self.observed_time.append_option(observed);
-        self.severity_number.push(record.severity_number);
-        append_text(&mut self.severity_text, record.severity_text);
-        self.body.append_option(body);
-        self.body_kind.push(i32::from(kind as u8));
-        trace_id.append_to(&mut self.trace_id);
-        span_id.append_to(&mut self.span_id);
-        self.flags.push(record.flags);
-        append_text(&mut self.event_name, record.event_name);
-        self.dropped_attributes.push(record.dropped_attributes);
+        self.columns.push(&LogRow {
+            time,
+            observed_time: observed,
+            severity_number: record.severity_number,
+            severity_text: record.severity_text,
+            body_kind: kind,
+            body,
+            trace_id,
+            span_id,
+            flags: record.flags,
+            event_name: record.event_name,
+            dropped_attributes: record.dropped_attributes,
+        });
         self.attributes.append_to(&mut self.sets);
         self.pointers.push(&self.sources);
         Ok(())
@@ -155,20 +133,8 @@ impl<'a> Sink<'a> for Logs<'a> {
         self.tally.count(result)
     }
 
-    fn finish(mut self) -> Result<Decoded> {
-        let columns: Vec<ArrayRef> = vec![
-            times(self.time),
-            optional_times(self.observed_time),
-            Arc::new(Int32Array::from(self.severity_number)),
-            Arc::new(self.severity_text.finish()),
-            Arc::new(self.body.finish()),
-            Arc::new(Int32Array::from(self.body_kind)),
-            Arc::new(self.trace_id.finish()),
-            Arc::new(self.span_id.finish()),
-            Arc::new(UInt32Array::from(self.flags)),
-            Arc::new(self.event_name.finish()),
-            Arc::new(UInt32Array::from(self.dropped_attributes)),
-        ];
+    fn finish(self) -> Result<Decoded> {
+        let columns = self.columns.finish();
         let mut batches = Vec::new();
         self.sources.finish().add_batch(Table::Logs, columns, self.sets, self.pointers, &mut batches)?;
         Ok(self.tally.decoded(batches))

@@ -5,7 +5,6 @@
 //! absent).
 
 mod fields;
-mod reader;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -14,8 +13,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use causeway_model::{Error, Result, Signal};
 
 use super::value::NESTING_MAX;
+use crate::json::{Reader, Step, Token, is_number};
 use fields::{Field, Message, Type};
-use reader::{Reader, Token};
 
 /// Messages inside messages. An `AnyValue` takes at most three of them a level; the eleven around it are what a request needs.
 /// What lies deeper is passed over: the reader of records then finds the record `too_deep`.
@@ -29,8 +28,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-type Step<T = ()> = std::result::Result<T, &'static str>;
 
 /// Rewrites the body of an export request.
 pub(super) fn to_protobuf(signal: Signal, body: &[u8]) -> Result<Vec<u8>> {
@@ -180,7 +177,7 @@ impl Writer<'_> {
             "NaN" => Ok(f64::NAN),
             "Infinity" => Ok(f64::INFINITY),
             "-Infinity" => Ok(f64::NEG_INFINITY),
-            text if reader::is_number(text.as_bytes()) => text.parse().map_err(|_| "not a number"),
+            text if is_number(text.as_bytes()) => text.parse().map_err(|_| "not a number"),
             _ => Err("not a number"),
         }
     }
@@ -211,7 +208,7 @@ impl Writer<'_> {
 /// Protobuf's JSON mapping also takes `1e3` and `5.0` for integers.
 fn integer_of(text: &str) -> Step<i128> {
     let wrong = "not an integer";
-    if !reader::is_number(text.as_bytes()) {
+    if !is_number(text.as_bytes()) {
         return Err(wrong);
     }
     if let Ok(value) = text.parse::<i128>() {

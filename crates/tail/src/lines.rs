@@ -1,0 +1,96 @@
+//! Where do lines end? Takes lines out of bytes that come in pieces, holds at most one line.
+
+/// Bytes of one line, and of one record of several. 256 KiB: a stack trace with all its causes has some 20. What is longer is cut.
+pub const RECORD_BYTES_MAX: usize = 256 << 10;
+
+/// Takes lines out of a stream of bytes.
+#[derive(Debug, Default)]
+pub struct Lines {
+    held: Vec<u8>,
+    /// Bytes of the line so far, those beyond the limit among them.
+    bytes: usize,
+}
+
+/// One line without its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// What it says, as far as the limit allows.
+    pub text: &'a [u8],
+    /// Bytes that it took in its source, end and what was cut off included.
+    pub bytes: usize,
+    /// Whether something was cut off.
+    pub is_cut: bool,
+}
+
+impl Lines {
+    /// Takes bytes in and gives out each line that ends in them.
+    pub fn feed(&mut self, mut bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            let (line, rest) = bytes.split_at(end);
+            self.hold(line);
+            bytes = rest.get(1..).unwrap_or_default();
+            self.bytes += 1;
+            self.give(each);
+        }
+        self.hold(bytes);
+    }
+
+    /// Gives out a line that has not ended, if there is one.
+    pub fn finish(&mut self, each: &mut impl FnMut(Line<'_>)) {
+        if self.bytes > 0 {
+            self.give(each);
+        }
+    }
+
+    /// Bytes of the line that has not ended.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        let room = RECORD_BYTES_MAX.saturating_sub(self.held.len());
+        self.held.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.bytes = self.bytes.saturating_add(bytes.len());
+    }
+
+    fn give(&mut self, each: &mut impl FnMut(Line<'_>)) {
+        let text = self.held.strip_suffix(b"\r").unwrap_or(&self.held);
+        each(Line { text, bytes: self.bytes, is_cut: self.bytes > self.held.len() + 1 });
+        self.held.clear();
+        self.held.shrink_to(RECORD_BYTES_MAX / 64);
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(pieces: &[&[u8]]) -> Vec<(String, usize, bool)> {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let mut keep =
+            |line: Line<'_>| found.push((String::from_utf8_lossy(line.text).into_owned(), line.bytes, line.is_cut));
+        for piece in pieces {
+            lines.feed(piece, &mut keep);
+        }
+        lines.finish(&mut keep);
+        found
+    }
+
+    #[test]
+    fn lines_are_told_with_the_bytes_they_took() {
+        let line = |text: &str, bytes| (text.to_owned(), bytes, false);
+        let expected = [line("a", 2), line("", 1), line("bc", 4), line("d", 1)];
+        assert_eq!(split(&[b"a\n\nbc\r\nd"]), expected);
+        assert_eq!(split(&[b"a", b"\n\nb", b"c\r", b"\nd"]), expected);
+        assert!(split(&[b""]).is_empty());
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_all_its_bytes_counted() {
+        let long = vec![b'x'; RECORD_BYTES_MAX + 5];
+        let found = split(&[&long, b"\ny\n"]);
+        let told: Vec<_> = found.iter().map(|(text, bytes, is_cut)| (text.len(), *bytes, *is_cut)).collect();
+        assert_eq!(told, [(RECORD_BYTES_MAX, RECORD_BYTES_MAX + 6, true), (1, 2, false)]);
+    }
+}
