@@ -6,6 +6,7 @@
 //! that the conventions have for it stands nowhere else; a line without a message stays the body beside its fields. Numbers and the order
 //! of keys are read as JSON has them, so that nothing but spelling is lost.
 
+mod beside;
 mod exception;
 mod fields;
 mod meaning;
@@ -17,6 +18,8 @@ mod time;
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests;
 
+use std::borrow::Cow;
+
 use causeway_model::{AttributeSets, AttributeSetsBuilder, Batch, Error, ErrorKind, KeyDictionary, Kind, Result, Side};
 use causeway_model::{Table, Value};
 
@@ -24,11 +27,13 @@ use crate::columns::Id;
 use crate::decoded::{BODY_BYTES_MAX, Decoded, Tally};
 use crate::log_columns::{LogColumns, LogRow};
 use crate::wire::Fault;
-use fields::FieldList;
 use meaning::{Meaning, Role, Use};
 use resources::Resources;
 
+pub(crate) use beside::Beside;
+pub(crate) use fields::FieldList;
 pub use severity::Severity;
+pub(crate) use time::of_text as time_of_text;
 
 /// Bytes of one line. 1 MiB: Loki takes 256 KiB, Splunk 1 MiB; a longer one is no line that anyone reads.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -42,8 +47,8 @@ pub enum Keep {
     Fields,
 }
 
-/// A line, and what its protocol says of it. What is said here counts before what the line says, except for the severity, of which the
-/// line knows better.
+/// A line, and what its protocol says of it, which counts before what the line says. Only of the severity the line knows better where its
+/// fields are kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Line<'a> {
     /// When it happened, in nanoseconds since 1970. Where neither this nor the line says it, the arrival.
@@ -105,7 +110,7 @@ impl LineRows {
     /// # Errors
     /// `TooLarge` when there are too many lines, or too many bytes of them.
     pub fn push(&mut self, resource: u32, line: &Line<'_>) -> Result<()> {
-        self.add(resource, line).map_err(error_of)
+        self.add(resource, line).map(drop).map_err(error_of)
     }
 
     /// Counts a line that can't be kept, for a reason in snake_case.
@@ -125,9 +130,11 @@ impl LineRows {
         self.tally.count(Err(Fault::Record(reason)))
     }
 
-    pub(crate) fn add(&mut self, resource: u32, line: &Line<'_>) -> Result<(), Fault> {
+    /// Whether it was kept.
+    pub(crate) fn add(&mut self, resource: u32, line: &Line<'_>) -> Result<bool, Fault> {
         if line.text.len() > LINE_BYTES_MAX {
-            return self.count_refused("line_too_long");
+            self.count_refused("line_too_long")?;
+            return Ok(false);
         }
         self.bytes = self.bytes.saturating_add(line.text.len());
         if self.bytes > BODY_BYTES_MAX {
@@ -137,13 +144,16 @@ impl LineRows {
         self.fields.clear();
         let meaning = understood(&mut self.fields, line.text, self.keep);
         self.append(resource, line, meaning);
-        Ok(())
+        Ok(true)
     }
 
     fn append(&mut self, resource: u32, line: &Line<'_>, mut meaning: Meaning) {
         let fields = &self.fields;
         let (trace_id, span_id, flags) = meaning.ids(fields);
-        let severity = meaning.severity(fields).unwrap_or(line.severity);
+        let severity = match self.keep {
+            Keep::Text if line.severity != Severity::default() => line.severity,
+            _ => meaning.severity(fields).unwrap_or(line.severity),
+        };
         let mut time = line.time_unix_nano;
         if time.is_some() {
             meaning.ignore(Role::Time);
@@ -242,9 +252,38 @@ fn is_object(text: &str) -> bool {
     text.trim_ascii_start().starts_with('{')
 }
 
+/// What a whole body of lines is refused with.
 pub(crate) fn error_of(fault: Fault) -> Error {
     match fault {
         Fault::Framing(what) | Fault::Record(what) => Error::invalid(what),
         Fault::Limit(what) => Error::new(ErrorKind::TooLarge, what),
     }
+}
+
+/// Refuses a body that is too large for any decoder.
+pub(crate) fn check_body(body: &[u8]) -> Result<()> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(Error::new(ErrorKind::TooLarge, format!("a body may have at most {BODY_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// The lines of a text, without their ends and without empty ones. What is no UTF-8 in them is replaced.
+pub(crate) fn split(text: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.filter(|line| !line.is_empty()).map(String::from_utf8_lossy)
+}
+
+/// Decodes lines of JSON or text, all of one resource.
+///
+/// # Errors
+/// `TooLarge` above [`BODY_BYTES_MAX`] or with too many lines.
+pub fn decode_lines(resource: &[(&str, &str)], body: &[u8], received_unix_nano: i64) -> Result<Decoded> {
+    check_body(body)?;
+    let mut rows = LineRows::new(Keep::Fields, received_unix_nano);
+    let resource = rows.resource(resource)?;
+    for text in split(body) {
+        rows.push(resource, &Line { text: &text, ..Line::default() })?;
+    }
+    rows.finish()
 }
