@@ -1,5 +1,5 @@
 //! Does the whole hold, seen from outside? House rules, faults, real senders, a real Prometheus, commands, programs in development,
-//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, the program's own telemetry.
+//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, senders of logs, the program's own telemetry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
@@ -9,6 +9,7 @@ mod faults;
 mod flags;
 mod house;
 mod itself;
+mod log_senders;
 mod loki;
 mod prometheus;
 mod senders;

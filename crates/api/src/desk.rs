@@ -17,7 +17,7 @@ use crate::loki::{self, Loki};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
 use crate::prometheus::{self, Prometheus};
-use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, ui};
+use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, senders, sql, ui};
 
 /// Limits of what clients may do.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl Desk {
         })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
+    /// Everything: OTLP over HTTP and gRPC, other senders of logs, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
     /// screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
@@ -120,7 +120,8 @@ impl Desk {
             .merge(flags::routes())
             .merge(ofrep::routes())
             .merge(prometheus::routes())
-            .merge(loki::routes());
+            .merge(loki::routes())
+            .merge(senders::routes());
         self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
 

@@ -13,5 +13,6 @@ mod prometheus;
 mod prometheus_remote;
 mod questions;
 mod screens;
+mod senders;
 mod series_double;
 mod switches;

@@ -9,6 +9,7 @@
 mod beside;
 mod exception;
 mod fields;
+mod keyring;
 mod meaning;
 mod resources;
 mod severity;
@@ -27,6 +28,7 @@ use crate::columns::Id;
 use crate::decoded::{BODY_BYTES_MAX, Decoded, Tally};
 use crate::log_columns::{LogColumns, LogRow};
 use crate::wire::Fault;
+use keyring::Keyring;
 use meaning::{Meaning, Role, Use};
 use resources::Resources;
 
@@ -37,6 +39,9 @@ pub(crate) use time::of_text as time_of_text;
 
 /// Bytes of one line. 1 MiB: Loki takes 256 KiB, Splunk 1 MiB; a longer one is no line that anyone reads.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Attributes of a resource that a request names. 128, as OpenTelemetry's SDKs have it: services that lines name copy them.
+const RESOURCE_ATTRIBUTES_MAX: usize = 128;
 
 /// What is kept of a line that is a JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +82,7 @@ pub struct LineRows {
     resource_of: Vec<u32>,
     columns: LogColumns,
     sets: AttributeSetsBuilder,
+    keyring: Keyring,
     fields: FieldList,
 }
 
@@ -93,6 +99,7 @@ impl LineRows {
             resource_of: Vec::new(),
             columns: LogColumns::with_capacity(0, 0),
             sets: AttributeSetsBuilder::new(),
+            keyring: Keyring::default(),
             fields: FieldList::default(),
         }
     }
@@ -184,30 +191,32 @@ impl LineRows {
             dropped_attributes: 0,
         });
         self.resource_of.push(resource_of);
-        for (key, value) in line.attributes {
-            self.sets.push(self.keys.number(key), *value);
-        }
-        if self.keep == Keep::Fields {
-            self.append_fields(&meaning);
-        }
-        self.sets.finish_set();
+        self.append_attributes(line, &meaning);
     }
 
-    fn append_fields(&mut self, meaning: &Meaning) {
-        for at in 0..self.fields.len() {
-            let Some((key, value)) = self.fields.get(at) else { break };
-            let key = match meaning.use_of(at) {
-                Use::Column => continue,
-                Use::Named(name) => name,
-                Use::Attribute => key,
-            };
-            self.sets.push(self.keys.number(key), value);
-        }
-        for (key, value) in meaning.headline(&self.fields) {
-            if let Some(value) = value {
-                self.sets.push(self.keys.number(key), Value::String(value));
+    fn append_attributes(&mut self, line: &Line<'_>, meaning: &Meaning) {
+        let Self { keep, keys, sets, keyring, fields, .. } = self;
+        let (keep, fields) = (*keep, &*fields);
+        let places = if keep == Keep::Fields { 0..fields.len() } else { 0..0 };
+        let of_fields = places.filter_map(|at| {
+            let (key, value) = fields.get(at)?;
+            match meaning.use_of(at) {
+                Use::Column => None,
+                Use::Named(name) => Some((name, value)),
+                Use::Attribute => Some((key, value)),
+            }
+        });
+        let headline = meaning.headline(fields).into_iter().filter(|_| keep == Keep::Fields);
+        let headline = headline.filter_map(|(key, text)| text.map(|text| (key, Value::String(text))));
+        let all = line.attributes.iter().copied().chain(of_fields).chain(headline);
+        keyring.clear();
+        all.clone().for_each(|(key, _)| keyring.push(keys.number(key)));
+        for (place, (_, value)) in all.enumerate() {
+            if let Some(number) = keyring.kept(place) {
+                sets.push(number, value);
             }
         }
+        sets.finish_set();
     }
 
     /// The rows, and how many lines are not among them.
@@ -277,9 +286,12 @@ pub(crate) fn split(text: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
 /// Decodes lines of JSON or text, all of one resource.
 ///
 /// # Errors
-/// `TooLarge` above [`BODY_BYTES_MAX`] or with too many lines.
+/// `Invalid` with too many attributes, `TooLarge` above [`BODY_BYTES_MAX`] or with too many lines.
 pub fn decode_lines(resource: &[(&str, &str)], body: &[u8], received_unix_nano: i64) -> Result<Decoded> {
     check_body(body)?;
+    if resource.len() > RESOURCE_ATTRIBUTES_MAX {
+        return Err(Error::invalid(format!("a resource may have at most {RESOURCE_ATTRIBUTES_MAX} attributes")));
+    }
     let mut rows = LineRows::new(Keep::Fields, received_unix_nano);
     let resource = rows.resource(resource)?;
     for text in split(body) {
