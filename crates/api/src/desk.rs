@@ -18,7 +18,7 @@ use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
 use crate::prometheus::{self, Prometheus};
 use crate::syslog::SyslogStats;
-use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, ui};
+use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, senders, sql, ui};
 
 /// Limits of what clients may do.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ impl Desk {
         })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
+    /// Everything: OTLP over HTTP and gRPC, other senders of logs, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
     /// screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
@@ -123,7 +123,8 @@ impl Desk {
             .merge(flags::routes())
             .merge(ofrep::routes())
             .merge(prometheus::routes())
-            .merge(loki::routes());
+            .merge(loki::routes())
+            .merge(senders::routes());
         self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
 

@@ -132,6 +132,13 @@ fn route_of(path: &str) -> &'static str {
         "/loki/api/v1/index/stats",
         "/loki/api/v1/patterns",
         "/loki/api/v1/status/buildinfo",
+        "/loki/api/v1/push",
+        "/api/v1/logs/lines",
+        "/elasticsearch/_bulk",
+        "/services/collector",
+        "/services/collector/event",
+        "/services/collector/raw",
+        "/services/collector/health",
         "/prometheus/-/healthy",
         "/prometheus/-/ready",
         "/prometheus/api/v1/query",
@@ -159,9 +166,10 @@ fn route_of(path: &str) -> &'static str {
         "/prometheus/api/v1/status/tsdb",
         "/prometheus/api/v1/status/walreplay",
     ];
-    // Below these stands a flag's key, or a label's name.
+    // Below these stands a flag's key, a label's name, or whatever else a shipper asks.
     const KEYED: &[(&str, &str)] = &[
         ("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"),
+        ("/elasticsearch/", "/elasticsearch/{path}"),
         ("/api/v1/flags/", "/api/v1/flags/{key}"),
         ("/loki/api/v1/label/", "/loki/api/v1/label/{name}/values"),
         ("/prometheus/api/v1/label/", "/prometheus/api/v1/label/{name}/values"),

@@ -33,7 +33,7 @@ pub struct Pages {
 enum Reach {
     /// Health and numbers, which monitors fetch under any name; and gRPC, which no page can speak.
     Open,
-    /// Telemetry in. Browsers ask before a page sends it across origins, as its content types are none of a form's: it is
+    /// Telemetry in. Browsers ask before a page sends it across origins, unless its content type is one of a form's: it is
     /// the answer to that question that holds them off. Pages of this machine may, as only its own programs can serve them.
     Sending,
     /// Flags evaluated, by pages of this machine too.
@@ -47,7 +47,9 @@ fn reach_of(path: &str) -> Reach {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
         path if path.starts_with("/opentelemetry.") || path.starts_with("/prometheus/-/") => Reach::Open,
         "/prometheus/api/v1/write" | "/loki/api/v1/push" => Reach::Sending,
+        "/api/v1/logs/lines" | "/elasticsearch" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,
+        path if path.starts_with("/elasticsearch/") || path.starts_with("/services/collector") => Reach::Sending,
         path if path.starts_with("/ofrep/") => Reach::Evaluating,
         _ => Reach::Asking,
     }
@@ -69,10 +71,8 @@ impl Pages {
         }
         let origin = origin_of(request.headers())?;
         let own = host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, own)| host.as_str() == own));
-        if own
-            || self.origin_is_allowed(origin, reach)
-            || (reach == Reach::Sending && request.method() != Method::OPTIONS)
-        {
+        let asked_before = request.method() != Method::OPTIONS && !is_of_a_form(request.headers());
+        if own || self.origin_is_allowed(origin, reach) || (reach == Reach::Sending && asked_before) {
             return None;
         }
         Some(format!("pages of {origin:?} may not use this server; name the origin in allowed_origins"))
@@ -99,6 +99,14 @@ fn is_of_this_machine(origin: &str) -> bool {
         let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     })
+}
+
+/// Whether browsers send such a body across origins without asking (Fetch standard, "CORS-safelisted request-header").
+fn is_of_a_form(headers: &HeaderMap) -> bool {
+    let named = headers.get(header::CONTENT_TYPE).map_or("", |named| named.to_str().unwrap_or_default());
+    let essence = named.split(';').next().unwrap_or_default().trim();
+    let of_forms = ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"];
+    of_forms.iter().any(|form| form.eq_ignore_ascii_case(essence))
 }
 
 fn origin_of(headers: &HeaderMap) -> Option<&str> {

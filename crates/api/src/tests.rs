@@ -14,6 +14,7 @@ mod prometheus;
 mod prometheus_remote;
 mod questions;
 mod screens;
+mod senders;
 mod series_double;
 mod services;
 mod switches;

@@ -1,5 +1,6 @@
 //! How fast is decoding? Nanoseconds per log record and span of 8 attributes, beside prost's decode of the same bytes; and per sample
-//! of a remote write request, where all series are known and where none is.
+//! of a remote write request, where all series are known and where none is; and per line of a push to Loki, in both encodings, and of JSON lines
+//! that become fields.
 //! `cargo run --release -p causeway-ingest --example decode_speed`
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a stopwatch for people, not part of the program")]
@@ -7,6 +8,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use causeway_ingest::lines::decode_lines;
+use causeway_ingest::loki::{self, decode_push};
 use causeway_ingest::otlp::{Encoding, decode};
 use causeway_ingest::prometheus::{IsKnown, NOTHING_KNOWN, Version, decode_remote_write};
 use causeway_model::Signal;
@@ -138,6 +141,94 @@ fn remote_write() -> Vec<u8> {
     WriteRequest { timeseries: (0..SAMPLES).map(series).collect() }.encode_to_vec()
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct PushRequest {
+    #[prost(message, repeated, tag = "1")]
+    streams: Vec<Stream>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Stream {
+    #[prost(string, tag = "1")]
+    labels: String,
+    #[prost(message, repeated, tag = "2")]
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Entry {
+    #[prost(message, optional, tag = "1")]
+    timestamp: Option<Timestamp>,
+    #[prost(string, tag = "2")]
+    line: String,
+    #[prost(message, repeated, tag = "3")]
+    structured_metadata: Vec<Label>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Timestamp {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+}
+
+/// The text that a log has, as a line of text or of JSON with the same attributes.
+fn line(row: u64, as_json: bool) -> String {
+    let message = format!("Added item {row} to the cart of the user in {} ms", row % 97);
+    if !as_json {
+        return message;
+    }
+    let mut line = serde_json::json!({ "level": "info", "ts": 1_700_000_000.5, "msg": message });
+    for attribute in attributes(row) {
+        let value: serde_json::Value = match attribute.value.unwrap().value.unwrap() {
+            Value::StringValue(text) => text.into(),
+            Value::IntValue(number) => number.into(),
+            Value::DoubleValue(number) => number.into(),
+            other => panic!("{other:?}"),
+        };
+        line[attribute.key.as_str()] = value;
+    }
+    line.to_string()
+}
+
+/// A push of one stream, each line with two pairs of structured metadata.
+fn push(as_json: bool) -> PushRequest {
+    let metadata = |row: u64| {
+        let pairs = [("trace_id", format!("{:032x}", row + 1)), ("pod", "cart-7d9f6c5b8-x2x9p".to_owned())];
+        pairs.into_iter().map(|(name, value)| Label { name: name.to_owned(), value }).collect()
+    };
+    let entry = |row: u64| Entry {
+        timestamp: Some(Timestamp { seconds: 1_700_000_000 + row as i64 }),
+        line: line(row, as_json),
+        structured_metadata: metadata(row),
+    };
+    let labels = r#"{service_name="cart", namespace="shop", pod="cart-7d9f6c5b8-x2x9p"}"#.to_owned();
+    PushRequest { streams: vec![Stream { labels, entries: (0..RECORDS).map(entry).collect() }] }
+}
+
+fn lines() {
+    let told = |name: &str, body: &[u8], decode: &dyn Fn(&[u8])| {
+        let nanoseconds = best(RECORDS, || decode(black_box(body)));
+        let (bytes, a_second) = (body.len() as f64 / RECORDS as f64, 1e9 / nanoseconds);
+        println!("{name}: {bytes:.0} bytes a line; {nanoseconds:.0} ns, {a_second:.0} lines/s on one core");
+    };
+    for as_json in [false, true] {
+        let name = if as_json { "lines of JSON" } else { "lines of text" };
+        let body = push(as_json).encode_to_vec();
+        let decode = |body: &[u8]| drop(black_box(decode_push(loki::Encoding::Protobuf, body, 1).unwrap()));
+        told(&format!("Loki push, protobuf, {name}"), &body, &decode);
+        let values: Vec<serde_json::Value> = (0..RECORDS)
+            .map(|row| serde_json::json!([(1_700_000_000_000_000_000 + row).to_string(), line(row, as_json)]))
+            .collect();
+        let body =
+            serde_json::json!({ "streams": [{ "stream": { "service_name": "cart" }, "values": values }] }).to_string();
+        let decode = |body: &[u8]| drop(black_box(decode_push(loki::Encoding::Json, body, 1).unwrap()));
+        told(&format!("Loki push, JSON, {name}"), body.as_bytes(), &decode);
+        let body: Vec<String> = (0..RECORDS).map(|row| line(row, as_json)).collect();
+        let decode = |body: &[u8]| drop(black_box(decode_lines(&[("service.name", "cart")], body, 1).unwrap()));
+        told(&format!("{name}, to fields"), body.join("\n").as_bytes(), &decode);
+    }
+}
+
 /// Nanoseconds per record: the best of some rounds, because other work on the machine only ever adds.
 fn best(records: u64, mut work: impl FnMut()) -> f64 {
     let once = |work: &mut dyn FnMut()| {
@@ -182,13 +273,13 @@ fn prometheus() {
     );
 }
 
-/// `prometheus` or `otlp` as argument: only that.
+/// `otlp`, `prometheus` or `lines` as argument: only that.
 fn main() {
     let wanted = std::env::args().nth(1);
-    if wanted.as_deref() != Some("prometheus") {
-        otlp();
-    }
-    if wanted.as_deref() != Some("otlp") {
-        prometheus();
+    let parts: [(&str, fn()); 3] = [("otlp", otlp), ("prometheus", prometheus), ("lines", lines)];
+    for (name, part) in parts {
+        if wanted.as_deref().is_none_or(|wanted| wanted == name) {
+            part();
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! What do the bytes on the wire mean? Wire bytes -> [`causeway_model::Batch`], pure: no I/O, no clock. One folder a protocol.
 
+pub mod elasticsearch;
 pub mod lines;
+pub mod loki;
 pub mod otlp;
 pub mod prometheus;
+pub mod splunk;
 pub mod syslog;
 
 mod columns;

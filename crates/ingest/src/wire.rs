@@ -15,6 +15,13 @@ pub(crate) enum Fault {
     Limit(&'static str),
 }
 
+/// What is wrong with a text that was read by [`crate::json::Reader`].
+impl From<&'static str> for Fault {
+    fn from(what: &'static str) -> Self {
+        Self::Framing(what)
+    }
+}
+
 /// The value of one field as its wire type gives it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Data<'a> {

@@ -43,6 +43,18 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// Those of a request's URL alone, as its body is something else.
+    pub fn of_query(request: &Request) -> Result<Self, Failure> {
+        let mut parameters = Self::default();
+        parameters.add(request.uri().query().unwrap_or_default().as_bytes())?;
+        Ok(parameters)
+    }
+
+    /// All names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     fn add(&mut self, text: &[u8]) -> Result<(), Failure> {
         for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             if self.0.len() >= PARAMETERS_MAX {

@@ -4,10 +4,14 @@
 #![allow(dead_code)]
 
 use causeway_ingest::Decoded;
+use causeway_ingest::elasticsearch::decode_bulk;
+use causeway_ingest::lines::decode_lines;
+use causeway_ingest::loki::{self, decode_push};
 use causeway_ingest::otlp::{Encoding, decode};
 use causeway_ingest::prometheus::{
     Entry, Format, NOTHING_KNOWN, Options, Sample, SeriesWriter, Version, decode_remote_write, parse,
 };
+use causeway_ingest::splunk::decode_events;
 use causeway_ingest::syslog::{Framer, SyslogRows};
 use causeway_model::{Batch, Labels, Signal, Table};
 
@@ -25,6 +29,39 @@ pub fn remote_write(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };
     let version = if choice & 1 == 0 { Version::V1 } else { Version::V2 };
     if let Ok(decoded) = decode_remote_write(version, body, 1, NOTHING_KNOWN) {
+        assert_whole(&decoded);
+    }
+}
+
+/// The first byte chooses the encoding, the rest is the body.
+pub fn loki_push(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else { return };
+    let encoding = if choice & 1 == 0 { loki::Encoding::Protobuf } else { loki::Encoding::Json };
+    if let Ok(decoded) = decode_push(encoding, body, 1) {
+        assert_whole(&decoded);
+    }
+}
+
+/// All bytes are the body.
+pub fn bulk(data: &[u8]) {
+    if let Ok(bulk) = decode_bulk(Some("index"), data, 1) {
+        let refused = bulk.items.iter().filter(|item| item.refused.is_some()).count() as u64;
+        let dropped: u64 = bulk.decoded.dropped.iter().map(|(_, count)| count).sum();
+        assert_eq!((bulk.items.len() as u64, refused), (bulk.decoded.received, dropped));
+        assert_whole(&bulk.decoded);
+    }
+}
+
+/// All bytes are the body.
+pub fn splunk_events(data: &[u8]) {
+    if let Ok(events) = decode_events(data, 1) {
+        assert_whole(&events.decoded);
+    }
+}
+
+/// All bytes are the body.
+pub fn log_lines(data: &[u8]) {
+    if let Ok(decoded) = decode_lines(&[("service.name", "a")], data, 1) {
         assert_whole(&decoded);
     }
 }

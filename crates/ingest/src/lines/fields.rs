@@ -29,7 +29,7 @@ enum Read {
 
 /// Fields in the order in which they were read.
 #[derive(Debug, Default)]
-pub(super) struct FieldList {
+pub(crate) struct FieldList {
     /// Keys and texts.
     text: String,
     fields: Vec<(Range<usize>, Read)>,
@@ -41,17 +41,17 @@ pub(super) struct FieldList {
 }
 
 impl FieldList {
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.fields.clear();
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.fields.len()
     }
 
     /// The field at this place.
-    pub(super) fn get(&self, at: usize) -> Option<(&str, Value<'_>)> {
+    pub(crate) fn get(&self, at: usize) -> Option<(&str, Value<'_>)> {
         let (key, value) = self.fields.get(at)?;
         let value = match value {
             Read::String(range) => Value::String(self.at(range)),
@@ -69,7 +69,7 @@ impl FieldList {
     }
 
     /// Adds the fields of the object that this text is. Where it is none, or beyond a limit, nothing is added.
-    pub(super) fn read(&mut self, json: &str) -> Step {
+    pub(crate) fn read(&mut self, json: &str) -> Step {
         let (fields, text) = (self.fields.len(), self.text.len());
         self.path.clear();
         self.key_bytes_left = json.len().saturating_mul(KEY_BYTES_FACTOR);

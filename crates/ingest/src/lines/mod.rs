@@ -6,8 +6,10 @@
 //! that the conventions have for it stands nowhere else; a line without a message stays the body beside its fields. Numbers and the order
 //! of keys are read as JSON has them, so that nothing but spelling is lost.
 
+mod beside;
 mod exception;
 mod fields;
+mod keyring;
 mod meaning;
 mod resources;
 mod severity;
@@ -17,6 +19,8 @@ pub(crate) mod time;
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests;
 
+use std::borrow::Cow;
+
 use causeway_model::{AttributeSets, AttributeSetsBuilder, Batch, Error, ErrorKind, KeyDictionary, Kind, Result, Side};
 use causeway_model::{Table, Value};
 
@@ -24,14 +28,20 @@ use crate::columns::Id;
 use crate::decoded::{BODY_BYTES_MAX, Decoded, Tally};
 use crate::log_columns::{LogColumns, LogRow};
 use crate::wire::Fault;
-use fields::FieldList;
+use keyring::Keyring;
 use meaning::{Meaning, Role, Use};
 use resources::Resources;
 
+pub(crate) use beside::Beside;
+pub(crate) use fields::FieldList;
 pub use severity::Severity;
+pub(crate) use time::of_text as time_of_text;
 
 /// Bytes of one line. 1 MiB: Loki takes 256 KiB, Splunk 1 MiB; a longer one is no line that anyone reads.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Attributes of a resource that a request names. 128, as OpenTelemetry's SDKs have it: services that lines name copy them.
+const RESOURCE_ATTRIBUTES_MAX: usize = 128;
 
 /// What is kept of a line that is a JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +52,8 @@ pub enum Keep {
     Fields,
 }
 
-/// A line, and what its protocol says of it. What is said here counts before what the line says, except for the severity, of which the
-/// line knows better.
+/// A line, and what its protocol says of it, which counts before what the line says. Only of the severity the line knows better where its
+/// fields are kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Line<'a> {
     /// When it happened, in nanoseconds since 1970. Where neither this nor the line says it, the arrival.
@@ -72,6 +82,7 @@ pub struct LineRows {
     resource_of: Vec<u32>,
     columns: LogColumns,
     sets: AttributeSetsBuilder,
+    keyring: Keyring,
     fields: FieldList,
 }
 
@@ -88,6 +99,7 @@ impl LineRows {
             resource_of: Vec::new(),
             columns: LogColumns::with_capacity(0, 0),
             sets: AttributeSetsBuilder::new(),
+            keyring: Keyring::default(),
             fields: FieldList::default(),
         }
     }
@@ -105,7 +117,7 @@ impl LineRows {
     /// # Errors
     /// `TooLarge` when there are too many lines, or too many bytes of them.
     pub fn push(&mut self, resource: u32, line: &Line<'_>) -> Result<()> {
-        self.add(resource, line).map_err(error_of)
+        self.add(resource, line).map(drop).map_err(error_of)
     }
 
     /// Counts a line that can't be kept, for a reason in snake_case.
@@ -125,9 +137,11 @@ impl LineRows {
         self.tally.count(Err(Fault::Record(reason)))
     }
 
-    pub(crate) fn add(&mut self, resource: u32, line: &Line<'_>) -> Result<(), Fault> {
+    /// Whether it was kept.
+    pub(crate) fn add(&mut self, resource: u32, line: &Line<'_>) -> Result<bool, Fault> {
         if line.text.len() > LINE_BYTES_MAX {
-            return self.count_refused("line_too_long");
+            self.count_refused("line_too_long")?;
+            return Ok(false);
         }
         self.bytes = self.bytes.saturating_add(line.text.len());
         if self.bytes > BODY_BYTES_MAX {
@@ -137,13 +151,16 @@ impl LineRows {
         self.fields.clear();
         let meaning = understood(&mut self.fields, line.text, self.keep);
         self.append(resource, line, meaning);
-        Ok(())
+        Ok(true)
     }
 
     fn append(&mut self, resource: u32, line: &Line<'_>, mut meaning: Meaning) {
         let fields = &self.fields;
         let (trace_id, span_id, flags) = meaning.ids(fields);
-        let severity = meaning.severity(fields).unwrap_or(line.severity);
+        let severity = match self.keep {
+            Keep::Text if line.severity != Severity::default() => line.severity,
+            _ => meaning.severity(fields).unwrap_or(line.severity),
+        };
         let mut time = line.time_unix_nano;
         if time.is_some() {
             meaning.ignore(Role::Time);
@@ -174,30 +191,32 @@ impl LineRows {
             dropped_attributes: 0,
         });
         self.resource_of.push(resource_of);
-        for (key, value) in line.attributes {
-            self.sets.push(self.keys.number(key), *value);
-        }
-        if self.keep == Keep::Fields {
-            self.append_fields(&meaning);
-        }
-        self.sets.finish_set();
+        self.append_attributes(line, &meaning);
     }
 
-    fn append_fields(&mut self, meaning: &Meaning) {
-        for at in 0..self.fields.len() {
-            let Some((key, value)) = self.fields.get(at) else { break };
-            let key = match meaning.use_of(at) {
-                Use::Column => continue,
-                Use::Named(name) => name,
-                Use::Attribute => key,
-            };
-            self.sets.push(self.keys.number(key), value);
-        }
-        for (key, value) in meaning.headline(&self.fields) {
-            if let Some(value) = value {
-                self.sets.push(self.keys.number(key), Value::String(value));
+    fn append_attributes(&mut self, line: &Line<'_>, meaning: &Meaning) {
+        let Self { keep, keys, sets, keyring, fields, .. } = self;
+        let (keep, fields) = (*keep, &*fields);
+        let places = if keep == Keep::Fields { 0..fields.len() } else { 0..0 };
+        let of_fields = places.filter_map(|at| {
+            let (key, value) = fields.get(at)?;
+            match meaning.use_of(at) {
+                Use::Column => None,
+                Use::Named(name) => Some((name, value)),
+                Use::Attribute => Some((key, value)),
+            }
+        });
+        let headline = meaning.headline(fields).into_iter().filter(|_| keep == Keep::Fields);
+        let headline = headline.filter_map(|(key, text)| text.map(|text| (key, Value::String(text))));
+        let all = line.attributes.iter().copied().chain(of_fields).chain(headline);
+        keyring.clear();
+        all.clone().for_each(|(key, _)| keyring.push(keys.number(key)));
+        for (place, (_, value)) in all.enumerate() {
+            if let Some(number) = keyring.kept(place) {
+                sets.push(number, value);
             }
         }
+        sets.finish_set();
     }
 
     /// The rows, and how many lines are not among them.
@@ -242,9 +261,41 @@ fn is_object(text: &str) -> bool {
     text.trim_ascii_start().starts_with('{')
 }
 
+/// What a whole body of lines is refused with.
 pub(crate) fn error_of(fault: Fault) -> Error {
     match fault {
         Fault::Framing(what) | Fault::Record(what) => Error::invalid(what),
         Fault::Limit(what) => Error::new(ErrorKind::TooLarge, what),
     }
+}
+
+/// Refuses a body that is too large for any decoder.
+pub(crate) fn check_body(body: &[u8]) -> Result<()> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(Error::new(ErrorKind::TooLarge, format!("a body may have at most {BODY_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// The lines of a text, without their ends and without empty ones. What is no UTF-8 in them is replaced.
+pub(crate) fn split(text: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.filter(|line| !line.is_empty()).map(String::from_utf8_lossy)
+}
+
+/// Decodes lines of JSON or text, all of one resource.
+///
+/// # Errors
+/// `Invalid` with too many attributes, `TooLarge` above [`BODY_BYTES_MAX`] or with too many lines.
+pub fn decode_lines(resource: &[(&str, &str)], body: &[u8], received_unix_nano: i64) -> Result<Decoded> {
+    check_body(body)?;
+    if resource.len() > RESOURCE_ATTRIBUTES_MAX {
+        return Err(Error::invalid(format!("a resource may have at most {RESOURCE_ATTRIBUTES_MAX} attributes")));
+    }
+    let mut rows = LineRows::new(Keep::Fields, received_unix_nano);
+    let resource = rows.resource(resource)?;
+    for text in split(body) {
+        rows.push(resource, &Line { text: &text, ..Line::default() })?;
+    }
+    rows.finish()
 }

@@ -6,6 +6,8 @@ use arrow::array::{ArrayRef, StringArray, StringBuilder, UInt32Array};
 use causeway_model::{AttributeSetsBuilder, KeyDictionary, Side, Value};
 use hashbrown::HashMap;
 
+use super::keyring::Keyring;
+
 const SERVICE: &str = "service.name";
 /// Services that the lines of one delivery may name: each has a copy of its resource's attributes. Those of others stay with their lines.
 const SERVICES_MAX: usize = 1_000;
@@ -26,6 +28,7 @@ pub(super) struct Resources {
     of_services: HashMap<Vec<u8>, u32>,
     key: Vec<u8>,
     all: Vec<Resource>,
+    keyring: Keyring,
     service_name: StringBuilder,
 }
 
@@ -40,7 +43,10 @@ impl Resources {
             return *number;
         }
         let service = attributes.iter().rfind(|(key, value)| *key == SERVICE && !value.is_empty());
-        let numbered = attributes.iter().map(|(key, value)| (keys.number(key), Box::from(*value))).collect();
+        self.keyring.clear();
+        attributes.iter().for_each(|(key, _)| self.keyring.push(keys.number(key)));
+        let kept = |(place, (_, value)): (usize, &(&str, &str))| Some((self.keyring.kept(place)?, Box::from(*value)));
+        let numbered: Vec<(u32, Box<str>)> = attributes.iter().enumerate().filter_map(kept).collect();
         let number = self.add(numbered, service.map(|(_, service)| *service));
         self.known.insert(self.key.clone(), number);
         number
@@ -69,7 +75,10 @@ impl Resources {
             return None;
         }
         let mut attributes = bare.attributes.clone();
-        attributes.push((keys.number(SERVICE), service.into()));
+        let number = keys.number(SERVICE);
+        // One that is there is empty.
+        attributes.retain(|(key, _)| *key != number);
+        attributes.push((number, service.into()));
         let number = self.add(attributes, Some(service));
         self.of_services.insert(self.key.clone(), number);
         Some(number)

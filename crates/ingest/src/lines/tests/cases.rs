@@ -5,7 +5,7 @@ use causeway_model::{ErrorKind, Value};
 use super::{RECEIVED, one, read, told};
 use crate::ROWS_MAX;
 use crate::lines::fields::FIELDS_MAX;
-use crate::lines::{Keep, LINE_BYTES_MAX, Line, LineRows, Severity, exception, time};
+use crate::lines::{Keep, LINE_BYTES_MAX, Line, LineRows, Severity, decode_lines, exception, time};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
@@ -295,6 +295,25 @@ fn services_that_lines_name_are_resources_up_to_a_limit() {
     assert_eq!(rows[0], ["body=m", "resource.host.name=a", "resource.service.name=s0", "service_name=s0"]);
     assert_eq!(rows[1_000], ["attr.service=s1000", "body=m", "resource.host.name=a"]);
     assert_eq!(rows[1_001], rows[0]);
+}
+
+#[test]
+fn the_last_of_a_repeated_key_stays() {
+    let attributes = [("a", Value::Int(1)), ("b", Value::Int(2)), ("a", Value::Int(3))];
+    let line = Line { attributes: &attributes, text: r#"{"b":4,"c":5,"c":6,"msg":"m"}"#, ..Line::default() };
+    let resource = [("x", "1"), ("service.name", ""), ("x", "2")];
+    assert_eq!(
+        one(Keep::Fields, &resource, &line),
+        ["attr.a=3", "attr.b=4", "attr.c=6", "body=m", "resource.service.name=", "resource.x=2"]
+    );
+    let named = one(Keep::Fields, &resource, &Line { text: r#"{"msg":"m","service":"s"}"#, ..Line::default() });
+    assert_eq!(named, ["body=m", "resource.service.name=s", "resource.x=2", "service_name=s"]);
+    // Quadratic in the lines this would take minutes.
+    let body = "{\"a\":1,\"a\":2}\n".repeat(300_000);
+    let decoded = decode_lines(&[], body.as_bytes(), RECEIVED).unwrap();
+    assert_eq!((decoded.received, decoded.batches[0].rows()), (300_000, 300_000));
+    let many: Vec<(&str, &str)> = vec![("a", "b"); 129];
+    assert_eq!(decode_lines(&many, b"", RECEIVED).unwrap_err().kind, ErrorKind::Invalid);
 }
 
 #[test]

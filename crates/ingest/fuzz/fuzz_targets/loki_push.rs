@@ -1,0 +1,7 @@
+//! Does any push to Loki get past the decoder's checks?
+
+#![no_main]
+
+mod check;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check::loki_push(data));
