@@ -140,3 +140,50 @@ fn turned(operator: FieldOperator) -> FieldOperator {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ast::{Query, QueryKind};
+    use crate::parse::parse;
+
+    fn told(text: &str) -> String {
+        let Ok(Query { kind: QueryKind::Search(pipeline), .. }) = parse(text) else { panic!("{text}") };
+        let Some(expr) = of_pipeline(&pipeline) else { return "anything".to_owned() };
+        let one = |condition: &Condition| match &condition.comparison {
+            Comparison::With(operator, value) => format!("{} {} {value}", condition.field, operator.symbol()),
+            Comparison::Exists => condition.field.to_string(),
+            Comparison::Matches(pattern) => format!("{} =~ {}", condition.field, pattern.text),
+        };
+        let all = |all: &Vec<Condition>| all.iter().map(one).collect::<Vec<_>>().join(", ");
+        alternatives(&expr).iter().map(all).collect::<Vec<_>>().join(" or ")
+    }
+
+    #[test]
+    fn what_can_not_matter_is_told() {
+        for (query, expected) in [
+            ("{ }", "anything"),
+            ("{ span.a = 1 && status = error }", "span.a = 1, status = error"),
+            (
+                "{ .a = 1 && (name =~ \"x.*\" || 1s < duration) }",
+                ".a = 1, name =~ x.* or .a = 1, duration > 1000000000ns",
+            ),
+            ("{ .a = 1 && traceDuration > 1s }", ".a = 1"),
+            ("{ .a = 1 || traceDuration > 1s }", "anything"),
+            ("{ !(.a = 1) && .b }", ".b = true"),
+            ("{ .a != nil && .b !~ \"x\" && .c = nil }", ".a, .b"),
+            ("{ .a + 1 = 2 && .b = .c }", ""),
+            ("{ trace:id = \"AB\" }", "trace:id = \"000000000000000000000000000000ab\""),
+            ("{ .a = 1 } >> { status = error && .b = 2 }", "status = error, .b = 2"),
+            ("{ .a = 1 && .c = 2 } && { .b > 2 }", ".a = 1, .c = 2"),
+            ("{ .a = 1 && .c = 2 } !>> { .b > 2 }", ".b > 2"),
+            ("{ .a = 1 } || { .b = 2 }", ".a = 1 or .b = 2"),
+            ("{ .a = 1 } || { }", "anything"),
+            ("({ .a = 1 } | count() > 2) > { }", ".a = 1"),
+            ("select(.a) | { .b = 2 }", ".b = 2"),
+            ("by(.a) | { .b = 2 }", "anything"),
+        ] {
+            assert_eq!(told(query), expected, "{query}");
+        }
+    }
+}
