@@ -42,7 +42,7 @@ impl Memory {
             span_id: id(place),
             parent_id: (place > 0).then(|| id(place / 4)),
             start_ns: at as i64 * 1_000_000,
-            duration_ns: (at as i64 * 7_919) % 1_000_000_000,
+            duration_ns: (at as i64 * 7_919_000) % 1_000_000_000,
             name: if fields.intrinsics.contains(&Intrinsic::Name) { ROUTES[at % ROUTES.len()] } else { "" },
             kind: Kind::Server,
             status: if at.is_multiple_of(97) { Status::Error } else { Status::Unset },
@@ -152,7 +152,7 @@ fn main() {
     let large = Memory::of(SPANS_OF_TRACE, SPANS_OF_TRACE);
     for query in [
         "{ status = error } >> { duration > 900ms }",
-        "{ status = error } ~ { status = error }",
+        "{ status = error } ~ { name = \"/search\" }",
         "{ } !< { resource.service.name = \"cart\" }",
         "{ nestedSetLeft > 50000 }",
     ] {
