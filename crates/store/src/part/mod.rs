@@ -25,6 +25,7 @@ mod values;
 mod write;
 
 pub use census::batch_keys;
+pub use json::with_json;
 pub(crate) use chunks::{ChunkFile, roll_up};
 pub use memory::scan_batch;
 pub use merge::merge_parts;

@@ -127,6 +127,11 @@ impl Part {
         &self.keys
     }
 
+    /// Whether [`Part::keys`] lists all there are.
+    pub fn keys_complete(&self) -> bool {
+        self.keys_complete
+    }
+
     /// Bytes of each column in the file, compressed.
     pub fn column_bytes(&self) -> Vec<(String, u64)> {
         let mut bytes: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
@@ -260,7 +265,10 @@ impl Part {
             }
             ScanColumn::Attribute { family, key, kind } => (*family, key, Some(*kind)),
             ScanColumn::AttributeText { family, key } => (*family, key, None),
-            ScanColumn::AttributeNumber { .. } | ScanColumn::Attributes(_) | ScanColumn::Dictionary(_) => {
+            ScanColumn::AttributeNumber { .. }
+            | ScanColumn::Attributes(_)
+            | ScanColumn::AttributesJson(_)
+            | ScanColumn::Dictionary(_) => {
                 return Indexed::Not;
             }
         };
