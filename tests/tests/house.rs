@@ -20,6 +20,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-flags", 1, &["causeway-model"]),
     ("causeway-metrics", 2, &["causeway-model", "causeway-store", "causeway-promql"]),
     ("causeway-logql", 2, &["causeway-model", "causeway-promql"]),
+    ("causeway-traceql", 2, &["causeway-model", "causeway-promql"]),
     ("causeway-logs", 3, &["causeway-model", "causeway-store", "causeway-promql", "causeway-logql"]),
     ("causeway-red", 2, &["causeway-model", "causeway-ingest"]),
     ("causeway-scrape", 2, &["causeway-model", "causeway-ingest"]),
