@@ -14,4 +14,5 @@ mod prometheus;
 mod senders;
 mod shop;
 mod span_metrics;
+mod traces;
 mod use_method;

@@ -129,6 +129,20 @@ fn route_of(path: &str) -> &'static str {
         "/loki/api/v1/series",
         "/loki/api/v1/index/stats",
         "/loki/api/v1/status/buildinfo",
+        "/tempo/api/echo",
+        "/tempo/api/status/buildinfo",
+        "/tempo/api/search",
+        "/tempo/api/search/tags",
+        "/tempo/api/v2/search/tags",
+        "/tempo/api/metrics/query",
+        "/tempo/api/metrics/query_range",
+        "/jaeger/api/services",
+        "/jaeger/api/operations",
+        "/jaeger/api/dependencies",
+        "/jaeger/api/traces",
+        "/jaeger/api/v3/services",
+        "/jaeger/api/v3/operations",
+        "/jaeger/api/v3/traces",
         "/prometheus/-/healthy",
         "/prometheus/-/ready",
         "/prometheus/api/v1/query",
@@ -156,11 +170,18 @@ fn route_of(path: &str) -> &'static str {
         "/prometheus/api/v1/status/tsdb",
         "/prometheus/api/v1/status/walreplay",
     ];
-    // Below these stands a flag's key, or a label's name.
+    // Below these stands a flag's key, a label's or service's name, or an id.
     const KEYED: &[(&str, &str)] = &[
         ("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"),
         ("/api/v1/flags/", "/api/v1/flags/{key}"),
         ("/loki/api/v1/label/", "/loki/api/v1/label/{name}/values"),
+        ("/tempo/api/traces/", "/tempo/api/traces/{trace_id}"),
+        ("/tempo/api/v2/traces/", "/tempo/api/v2/traces/{trace_id}"),
+        ("/tempo/api/search/tag/", "/tempo/api/search/tag/{tag}/values"),
+        ("/tempo/api/v2/search/tag/", "/tempo/api/v2/search/tag/{tag}/values"),
+        ("/jaeger/api/services/", "/jaeger/api/services/{service}/operations"),
+        ("/jaeger/api/traces/", "/jaeger/api/traces/{trace_id}"),
+        ("/jaeger/api/v3/traces/", "/jaeger/api/v3/traces/{trace_id}"),
         ("/prometheus/api/v1/label/", "/prometheus/api/v1/label/{name}/values"),
     ];
     let keyed = || KEYED.iter().find(|(start, _)| path.starts_with(start)).map(|(_, route)| *route);

@@ -44,18 +44,13 @@ impl Traces {
     }
 
     /// All spans that are kept now.
-    fn spans(&self) -> Result<TableSnapshot> {
+    fn snapshot(&self) -> Result<TableSnapshot> {
         let mut tables = self.store.snapshot(&[Table::Spans]).tables;
         tables.pop().ok_or_else(|| Error::internal("a snapshot without its table"))
     }
 
     /// These traces, in their order; those that are not kept are left out.
-    fn whole(
-        &self,
-        spans: &TableSnapshot,
-        traces: &[[u8; 16]],
-        interrupted: Interrupted<'_>,
-    ) -> Result<Vec<Trace>> {
+    fn whole(&self, spans: &TableSnapshot, traces: &[[u8; 16]], interrupted: Interrupted<'_>) -> Result<Vec<Trace>> {
         let (filter, pruning) = scan::of_traces(traces)?;
         let mut gathering = whole::Gathering::new(&self.options);
         let wanted = scan::scan(whole::columns(), vec![filter], pruning);
@@ -70,17 +65,17 @@ impl Traces {
 
 impl TraceCatalog for Traces {
     fn trace(&self, trace_id: [u8; 16], interrupted: Interrupted<'_>) -> Result<Option<Trace>> {
-        Ok(self.whole(&self.spans()?, &[trace_id], interrupted)?.pop())
+        Ok(self.whole(&self.snapshot()?, &[trace_id], interrupted)?.pop())
     }
 
     fn search(&self, wanted: &TraceSearch, interrupted: Interrupted<'_>) -> Result<Vec<Trace>> {
-        let spans = self.spans()?;
+        let spans = self.snapshot()?;
         let found = search::newest(&spans, wanted, interrupted)?;
         self.whole(&spans, &found, interrupted)
     }
 
     fn operations(&self, time: TimeRange, interrupted: Interrupted<'_>) -> Result<Listed<Operation>> {
-        tags::operations(&self.spans()?, time, interrupted)
+        tags::operations(&self.snapshot()?, time, interrupted)
     }
 
     fn tag_names(
@@ -89,7 +84,7 @@ impl TraceCatalog for Traces {
         time: TimeRange,
         interrupted: Interrupted<'_>,
     ) -> Result<Listed<(TagScope, String)>> {
-        tags::names(&self.spans()?, scopes, time, interrupted)
+        tags::names(&self.snapshot()?, scopes, time, interrupted)
     }
 
     fn tag_values(
@@ -99,7 +94,7 @@ impl TraceCatalog for Traces {
         values_max: usize,
         interrupted: Interrupted<'_>,
     ) -> Result<Listed<OwnedValue>> {
-        tags::values(&self.spans()?, tag, time, values_max, interrupted)
+        tags::values(&self.snapshot()?, tag, time, values_max, interrupted)
     }
 }
 

@@ -74,7 +74,8 @@ impl Layout {
         for (scope, key) in &fields.attributes {
             let kinds = family(*scope).map(|family| (family, kinds_of(held, family, key)));
             let mut places = Vec::new();
-            for (family, kind) in kinds.into_iter().flat_map(|(family, kinds)| kinds.into_iter().map(move |it| (family, it)))
+            for (family, kind) in
+                kinds.into_iter().flat_map(|(family, kinds)| kinds.into_iter().map(move |it| (family, it)))
             {
                 places.push((kind, layout.columns.len()));
                 layout.columns.push(ScanColumn::Attribute { family, key: key.as_str().into(), kind });
@@ -190,8 +191,7 @@ impl<'a> Rows<'a> {
     fn links(&self, row: usize, out: &mut Vec<Link<'a>>) -> Result<()> {
         let Some(list) = self.links else { return Ok(()) };
         let items = Items::of(list, row)?;
-        let (traces, spans, attributes) =
-            (items.ids("trace_id")?, items.ids("span_id")?, items.texts("attributes")?);
+        let (traces, spans, attributes) = (items.ids("trace_id")?, items.ids("span_id")?, items.texts("attributes")?);
         for at in items.range {
             out.push(Link { trace_id: id(traces, at)?, span_id: id(spans, at)?, attributes: attributes.value(at) });
         }
@@ -304,7 +304,7 @@ fn emit<'a, T>(rows: &[(&Rows<'a>, usize)], visit: &mut dyn FnMut(&[Span<'_>]) -
 
 impl SpanSource for Traces {
     fn spans(&self, wanted: &Wanted<'_>, visit: Take<'_>) -> Result<()> {
-        let spans = self.spans()?;
+        let spans = self.snapshot()?;
         let conditions = Conditions::of(wanted.alternatives, wanted.time)?;
         let scan_of = |held: Held<'_>| -> Result<Option<(Scan, Layout)>> {
             let Some((filters, pruning)) = conditions.in_place(held)? else { return Ok(None) };
@@ -339,7 +339,7 @@ impl SpanSource for Traces {
             Ok(Some((scan(columns, vec![filter.clone()], pruning.clone()), Arc::new(layout))))
         };
         let (mut read, mut bytes) = (Vec::new(), 0usize);
-        visit_by(&self.spans()?, TimeRange::ALL, interrupted, &scan_of, &mut |batch, layout| {
+        visit_by(&self.snapshot()?, TimeRange::ALL, interrupted, &scan_of, &mut |batch, layout| {
             bytes = bytes.saturating_add(batch.get_array_memory_size());
             if bytes > self.options.bytes_max {
                 let message = format!("{} traces take more than {} MiB", ids.len(), self.options.bytes_max >> 20);

@@ -22,6 +22,8 @@ use crate::whole::{Items, members};
 const KEYS_MAX: usize = 10_000;
 /// Operations of one answer at most; names with ids in them make millions.
 const OPERATIONS_MAX: usize = 10_000;
+/// Spans of which operations are listed: the newest. 4,000,000: some tens of milliseconds, and far back enough to meet all that is alive.
+const OPERATION_ROWS_MAX: usize = 4_000_000;
 /// Spans of which the events and links are looked through for keys and values: the newest. 65,536: some milliseconds.
 const LISTED_ROWS_MAX: usize = 65_536;
 
@@ -336,10 +338,10 @@ pub(crate) fn operations(
     time: TimeRange,
     interrupted: Interrupted<'_>,
 ) -> Result<Listed<Operation>> {
-    let text = |name| Ok(ScanColumn::Dictionary(Box::new(fixed(name)?)));
+    let text = |name| fixed(name).map(|column| ScanColumn::Dictionary(Box::new(column)));
     let columns = vec![text("service_name")?, text("name")?, fixed("kind")?];
     let mut found: HashSet<Operation> = HashSet::new();
-    let mut cut = false;
+    let (mut cut, mut rows) = (false, 0usize);
     visit(spans, &scan(columns, Vec::new(), pruned(time)), interrupted, &mut |batch| {
         let ((services, service_texts), (names, name_texts)) =
             (dictionary(column(batch, 0)?)?, dictionary(column(batch, 1)?)?);
@@ -351,15 +353,16 @@ pub(crate) fn operations(
                 continue;
             }
             let text = |texts: &StringArray, at: Option<usize>| at.map_or("", |at| texts.value(at)).to_owned();
-            let operation =
-                Operation { service: text(service_texts, at.0), name: text(name_texts, at.1), kind: at.2 };
+            let operation = Operation { service: text(service_texts, at.0), name: text(name_texts, at.1), kind: at.2 };
             if found.len() >= OPERATIONS_MAX && !found.contains(&operation) {
                 cut = true;
                 return Ok(ControlFlow::Break(()));
             }
             found.insert(operation);
         }
-        Ok(ALL)
+        rows = rows.saturating_add(batch.num_rows());
+        cut = rows >= OPERATION_ROWS_MAX;
+        Ok(go(!cut))
     })?;
     let mut items: Vec<Operation> = found.into_iter().collect();
     items.sort();

@@ -58,7 +58,8 @@ impl<'a> Rows<'a> {
     }
 
     fn text(&self, name: &str, row: usize) -> Result<&'a str> {
-        let texts: &StringArray = self.batch.column_by_name(name).and_then(|it| it.as_string_opt()).ok_or_else(wrong)?;
+        let texts: &StringArray =
+            self.batch.column_by_name(name).and_then(|it| it.as_string_opt()).ok_or_else(wrong)?;
         Ok(if texts.is_valid(row) { texts.value(row) } else { "" })
     }
 
@@ -252,9 +253,7 @@ fn shared(key: &str, keys: &mut Keys) -> Arc<str> {
 /// The attributes of a row of a map from key to JSON.
 fn attributes(map: &arrow::array::ArrayRef, row: usize, keys: &mut Keys) -> Result<Vec<Attribute>> {
     let pairs = text_pairs(map, row).ok_or_else(wrong)?;
-    Ok(pairs
-        .map(|(key, json)| Attribute { key: shared(key, keys), value: with_json(json, |it| it.into()) })
-        .collect())
+    Ok(pairs.map(|(key, json)| Attribute { key: shared(key, keys), value: with_json(json, |it| it.into()) }).collect())
 }
 
 /// The members of a JSON object as attributes. Text that is no object, which only damage brings about, has none.

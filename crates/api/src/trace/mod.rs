@@ -114,8 +114,11 @@ pub(crate) fn partial(traces: &[Trace]) -> Option<String> {
 /// An id in hexadecimal digits, of which zeros at the left may be missing.
 pub(crate) fn parse_id<const N: usize>(text: &str) -> Result<[u8; N]> {
     let wrong = || Error::invalid(format!("{:?} is no id of at most {} hexadecimal digits", shortened(text), 2 * N));
-    let digits: Vec<u8> =
-        text.chars().map(|it| it.to_digit(16).and_then(|it| u8::try_from(it).ok())).collect::<Option<_>>().ok_or_else(wrong)?;
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|it| it.to_digit(16).and_then(|it| u8::try_from(it).ok()))
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)?;
     if digits.is_empty() || digits.len() > 2 * N {
         return Err(wrong());
     }

@@ -148,12 +148,7 @@ fn one_attribute(
     out.finish()
 }
 
-fn all_attributes(
-    batch: &Batch,
-    column: &ScanColumn,
-    family: Family,
-    rows: Option<&UInt32Array>,
-) -> Result<ArrayRef> {
+fn all_attributes(batch: &Batch, column: &ScanColumn, family: Family, rows: Option<&UInt32Array>) -> Result<ArrayRef> {
     let json = matches!(column, ScanColumn::AttributesJson(_));
     let mut out = TextMapBuilder::default();
     let services = services(batch, family);

@@ -25,8 +25,8 @@ mod values;
 mod write;
 
 pub use census::batch_keys;
-pub use json::with_json;
 pub(crate) use chunks::{ChunkFile, roll_up};
+pub use json::with_json;
 pub use memory::scan_batch;
 pub use merge::merge_parts;
 pub use metadata::{PartRecord, index_path, part_path, read_meta};

@@ -174,7 +174,6 @@ impl Resolved {
 }
 
 fn source(part: &PartSchema, wanted: &Wanted) -> Source {
-    let table = part.table;
     match wanted {
         Wanted::Scan(ScanColumn::Fixed(index)) => fixed(part, *index),
         Wanted::Scan(ScanColumn::Attribute { family, key, kind }) => {
