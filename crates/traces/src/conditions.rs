@@ -11,36 +11,56 @@ use causeway_store::{Filter, Pruning, ScanColumn};
 use causeway_traceql::ast::{Attribute, Field, FieldOperator, Intrinsic, Scope, Static};
 use causeway_traceql::{Comparison, Condition};
 
-use crate::scan::{Held, fixed, of_text, of_time, wrong};
+use crate::scan::{Held, fixed, of_text, of_time, of_traces, wrong};
 use crate::search::{column, of_number};
 use crate::source::{family, kinds_of};
 
 /// Whole numbers up to here are exact as doubles, by which attributes are compared.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// Conditions that every wanted span fulfils.
+/// Conditions of which every wanted span fulfils those of one alternative.
 pub(crate) struct Conditions<'a> {
     time: TimeRange,
-    all: &'a [Condition],
+    alternatives: &'a [Vec<Condition>],
 }
 
 impl<'a> Conditions<'a> {
-    /// Those of the only alternative; where there are several, none is sure.
-    pub(crate) fn of(alternatives: &'a [Vec<Condition>], time: TimeRange) -> Result<Self> {
-        let all = match alternatives {
-            [only] => only.as_slice(),
-            _ => &[],
-        };
-        Ok(Self { time, all })
+    pub(crate) fn of(alternatives: &'a [Vec<Condition>], time: TimeRange) -> Self {
+        Self { time, alternatives }
     }
 
     /// What they are in a place; `None` where it has no such span.
     pub(crate) fn in_place(&self, held: Held<'_>) -> Result<Option<(Vec<Filter>, Pruning)>> {
+        let mut possible = Vec::new();
+        for all in self.alternatives {
+            possible.extend(self.alternative(held, all)?);
+        }
+        if possible.len() > 1 {
+            // What several say can't be put together but for services; `traceql` looks at each span itself.
+            let services: Option<Vec<Vec<String>>> =
+                possible.iter().map(|(_, pruning)| pruning.services.clone()).collect();
+            let services = services.map(|of_each| of_each.concat());
+            let pruning = Pruning { time: self.time, services, ..Pruning::default() };
+            return Ok(Some((vec![of_time(self.time)?], pruning)));
+        }
+        Ok(possible.pop())
+    }
+
+    fn alternative(&self, held: Held<'_>, all: &[Condition]) -> Result<Option<(Vec<Filter>, Pruning)>> {
         let mut filters = vec![of_time(self.time)?];
         let mut pruning = Pruning { time: self.time, ..Pruning::default() };
-        for Condition { field, comparison } in self.all {
+        for Condition { field, comparison } in all {
             let Comparison::With(operator, constant) = comparison else { continue };
             match field {
+                Field::Intrinsic(Intrinsic::TraceId) => {
+                    if let (FieldOperator::Equal, Static::String(text)) = (operator, constant)
+                        && let Ok(number) = u128::from_str_radix(text, 16)
+                    {
+                        let (filter, skipped) = of_traces(&[number.to_be_bytes()])?;
+                        filters.push(filter);
+                        pruning.values.extend(skipped.values);
+                    }
+                }
                 Field::Intrinsic(intrinsic) => filters.extend(of_intrinsic(*intrinsic, *operator, constant)?),
                 Field::Attribute(attribute) => {
                     let Some(families) = families(attribute) else { continue };

@@ -51,6 +51,9 @@ impl Traces {
 
     /// These traces, in their order; those that are not kept are left out.
     fn whole(&self, spans: &TableSnapshot, traces: &[[u8; 16]], interrupted: Interrupted<'_>) -> Result<Vec<Trace>> {
+        if traces.is_empty() {
+            return Ok(Vec::new());
+        }
         let (filter, pruning) = scan::of_traces(traces)?;
         let mut gathering = whole::Gathering::new(&self.options);
         let wanted = scan::scan(whole::columns(), vec![filter], pruning);

@@ -305,7 +305,7 @@ fn emit<'a, T>(rows: &[(&Rows<'a>, usize)], visit: &mut dyn FnMut(&[Span<'_>]) -
 impl SpanSource for Traces {
     fn spans(&self, wanted: &Wanted<'_>, visit: Take<'_>) -> Result<()> {
         let spans = self.snapshot()?;
-        let conditions = Conditions::of(wanted.alternatives, wanted.time)?;
+        let conditions = Conditions::of(wanted.alternatives, wanted.time);
         let scan_of = |held: Held<'_>| -> Result<Option<(Scan, Layout)>> {
             let Some((filters, pruning)) = conditions.in_place(held)? else { return Ok(None) };
             let mut layout = Layout::of(wanted.fields, held)?;

@@ -152,7 +152,7 @@ fn spanset_protobuf(spanset: &FoundSpanset, out: &mut Vec<u8>) {
 }
 
 /// A label's value as text, as in a series of Prometheus.
-fn label_text(value: &Static) -> String {
+pub(super) fn label_text(value: &Static) -> String {
     match value {
         Static::Nil => "nil".to_owned(),
         Static::Int(number) => number.to_string(),
@@ -167,6 +167,20 @@ fn label_text(value: &Static) -> String {
             format!("[{}]", texts.join(", "))
         }
     }
+}
+
+/// A value of a tag with its type.
+pub(super) fn tag_value(value: &Static) -> Option<Value> {
+    let kind = match value {
+        Static::Nil | Static::Array(_) => return None,
+        Static::Int(_) => "int",
+        Static::Float(_) => "float",
+        Static::Duration(_) => "duration",
+        Static::String(_) => "string",
+        Static::Bool(_) => "bool",
+        Static::Status(_) | Static::Kind(_) => "keyword",
+    };
+    Some(json!({ "type": kind, "value": label_text(value) }))
 }
 
 fn prometheus_labels(labels: &[(String, Static)]) -> String {

@@ -72,7 +72,7 @@ async fn found(desk: &Desk, request: Request, instant: bool) -> Result<Metrics> 
         ..Options::default()
     };
     let asked = tempo.ask(move |kept, waited| {
-        let query = parse(&text).map_err(|error| Error::invalid(format!("invalid TraceQL query: {error}")))?;
+        let query = parse(&text).map_err(|error| Error::from(error).context("invalid TraceQL query"))?;
         let options = Options { interrupted: Arc::new(move || waited.check()), ..options };
         metrics(&query, &*kept.spans, Moments { start_ns, end_ns, step_ns }, &options)
     });

@@ -6,9 +6,9 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use causeway_model::{Error, Result, TimeRange};
-use causeway_traceql::{Search, SearchOptions, parse, search};
-use serde_json::Value;
+use causeway_model::{Error, ErrorKind, Result, TimeRange};
+use causeway_traceql::ast::{Field, Static};
+use causeway_traceql::{Search, SearchOptions, parse, search, values as values_of};
 
 use super::{Tempo, count, encode, refused, spoken, time_of};
 use crate::Desk;
@@ -62,7 +62,7 @@ async fn found_traces(State(desk): State<Arc<Desk>>, request: Request) -> Respon
 /// What a search finds.
 pub(super) async fn found(tempo: &Tempo, asked: Asked) -> Result<Search> {
     let work = tempo.ask(move |kept, waited| {
-        let query = parse(&asked.query).map_err(|error| Error::invalid(format!("invalid TraceQL query: {error}")))?;
+        let query = parse(&asked.query).map_err(|error| Error::from(error).context("invalid TraceQL query"))?;
         let options = SearchOptions {
             time: asked.time,
             limit: asked.traces_max,
@@ -159,16 +159,23 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The values of a tag among the spans that a query leaves, typed; `None` where that is no query.
+/// The values of a field among the spans that a query leaves; `None` where that is no query, or the field is one of whole traces.
 pub(super) async fn values(
     tempo: &Tempo,
     query: &str,
-    tag: &str,
+    field: Field,
     time: TimeRange,
-    most: usize,
-) -> Result<Option<Vec<Value>>> {
-    let _ = (tempo, query, tag, time, most);
-    Ok(None)
+    limit: usize,
+) -> Result<Option<Vec<Static>>> {
+    let Ok(query) = parse(query) else { return Ok(None) };
+    let asked = tempo.ask(move |kept, waited| {
+        let options = SearchOptions { time, limit, spans_per_spanset: 0, interrupted: &|| waited.check() };
+        match values_of(&query, &*kept.spans, &field, &options) {
+            Err(error) if error.kind == ErrorKind::Invalid => Ok(None),
+            found => found.map(|(values, _)| Some(values)),
+        }
+    });
+    Ok(asked.await?.0)
 }
 
 #[cfg(test)]

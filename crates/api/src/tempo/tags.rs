@@ -10,9 +10,10 @@ use axum::routing::get;
 use causeway_model::trace::OwnedValue;
 use causeway_model::{Error, Result};
 use causeway_query::traces::{Tag, TagScope};
+use causeway_traceql::ast::{Attribute, Field, Intrinsic, Scope};
 use serde_json::{Value, json};
 
-use super::{Tempo, count, refused, spoken, time_of};
+use super::{Tempo, count, encode, refused, spoken, time_of};
 use crate::Desk;
 use crate::prometheus::parameters::Parameters;
 
@@ -140,6 +141,29 @@ fn named(text: &str) -> Named {
     }
 }
 
+/// What TraceQL calls a tag.
+fn field_of(tag: &Tag) -> Field {
+    let attribute = |scope, key: &str| Field::Attribute(Attribute { scope, key: key.to_owned() });
+    let scope_of = |scope: &TagScope| match scope {
+        TagScope::Resource => Scope::Resource,
+        TagScope::Span => Scope::Span,
+        TagScope::Event => Scope::Event,
+        TagScope::Link => Scope::Link,
+        TagScope::Instrumentation => Scope::Instrumentation,
+    };
+    Field::Intrinsic(match tag {
+        Tag::Attribute(scope, key) => return attribute(scope.as_ref().map(scope_of), key),
+        Tag::Service => return attribute(Some(Scope::Resource), "service.name"),
+        Tag::Name => Intrinsic::Name,
+        Tag::RootName => Intrinsic::RootName,
+        Tag::RootService => Intrinsic::RootService,
+        Tag::StatusMessage => Intrinsic::StatusMessage,
+        Tag::EventName => Intrinsic::EventName,
+        Tag::ScopeName => Intrinsic::InstrumentationName,
+        Tag::ScopeVersion => Intrinsic::InstrumentationVersion,
+    })
+}
+
 /// A name that Grafana encodes twice: what the path's decoding left is decoded once more.
 fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
@@ -175,8 +199,11 @@ async fn found_values(desk: &Desk, tag: &str, request: Request) -> Result<Vec<Va
         Named::Fixed(words) => Ok(words.iter().map(|word| json!({ "type": "keyword", "value": word })).collect()),
         Named::Tag(wanted) if !says_nothing => {
             // A filter that is still being written can't be read; it then leaves all.
-            match super::search::values(tempo, query, &tag, time, most).await? {
-                Some(values) => Ok(values),
+            match super::search::values(tempo, query, field_of(&wanted), time, most).await? {
+                Some(mut values) => {
+                    values.sort_by_cached_key(encode::label_text);
+                    Ok(values.iter().filter_map(encode::tag_value).collect())
+                }
                 None => listed(tempo, wanted, time, most).await,
             }
         }

@@ -254,6 +254,128 @@ async fn tempo_lists_tags_and_their_values() {
     assert_eq!(ok(&house, unfinished).await["tagValues"], json!([typed("string", "a")]));
 }
 
+fn window() -> String {
+    format!("start={START_S}&end={}", START_S + 100)
+}
+
+#[tokio::test]
+async fn tempo_searches_by_traceql_and_by_tags() {
+    let (house, _) = house().await;
+    let window = window();
+    // `{ name = "GET /cart" && duration > 150ms }`
+    let query = "q=%7B%20name%20%3D%20%22GET%20%2Fcart%22%20%26%26%20duration%20%3E%20150ms%20%7D";
+    let found = ok(&house, &format!("/tempo/api/search?{query}&limit=20&spss=10&{window}")).await;
+    let traces = found["traces"].as_array().unwrap();
+    let ids: Vec<&str> = traces.iter().map(|trace| trace["traceID"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["03".repeat(16), "02".repeat(16)]);
+    let newest = &traces[0];
+    assert_eq!((&newest["rootServiceName"], &newest["rootTraceName"]), (&json!("web"), &json!("GET /cart")));
+    let start_ns = ((START_S + 30) * 1_000_000_000).to_string();
+    assert_eq!((&newest["startTimeUnixNano"], &newest["durationMs"]), (&json!(start_ns), &json!(300)));
+    let spans = &newest["spanSets"][0];
+    assert_eq!((&spans["matched"], &spans["spans"][0]["durationNanos"]), (&json!(1), &json!("300000000")));
+    assert_eq!((&spans["spans"][0]["spanID"], &newest["spanSet"]), (&json!("0303030303030303"), spans));
+    let limited = ok(&house, &format!("/tempo/api/search?{query}&limit=1&{window}")).await;
+    assert_eq!(limited["traces"].as_array().unwrap().len(), 1);
+    // Tags become a query, as do durations, which are the traces'.
+    let by_tags =
+        ok(&house, &format!("/tempo/api/search?tags=http.route%3D%2Fcart%20name%3DSELECT&minDuration=250ms&{window}"))
+            .await;
+    assert_eq!(by_tags["traces"].as_array().unwrap().len(), 1, "{by_tags}");
+    let everything = ok(&house, &format!("/tempo/api/search?{window}")).await;
+    assert_eq!(everything["traces"].as_array().unwrap().len(), 3);
+    let values =
+        ok(&house, &format!("/tempo/api/v2/search/tag/name/values?q=%7B%20status%20%3D%20error%20%7D&{window}")).await;
+    assert_eq!(values["tagValues"], json!([{ "type": "string", "value": "GET /cart" }]));
+    for (path, expected) in [
+        ("search?q=%7B", "parse error at line 1"),
+        ("search?q=%7B%7D%7Crate()", "asks for metrics"),
+        ("search?limit=99999999", "at most 10000"),
+        ("search?limit=x", "invalid limit"),
+        ("search?spss=99999999", "at most 1000"),
+        ("search?tags=x", "logfmt"),
+        ("search?minDuration=5", "no duration"),
+        ("search?start=5&end=4", "behind the end"),
+        ("search?start=x", "no time in seconds"),
+        ("metrics/query_range", "a query is required"),
+        ("metrics/query_range?q=%7B%7D%7Crate()&step=0&start=1&end=2", "invalid step"),
+        ("metrics/query_range?q=%7B%7D%7Crate()&step=1&start=1&end=2000000000", "more than 11000 steps"),
+    ] {
+        let reply = get(&house, &format!("/tempo/api/{path}"), &[]).await;
+        let text = String::from_utf8(reply.body.clone()).unwrap();
+        assert!(reply.status == 400 && text.contains(expected), "{path}: {} {text}", reply.status);
+    }
+}
+
+#[tokio::test]
+async fn tempo_makes_numbers_of_spans() {
+    let (house, _) = house().await;
+    let window = window();
+    let query = "q=%7B%7D%20%7C%20count_over_time()%20by%20(resource.service.name)";
+    let over_time = ok(&house, &format!("/tempo/api/metrics/query_range?{query}&step=100s&{window}")).await;
+    let series = over_time["series"].as_array().unwrap();
+    assert_eq!(series.len(), 2, "{over_time}");
+    assert_eq!(series[0]["labels"], json!([{ "key": "resource.service.name", "value": { "stringValue": "db" } }]));
+    assert_eq!(series[0]["promLabels"], r#"{resource.service.name="db"}"#);
+    let sum: f64 =
+        series[1]["samples"].as_array().unwrap().iter().map(|sample| sample["value"].as_f64().unwrap()).sum();
+    assert_eq!(sum, 3.0);
+    assert!(series[1]["samples"][0]["timestampMs"].as_str().unwrap().parse::<i64>().unwrap() >= START_S * 1_000);
+    let exemplar = &series[1]["exemplars"][0]["labels"][0];
+    assert_eq!(exemplar["key"], "trace:id");
+    let instant = ok(&house, &format!("/tempo/api/metrics/query?{query}&{window}")).await;
+    assert_eq!(instant["series"][1]["value"], 3.0);
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StreamedSearch {
+    #[prost(message, repeated, tag = "1")]
+    traces: Vec<StreamedTrace>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StreamedTrace {
+    #[prost(string, tag = "1")]
+    trace_id: String,
+    #[prost(string, tag = "2")]
+    root_service_name: String,
+    #[prost(uint64, tag = "4")]
+    start_time_unix_nano: u64,
+    #[prost(uint32, tag = "5")]
+    duration_ms: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StreamRequest {
+    #[prost(uint32, tag = "4")]
+    limit: u32,
+    #[prost(uint32, tag = "5")]
+    start: u32,
+    #[prost(uint32, tag = "6")]
+    end: u32,
+    #[prost(string, tag = "8")]
+    query: String,
+}
+
+#[tokio::test]
+async fn tempo_streams_a_search_over_grpc() {
+    let (house, _) = house().await;
+    let (start, end) = (START_S as u32, START_S as u32 + 100);
+    let request = |query: &str| StreamRequest { limit: 2, start, end, query: query.to_owned() }.encode_to_vec();
+    let path = "/tempopb.StreamingQuerier/Search";
+    let reply =
+        super::grpc::call(&house, path, &[super::grpc::GRPC], super::grpc::framed(false, &request("{ }"))).await;
+    assert_eq!((reply.http, reply.code), (200, Some(0)), "{}", reply.message);
+    let found = StreamedSearch::decode(&reply.body[5..]).unwrap();
+    let traces: Vec<(&str, u32)> = found.traces.iter().map(|it| (it.trace_id.as_str(), it.duration_ms)).collect();
+    assert_eq!(traces, [("03".repeat(16).as_str(), 300), ("02".repeat(16).as_str(), 200)]);
+    assert_eq!(found.traces[0].root_service_name, "web");
+    let wrong = super::grpc::call(&house, path, &[super::grpc::GRPC], super::grpc::framed(false, &request("{"))).await;
+    assert_eq!(wrong.code, Some(3));
+    let broken = super::grpc::call(&house, path, &[super::grpc::GRPC], super::grpc::framed(true, b"x")).await;
+    assert_eq!(broken.code, Some(12));
+}
+
 #[tokio::test]
 async fn jaegers_health_services_and_operations() {
     let (house, _) = house().await;
