@@ -1,0 +1,219 @@
+//! What do the stages of a query leave of a trace? Spansets, one stage after another.
+
+use hashbrown::HashMap;
+
+use crate::ast::{
+    Aggregate, AggregateFilter, FieldExpr, FieldOperator, Pipeline, SpansetOperator, Spansets, Stage, Static,
+};
+use crate::expression::{Node, Row, Whole, is_duration, is_local};
+use crate::source::Fields;
+use crate::tree::united;
+use crate::value::holds;
+
+/// Spans of a trace that belong together, and what is told of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Group {
+    /// Their numbers, rising.
+    pub spans: Vec<u32>,
+    pub attributes: Vec<(String, Static)>,
+}
+
+/// A pipeline whose fields are numbered.
+#[derive(Debug)]
+pub(crate) struct Steps(Vec<Step>);
+
+#[derive(Debug)]
+enum Step {
+    Spans(Set),
+    By { key: Node, name: String, is_duration: bool },
+    Coalesce,
+    Aggregate { filter: AggregateFilter, of: Option<Node>, is_duration: bool },
+}
+
+#[derive(Debug)]
+enum Set {
+    Filter(Node),
+    Steps(Steps),
+    Binary { operator: SpansetOperator, left: Box<Set>, right: Box<Set> },
+}
+
+impl Steps {
+    /// Takes a pipeline apart and notes what it reads.
+    pub fn of(fields: &mut Fields, pipeline: &Pipeline) -> Self {
+        let step = |stage: &Stage| match stage {
+            Stage::Spansets(spansets) => Some(Step::Spans(Set::of(fields, spansets))),
+            Stage::By(expr) => {
+                let key = Node::of(fields, expr);
+                Some(Step::By { key, name: format!("by({expr})"), is_duration: is_duration(expr) })
+            }
+            Stage::Coalesce => Some(Step::Coalesce),
+            // It changes what is told, not what is found.
+            Stage::Select(_) => None,
+            Stage::Aggregate(filter) => {
+                let of = operand(&filter.aggregate);
+                let is_duration = of.is_some_and(is_duration);
+                let of = of.map(|expr| Node::of(fields, expr));
+                Some(Step::Aggregate { filter: filter.clone(), of, is_duration })
+            }
+        };
+        Self(pipeline.stages.iter().filter_map(step).collect())
+    }
+
+    /// The spansets of a trace; none where it has nothing of interest.
+    pub fn run(&self, whole: &Whole<'_>) -> Vec<Group> {
+        let all = Group { spans: (0..whole.spans.len() as u32).collect(), attributes: Vec::new() };
+        self.pass(whole, vec![all])
+    }
+
+    fn pass(&self, whole: &Whole<'_>, mut groups: Vec<Group>) -> Vec<Group> {
+        for step in &self.0 {
+            groups = match step {
+                Step::Spans(set) => {
+                    let found = |group: Group| Group { spans: set.find(whole, &group.spans), ..group };
+                    groups.into_iter().map(found).collect()
+                }
+                Step::By { key, name, is_duration } => {
+                    groups.into_iter().flat_map(|group| split(whole, group, (key, name, *is_duration))).collect()
+                }
+                Step::Coalesce => vec![Group { spans: union(groups), attributes: Vec::new() }],
+                Step::Aggregate { filter, of, is_duration } => {
+                    let kept = |group| kept(whole, group, (filter, of.as_ref(), *is_duration));
+                    groups.into_iter().filter_map(kept).collect()
+                }
+            };
+            groups.retain(|group| !group.spans.is_empty());
+        }
+        groups
+    }
+}
+
+/// All spans of some groups, each once.
+pub(crate) fn union(groups: Vec<Group>) -> Vec<u32> {
+    match <[Group; 1]>::try_from(groups) {
+        Ok([group]) => group.spans,
+        Err(groups) => united(&groups.into_iter().flat_map(|group| group.spans).collect::<Vec<_>>(), &[]),
+    }
+}
+
+fn row<'a>(whole: &'a Whole<'a>, span: u32) -> Option<Row<'a>> {
+    let at = span as usize;
+    Some(Row { span: whole.spans.get(at)?, place: Some((whole, at)) })
+}
+
+impl Set {
+    fn of(fields: &mut Fields, spansets: &Spansets) -> Self {
+        match spansets {
+            Spansets::Filter(expr) => Self::Filter(Node::of(fields, expr)),
+            Spansets::Pipeline(pipeline) => Self::Steps(Steps::of(fields, pipeline)),
+            Spansets::Binary { operator, left, right } => {
+                let (left, right) = (Self::of(fields, left), Self::of(fields, right));
+                Self::Binary { operator: *operator, left: Box::new(left), right: Box::new(right) }
+            }
+        }
+    }
+
+    fn find(&self, whole: &Whole<'_>, among: &[u32]) -> Vec<u32> {
+        match self {
+            Self::Filter(node) => {
+                let holds = |span: &u32| row(whole, *span).is_some_and(|row| node.holds(&row));
+                among.iter().copied().filter(holds).collect()
+            }
+            Self::Steps(steps) => {
+                union(steps.pass(whole, vec![Group { spans: among.to_vec(), attributes: Vec::new() }]))
+            }
+            Self::Binary { operator, left, right } => {
+                let (left, right) = (left.find(whole, among), right.find(whole, among));
+                match operator {
+                    SpansetOperator::And if left.is_empty() || right.is_empty() => Vec::new(),
+                    SpansetOperator::And | SpansetOperator::Or => united(&left, &right),
+                    SpansetOperator::Structural { relation, keep } => {
+                        whole.tree.related(*relation, *keep, &left, &right)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn split(whole: &Whole<'_>, group: Group, (key, name, is_duration): (&Node, &str, bool)) -> Vec<Group> {
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    for span in group.spans {
+        let Some(row) = row(whole, span) else { continue };
+        let value = key.value(&row).told(is_duration);
+        let number = *numbers.entry(value.to_string()).or_insert(groups.len());
+        if number == groups.len() {
+            let told = group.attributes.iter().cloned().chain([(name.to_owned(), value)]);
+            groups.push(Group { spans: Vec::new(), attributes: told.collect() });
+        }
+        if let Some(group) = groups.get_mut(number) {
+            group.spans.push(span);
+        }
+    }
+    groups
+}
+
+fn operand(aggregate: &Aggregate) -> Option<&FieldExpr> {
+    match aggregate {
+        Aggregate::Count => None,
+        Aggregate::Min(expr) | Aggregate::Max(expr) | Aggregate::Avg(expr) | Aggregate::Sum(expr) => Some(expr),
+    }
+}
+
+/// A group whose aggregate fulfils a comparison; one of which no span has a number does not.
+fn kept(
+    whole: &Whole<'_>,
+    mut group: Group,
+    (filter, of, is_duration): (&AggregateFilter, Option<&Node>, bool),
+) -> Option<Group> {
+    let value = match of {
+        None => group.spans.len() as f64,
+        Some(node) => {
+            let number = |span: &u32| row(whole, *span).and_then(|row| node.value(&row).number());
+            let numbers: Vec<f64> = group.spans.iter().filter_map(number).collect();
+            let sum = || numbers.iter().sum::<f64>();
+            if numbers.is_empty() {
+                return None;
+            }
+            match filter.aggregate {
+                Aggregate::Min(_) => numbers.iter().copied().fold(f64::INFINITY, f64::min),
+                Aggregate::Max(_) => numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                Aggregate::Avg(_) => sum() / numbers.len() as f64,
+                _ => sum(),
+            }
+        }
+    };
+    let order = value.partial_cmp(&filter.value.number()?)?;
+    if !holds(filter.comparison, order) {
+        return None;
+    }
+    let told = match filter.aggregate {
+        Aggregate::Count => Static::Int(group.spans.len() as i64),
+        _ if is_duration => Static::Duration(value.round() as i64),
+        _ => Static::Float(value),
+    };
+    group.attributes.push((filter.aggregate.to_string(), told));
+    Some(group)
+}
+
+/// The filter that a span alone passes or not, where a pipeline is no more than that.
+pub(crate) fn span_filter(pipeline: &Pipeline) -> Option<FieldExpr> {
+    let mut all: Option<FieldExpr> = None;
+    for stage in &pipeline.stages {
+        match stage {
+            Stage::Spansets(Spansets::Filter(expr)) if is_local(expr) => {
+                all = Some(match all {
+                    None => expr.clone(),
+                    Some(before) => FieldExpr::Binary {
+                        operator: FieldOperator::And,
+                        left: Box::new(before),
+                        right: Box::new(expr.clone()),
+                    },
+                });
+            }
+            Stage::Select(_) => {}
+            _ => return None,
+        }
+    }
+    Some(all.unwrap_or(FieldExpr::Constant(Static::Bool(true))))
+}

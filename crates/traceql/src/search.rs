@@ -1,0 +1,361 @@
+//! Which traces does a search find? Spans that may matter are looked at one by one, newest first; their traces are then read as a whole.
+
+use std::ops::ControlFlow;
+
+use causeway_model::{Error, ErrorKind, Result, TimeRange};
+use hashbrown::{HashMap, HashSet};
+
+use crate::answer::{FoundSpan, FoundSpanset, FoundTrace, Search};
+use crate::ast::{Field, FieldExpr, Intrinsic, Pipeline, Query, QueryKind, Spansets, Stage, Static};
+use crate::conditions;
+use crate::expression::{Access, Node, Row, Whole, access, distinct, is_duration_field, needs_trace};
+use crate::pipeline::{Group, Steps, span_filter};
+use crate::source::{Fields, Seen, Span, SpanSource, Wanted};
+
+/// Traces that one question notes at most: 1,000,000 take 50 MB.
+pub(crate) const TRACES_MAX: usize = 1_000_000;
+/// Traces that are read together, at first and at most.
+const TOGETHER_MIN: usize = 32;
+pub(crate) const TOGETHER_MAX: usize = 1_024;
+/// Bytes of an answer's spans at most. 64 MiB, as much as a client reads.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// What a search may look at and give.
+#[derive(Clone, Copy)]
+pub struct SearchOptions<'a> {
+    /// A trace counts where a span that its first filter leaves begins in it.
+    pub time: TimeRange,
+    /// Traces at most.
+    pub limit: usize,
+    /// Spans that are told of each spanset, at most.
+    pub spans_per_spanset: usize,
+    /// Asked now and then; its error ends the search.
+    pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
+}
+
+/// Searches for traces.
+///
+/// # Errors
+/// `Invalid` where the query asks for metrics; `LimitExceeded` where the answer is too large; those of the source.
+pub fn search(query: &Query, source: &dyn SpanSource, options: &SearchOptions<'_>) -> Result<Search> {
+    let QueryKind::Search(pipeline) = &query.kind else {
+        return Err(Error::invalid("the query asks for metrics, not for traces: ask for it at a metrics endpoint"));
+    };
+    let mut searcher = Searcher::of(pipeline, source, options);
+    // With the hint all is looked at: a trace that began later may stand behind.
+    searcher.most_recent = query.hints.iter().any(|hint| *hint == ("most_recent".to_owned(), Static::Bool(true)));
+    let mut seen = Candidates::of(conditions::of_pipeline(pipeline));
+    let mut together = TOGETHER_MIN.max(options.limit).min(TOGETHER_MAX);
+    let mut ended = options.limit == 0;
+    if !ended {
+        seen.visit(source, (options.time, options.interrupted), &mut |seen| {
+            if seen.waiting.len() >= together {
+                searcher.read(&std::mem::take(&mut seen.waiting))?;
+                together = (together * 2).min(TOGETHER_MAX);
+                ended = searcher.has_enough();
+            }
+            if seen.is_full() || ended { Ok(ControlFlow::Break(())) } else { Ok(ControlFlow::Continue(())) }
+        })?;
+        if !ended {
+            searcher.read(&seen.waiting)?;
+        }
+    }
+    let mut answer = searcher.answer;
+    answer.inspected_spans += seen.spans;
+    answer.is_complete = !ended && !seen.is_full();
+    answer.traces.sort_by_key(|trace| (trace.start_ns.saturating_neg(), trace.trace_id));
+    answer.traces.truncate(options.limit);
+    Ok(answer)
+}
+
+/// Traces of which a span was seen that may matter.
+pub(crate) struct Candidates {
+    filter: Option<FieldExpr>,
+    known: HashSet<[u8; 16]>,
+    /// Those that were not read yet, in the order in which they were seen.
+    pub waiting: Vec<Seen>,
+    pub spans: u64,
+}
+
+impl Candidates {
+    pub fn of(filter: Option<FieldExpr>) -> Self {
+        Self { filter, known: HashSet::new(), waiting: Vec::new(), spans: 0 }
+    }
+
+    /// Whether no more can be noted.
+    pub fn is_full(&self) -> bool {
+        self.known.len() >= TRACES_MAX
+    }
+
+    /// Notes the traces of a time; `after` is asked after each piece.
+    pub fn visit(
+        &mut self,
+        source: &dyn SpanSource,
+        (time, interrupted): (TimeRange, &(dyn Fn() -> Result<()> + Send + Sync)),
+        after: &mut dyn FnMut(&mut Self) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut fields = Fields::default();
+        let filter = self.filter.clone();
+        let alternatives = filter.as_ref().map_or_else(|| vec![Vec::new()], conditions::alternatives);
+        let node = filter.as_ref().map(|filter| Node::of(&mut fields, filter));
+        let wanted = Wanted { time, alternatives: &alternatives, fields: &fields, interrupted };
+        source.spans(&wanted, &mut |spans| {
+            self.spans += spans.len() as u64;
+            let inside = |span: &&Span<'_>| span.start_ns >= time.start && span.start_ns <= time.end;
+            let mut places: HashMap<[u8; 16], usize> = HashMap::new();
+            for span in spans.iter().filter(inside) {
+                if node.as_ref().is_none_or(|node| node.holds(&Row { span, place: None })) {
+                    self.note(&mut places, span);
+                }
+            }
+            after(self)
+        })
+    }
+
+    fn note(&mut self, places: &mut HashMap<[u8; 16], usize>, span: &Span<'_>) {
+        if let Some(seen) = places.get(&span.trace_id).and_then(|place| self.waiting.get_mut(*place)) {
+            seen.first_ns = seen.first_ns.min(span.start_ns);
+            seen.last_ns = seen.last_ns.max(span.start_ns);
+        } else if !self.is_full() && self.known.insert(span.trace_id) {
+            places.insert(span.trace_id, self.waiting.len());
+            let (first_ns, last_ns) = (span.start_ns, span.start_ns);
+            self.waiting.push(Seen { trace_id: span.trace_id, first_ns, last_ns });
+        }
+    }
+}
+
+struct Searcher<'a> {
+    source: &'a dyn SpanSource,
+    options: &'a SearchOptions<'a>,
+    steps: Steps,
+    fields: Fields,
+    told: Vec<(String, Access, bool)>,
+    answer: Search,
+    bytes: usize,
+    most_recent: bool,
+}
+
+impl<'a> Searcher<'a> {
+    fn of(pipeline: &Pipeline, source: &'a dyn SpanSource, options: &'a SearchOptions<'a>) -> Self {
+        let mut fields = Fields::default();
+        let steps = Steps::of(&mut fields, pipeline);
+        let tell = |field: Field| {
+            let access = access(&mut fields, &field);
+            (field.to_string(), access, is_duration_field(&field))
+        };
+        let told = told_fields(pipeline).into_iter().map(tell).collect();
+        // Roots and spans are told by their names.
+        fields.service = true;
+        fields.intrinsics.insert(Intrinsic::Name);
+        let answer = Search { is_complete: true, ..Search::default() };
+        Self { source, options, steps, fields, told, answer, bytes: 0, most_recent: false }
+    }
+
+    fn has_enough(&self) -> bool {
+        !self.most_recent && self.answer.traces.len() >= self.options.limit
+    }
+
+    fn read(&mut self, seen: &[Seen]) -> Result<()> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let (source, options, fields) = (self.source, self.options, self.fields.clone());
+        source.traces(seen, &fields, options.interrupted, &mut |spans| self.look_at(spans))
+    }
+
+    fn look_at(&mut self, spans: &[Span<'_>]) -> Result<()> {
+        let Some(trace_id) = spans.first().map(|span| span.trace_id) else { return Ok(()) };
+        self.answer.inspected_traces += 1;
+        self.answer.inspected_spans += spans.len() as u64;
+        let spans = distinct(spans);
+        let whole = Whole::of(&spans);
+        let groups = self.steps.run(&whole);
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let spansets: Vec<FoundSpanset> = groups.into_iter().map(|group| self.spanset(&whole, group)).collect();
+        let root = |of: fn(&Span<'_>) -> String| whole.root.map(of).unwrap_or_default();
+        let (root_service, root_name) = (root(|root| root.service.to_owned()), root(|root| root.name.to_owned()));
+        let (start_ns, duration_ns) = (whole.start_ns, whole.duration_ns);
+        let found = FoundTrace { trace_id, root_service, root_name, start_ns, duration_ns, spansets };
+        self.bytes += found.bytes();
+        self.answer.traces.push(found);
+        if self.answer.traces.len() > self.options.limit.saturating_mul(2) {
+            self.answer.traces.sort_by_key(|trace| trace.start_ns.saturating_neg());
+            self.answer.traces.truncate(self.options.limit);
+            self.bytes = self.answer.traces.iter().map(FoundTrace::bytes).sum();
+        }
+        if self.bytes > ANSWER_BYTES_MAX {
+            let message = format!("the spans take more than {ANSWER_BYTES_MAX} bytes: ask for fewer traces or spans");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        Ok(())
+    }
+
+    fn spanset(&self, whole: &Whole<'_>, group: Group) -> FoundSpanset {
+        let matched = group.spans.len();
+        let mut spans: Vec<(usize, &Span<'_>)> =
+            group.spans.iter().filter_map(|at| Some((*at as usize, whole.spans.get(*at as usize)?))).collect();
+        spans.sort_by_key(|(at, span)| (span.start_ns, *at));
+        let tell = |(at, span): (usize, &Span<'_>)| {
+            let row = Row { span, place: Some((whole, at)) };
+            let value = |(name, access, is_duration): &(String, Access, bool)| {
+                let value = access.read(&row);
+                (!value.is_nil()).then(|| (name.clone(), value.told(*is_duration)))
+            };
+            FoundSpan {
+                span_id: span.span_id,
+                name: span.name.to_owned(),
+                start_ns: span.start_ns,
+                duration_ns: span.duration_ns,
+                attributes: self.told.iter().filter_map(value).collect(),
+            }
+        };
+        let spans = spans.into_iter().take(self.options.spans_per_spanset).map(tell).collect();
+        FoundSpanset { matched, attributes: group.attributes, spans }
+    }
+}
+
+impl FoundTrace {
+    fn bytes(&self) -> usize {
+        let of = |(name, value): &(String, Static)| name.len() + 32 + text_bytes(value);
+        let of_span = |span: &FoundSpan| 64 + span.name.len() + span.attributes.iter().map(of).sum::<usize>();
+        let of_set = |set: &FoundSpanset| {
+            set.attributes.iter().map(of).sum::<usize>() + set.spans.iter().map(of_span).sum::<usize>()
+        };
+        self.spansets.iter().map(of_set).sum::<usize>() + self.root_name.len() + self.root_service.len() + 128
+    }
+}
+
+fn text_bytes(value: &Static) -> usize {
+    match value {
+        Static::String(text) => text.len(),
+        Static::Array(values) => values.iter().map(|value| 32 + text_bytes(value)).sum(),
+        _ => 0,
+    }
+}
+
+/// What is told of each span: the fields that are selected, and those that filters name, without what is told anyway or of the trace.
+fn told_fields(pipeline: &Pipeline) -> Vec<Field> {
+    let mut found = Vec::new();
+    collect_pipeline(pipeline, &mut found);
+    let mut told: Vec<Field> = Vec::new();
+    for (field, is_selected) in found {
+        let is_told_anyway = matches!(
+            field,
+            Field::Intrinsic(
+                Intrinsic::Name
+                    | Intrinsic::Duration
+                    | Intrinsic::SpanId
+                    | Intrinsic::TraceId
+                    | Intrinsic::TraceDuration
+                    | Intrinsic::RootName
+                    | Intrinsic::RootService
+            )
+        );
+        if (is_selected || !is_told_anyway) && !told.contains(&field) {
+            told.push(field);
+        }
+    }
+    told
+}
+
+fn collect_pipeline(pipeline: &Pipeline, found: &mut Vec<(Field, bool)>) {
+    for stage in &pipeline.stages {
+        match stage {
+            Stage::Spansets(spansets) => collect_spansets(spansets, found),
+            Stage::By(expr) => collect(expr, found),
+            Stage::Coalesce => {}
+            Stage::Select(fields) => found.extend(fields.iter().map(|field| (field.clone(), true))),
+            Stage::Aggregate(filter) => {
+                use crate::ast::Aggregate::{Avg, Count, Max, Min, Sum};
+                match &filter.aggregate {
+                    Count => {}
+                    Min(expr) | Max(expr) | Avg(expr) | Sum(expr) => collect(expr, found),
+                }
+            }
+        }
+    }
+}
+
+fn collect_spansets(spansets: &Spansets, found: &mut Vec<(Field, bool)>) {
+    match spansets {
+        Spansets::Filter(expr) => collect(expr, found),
+        Spansets::Pipeline(pipeline) => collect_pipeline(pipeline, found),
+        Spansets::Binary { left, right, .. } => {
+            collect_spansets(left, found);
+            collect_spansets(right, found);
+        }
+    }
+}
+
+fn collect(expr: &FieldExpr, found: &mut Vec<(Field, bool)>) {
+    match expr {
+        FieldExpr::Constant(_) => {}
+        FieldExpr::Field(field) => found.push((field.clone(), false)),
+        FieldExpr::Negate(inner) | FieldExpr::Not(inner) => collect(inner, found),
+        FieldExpr::Matches { operand, .. } => collect(operand, found),
+        FieldExpr::Binary { left, right, .. } => {
+            collect(left, found);
+            collect(right, found);
+        }
+    }
+}
+
+/// The values that a field has among the spans that a query's filter leaves, each once and at most so many, in no order; whether these are all of them. Of
+/// more than a filter of single spans only what it says of these counts.
+///
+/// # Errors
+/// `Invalid` where the field is known of whole traces only; those of the source.
+pub fn values(
+    query: &Query,
+    source: &dyn SpanSource,
+    field: &Field,
+    options: &SearchOptions<'_>,
+) -> Result<(Vec<Static>, bool)> {
+    let QueryKind::Search(pipeline) = &query.kind else {
+        return Err(Error::invalid(
+            "the query asks for metrics: values are listed by a filter such as `{ status = error }`",
+        ));
+    };
+    if needs_trace(field) {
+        return Err(Error::invalid(format!(
+            "values of {field} can't be listed, as they are known of whole traces only"
+        )));
+    }
+    let mut fields = Fields::default();
+    let filter = span_filter(pipeline).or_else(|| conditions::of_pipeline(pipeline));
+    let alternatives = filter.as_ref().map_or_else(|| vec![Vec::new()], conditions::alternatives);
+    let node = filter.as_ref().map(|filter| Node::of(&mut fields, filter));
+    let (access, is_duration) = (access(&mut fields, field), is_duration_field(field));
+    let (time, interrupted) = (options.time, options.interrupted);
+    let wanted = Wanted { time, alternatives: &alternatives, fields: &fields, interrupted };
+    let (mut known, mut found, mut all) = (HashSet::new(), Vec::new(), true);
+    source.spans(&wanted, &mut |spans| {
+        for span in spans.iter().filter(|span| span.start_ns >= time.start && span.start_ns <= time.end) {
+            let row = Row { span, place: None };
+            if node.as_ref().is_some_and(|node| !node.holds(&row)) {
+                continue;
+            }
+            let values = match access.read(&row).told(is_duration) {
+                Static::Nil => continue,
+                Static::Array(values) => values,
+                value => vec![value],
+            };
+            for value in values {
+                let key = value.to_string();
+                if known.contains(&key) {
+                    continue;
+                }
+                if found.len() >= options.limit {
+                    all = false;
+                    return Ok(ControlFlow::Break(()));
+                }
+                known.insert(key);
+                found.push(value);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok((found, all))
+}

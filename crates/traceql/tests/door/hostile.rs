@@ -1,0 +1,227 @@
+//! Is whatever is asked read or refused, and whatever was sent walked through, in little time and on little stack?
+
+use causeway_model::{Rng, TimeRange};
+use causeway_promql::Options;
+use causeway_traceql::{Moments, SearchOptions, metrics, parse, search};
+
+use super::script::{Kept, Memory, span};
+
+#[test]
+fn hostile_depth_and_size_are_refused() {
+    let nested =
+        |open: &str, inner: &str, close: &str| format!("{}{inner}{}", open.repeat(20_000), close.repeat(20_000));
+    for query in [
+        nested("(", "{}", ")"),
+        nested("{", "", "}"),
+        format!("{{ {} }}", nested("(", "true", ")")),
+        format!("{{ {}true }}", "!".repeat(50_000)),
+        format!("{{ {}1 = 1 }}", "-".repeat(50_000)),
+        format!("{{ .a = 1 {} }}", "|| .a = 1".repeat(10_000)),
+        format!("{{ .a = 1 {} 1 }}", "^ 1 ".repeat(20_000)),
+        format!("{{}} {}", "&& {} ".repeat(15_000)),
+        format!("{{}} {}", ">> {} ".repeat(15_000)),
+        format!("{{}} {}", "| {} ".repeat(15_000)),
+        format!("{{}} | select({}.a)", ".a,".repeat(30_000)),
+        format!("{{}} | rate() {}", "| topk(1) ".repeat(10_000)),
+        format!("{{}} | rate() {}", "> 1 ".repeat(20_000)),
+        format!("({{}} | rate()) {}", "+ 1 ".repeat(20_000)),
+        format!("{}1 + ({{}} | rate())", "1 + ".repeat(20_000)),
+        format!("{}({{}} | rate()){}", "(".repeat(20_000), ")".repeat(20_000)),
+        format!("{{}} | count() > {}1{}", "(".repeat(20_000), ")".repeat(20_000)),
+        format!("{{}} | count() > {}1", "-".repeat(20_000)),
+        format!("{{ {} .a = 1 }}", "(.a = 1) && ".repeat(8_000)),
+        format!("{{ .a =~ \"{}\" }}", "(".repeat(10_000)),
+        format!("{{ .a =~ \"{}\" }}", "(a{1000}){1000}"),
+        format!("{{ .a = {} }}", "9".repeat(1_000)),
+        "x".repeat(1 << 20),
+    ] {
+        assert!(parse(&query).is_err(), "{}", &query[..40]);
+    }
+    let many = vec!["{ .a =~ \"x\" }"; 101].join(" && ");
+    assert!(parse(&many).is_err());
+    // What people write is read.
+    assert!(parse(&format!("{{ .a = 1 {} }}", "|| .a = 1 ".repeat(400))).is_ok());
+}
+
+#[test]
+fn refusals_say_where_and_what_to_do() {
+    for (query, message) in [
+        (
+            "{ foo = 1 }",
+            "line 1, col 3: there is no field `foo`: attributes are written `.foo`, `span.foo` or `resource.foo`",
+        ),
+        ("{ .a = }", "line 1, col 8: unexpected `}`, expecting a field or a value"),
+        ("{ }\n| counts() > 1", "line 2, col 3: unexpected `counts`, expecting a stage"),
+        ("{ status = 1 }", "line 1, col 3: a status can't be compared with a number"),
+        ("{ duration }", "line 1, col 3: `{ … }` needs true or false, this is a number: compare it"),
+        ("{ .a = \"x }", "line 1, col 8: the text in quotes does not end"),
+        ("{ .a =~ \"[\" }", "line 1, col 9: the regular expression can't be read"),
+        ("{ .a > 5d }", "units ns, us, ms, s, m and h"),
+        ("{ } | count()", "expecting a comparison such as `> 2`"),
+        ("{ } | rate() + 5", "arithmetic needs parentheses around each metrics query"),
+        ("{ trace:name = \"a\" }", "there is no `trace:name`, but id, duration, rootName, rootService"),
+        ("{ parent.a = 1 }", "`{ … } > { … }` relates spans"),
+    ] {
+        let error = parse(query).unwrap_err().to_string();
+        assert!(error.contains(message), "{query}: {error}");
+    }
+}
+
+#[test]
+fn any_words_are_read_or_refused() {
+    let mut rng = Rng::from_seed(11);
+    let words = [
+        "{",
+        "}",
+        "(",
+        ")",
+        ".a",
+        "span.b",
+        "resource.\"c d\"",
+        "duration",
+        "status",
+        "error",
+        "=",
+        "!=",
+        ">",
+        ">>",
+        "<",
+        "~",
+        "&&",
+        "||",
+        "!",
+        "-",
+        "+",
+        "*",
+        "^",
+        "=~",
+        "\"x\"",
+        "`(`",
+        "1",
+        "1.5",
+        "10ms",
+        "nil",
+        "true",
+        "|",
+        "count()",
+        "avg(",
+        "by(",
+        "select(",
+        "coalesce()",
+        "rate()",
+        "topk(",
+        "with(",
+        "a=1",
+        ",",
+        "compare(",
+        "quantile_over_time(",
+        "&>>",
+        "!<",
+        "é",
+        "\n",
+        "//",
+        "event:name",
+        "parent",
+    ];
+    for _ in 0..50_000 {
+        let word = |rng: &mut Rng| words[rng.below(words.len() as u64) as usize];
+        let query: Vec<&str> = (0..rng.below(14)).map(|_| word(&mut rng)).collect();
+        for query in [query.join(" "), query.concat()] {
+            if let Ok(read) = parse(&query) {
+                let printed = read.to_string();
+                assert_eq!(parse(&printed).as_ref(), Ok(&read), "{query} is printed as {printed}");
+            }
+        }
+    }
+}
+
+fn ids(number: u64) -> [u8; 8] {
+    (number + 1).to_be_bytes()
+}
+
+/// A trace whose parents are as `parent` says.
+fn trace(spans: u64, parent: impl Fn(u64) -> Option<u64>) -> Memory {
+    let one = |number: u64| Kept {
+        span_id: ids(number),
+        parent_id: parent(number).map(ids),
+        start_ns: number as i64,
+        ..span("t", &format!("x name=\"n{}\"", number % 10))
+    };
+    Memory { spans: (0..spans).map(one).collect() }
+}
+
+fn count(memory: &Memory, query: &str) -> usize {
+    let time = TimeRange { start: 0, end: 1 << 40 };
+    let options = SearchOptions { time, limit: 20, spans_per_spanset: 3, interrupted: &|| Ok(()) };
+    let found = search(&parse(query).unwrap(), memory, &options).unwrap();
+    found.traces.iter().flat_map(|trace| &trace.spansets).map(|set| set.matched).sum()
+}
+
+#[test]
+fn large_traces_of_any_shape_are_walked() {
+    const SPANS: u64 = 50_000;
+    let deep = trace(SPANS, |number| number.checked_sub(1));
+    assert_eq!(count(&deep, "{ name = \"n0\" } >> { name = \"n1\" }"), 5_000);
+    assert_eq!(count(&deep, "{ nestedSetLeft = 50000 && span:childCount = 0 }"), 1);
+    let circle = trace(SPANS, |number| Some((number + 1) % SPANS));
+    assert_eq!(count(&circle, "{ name = \"n0\" } >> { name = \"n1\" }"), 5_000);
+    assert_eq!(count(&circle, "{ name = \"n0\" } << { name = \"n0\" }"), 5_000);
+    assert_eq!(count(&circle, "{ nestedSetLeft = 1 && nestedSetRight = 100000 }"), 1);
+    let wide = trace(SPANS, |number| (number > 0).then_some(0));
+    assert_eq!(count(&wide, "{ name = \"n3\" } ~ { name = \"n3\" }"), 5_000);
+    assert_eq!(count(&wide, "{ name = \"n3\" } !~ { }"), 1);
+    let selves = trace(SPANS, Some);
+    assert_eq!(count(&selves, "{ } !>> { } "), 50_000);
+    let one_id = trace(SPANS, |number| number.checked_sub(1));
+    let one_id = Memory { spans: one_id.spans.into_iter().map(|span| Kept { span_id: ids(0), ..span }).collect() };
+    // The second names its own id as its parent's, the others name ids that are missing.
+    assert_eq!(count(&one_id, "{ } > { }"), 0);
+}
+
+#[test]
+fn numbers_at_the_end_of_their_range_are_taken() {
+    let extreme =
+        |start_ns, duration_ns, parent: &str| Kept { start_ns, duration_ns, ..span("t", &format!("x{parent}")) };
+    let memory = Memory {
+        spans: vec![
+            extreme(i64::MIN, i64::MAX, ""),
+            extreme(i64::MAX, i64::MAX, " < x event \"e\" @-1s"),
+            extreme(0, i64::MIN, " < y event \"e\" @100h {a=9223372036854775807}"),
+        ],
+    };
+    for query in [
+        "{ traceDuration > 1s || duration < 1 || event:timeSinceStart > 1 }",
+        "{ -duration * 9 + minInt - maxInt ^ duration / 0 % 0 != 7 }",
+        "{ } | sum(duration) > 0",
+        "{ event.a * event.a > 1 } || { -(event.a) < 1 } || { }",
+    ] {
+        let time = TimeRange::ALL;
+        let options = SearchOptions { time, limit: 20, spans_per_spanset: 3, interrupted: &|| Ok(()) };
+        assert!(search(&parse(query).unwrap(), &memory, &options).is_ok(), "{query}");
+    }
+    let rate = parse("{ } | rate()").unwrap();
+    for (start_ns, end_ns, step_ns) in [
+        (i64::MIN, i64::MAX, 1),
+        (i64::MIN, i64::MAX, 0),
+        (i64::MAX, i64::MAX, 7),
+        (i64::MIN, i64::MIN, 7),
+        (5, 4, 1),
+        (0, 9, -1),
+    ] {
+        assert!(metrics(&rate, &memory, Moments { start_ns, end_ns, step_ns }, &Options::default()).is_err());
+    }
+}
+
+#[test]
+fn memory_is_bounded() {
+    let spans = (0..1_000).map(|number| span("t", &format!("x @{number}s {{a={number}}}"))).collect();
+    let options = Options { memory_bytes_max: 1 << 20, ..Options::default() };
+    let moments = Moments { start_ns: 0, end_ns: 1_000_000_000_000, step_ns: 1_000_000_000 };
+    for query in
+        ["{ } | rate() by (span.a)", "{ } | quantile_over_time(duration, 0.5) by (span.a)", "{ } | compare({ .a = 1 })"]
+    {
+        let refused =
+            metrics(&parse(query).unwrap(), &Memory { spans: Clone::clone(&spans) }, moments, &options).unwrap_err();
+        assert!(refused.message.contains("bytes"), "{}", refused.message);
+    }
+}

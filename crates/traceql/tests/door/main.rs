@@ -1,0 +1,9 @@
+//! Does TraceQL mean what its documentation says?
+
+#![allow(clippy::unwrap_used)]
+
+mod conformance;
+mod hostile;
+mod print;
+mod script;
+mod structure;
