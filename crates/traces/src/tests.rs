@@ -369,3 +369,24 @@ async fn jaegers_searches_find_what_they_must() {
     }
     assert_eq!((queries.len(), of_fixture.len()), (25, 32));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_in_traceql_find_what_they_say() {
+    use causeway_traceql::{SearchOptions, parse, search};
+    let directory = tempfile::tempdir().unwrap();
+    let traces = filled(directory.path()).await;
+    let found = |query: &str, limit: usize| {
+        let options = SearchOptions { time: TimeRange::ALL, limit, spans_per_spanset: 3, interrupted: &go };
+        let found = search(&parse(query).unwrap(), &traces, &options).unwrap();
+        found.traces.iter().map(|trace| trace.trace_id[15]).collect::<Vec<u8>>()
+    };
+    assert_eq!(
+        found(r#"{ resource.service.name = "db" && span.http.route = "/r1" && duration >= 50ms }"#, 20),
+        [46, 41, 36, 31, 26]
+    );
+    assert_eq!(found(r#"{ resource.service.name = "web" } > { .n = 41 }"#, 20), [21]);
+    assert_eq!(found("{ status = error }", 3).len(), 3);
+    assert_eq!(found(r#"{ event.ratio = 0.5 && .n = 6 } || { .n = 90 }"#, 20), [46, 4]);
+    assert_eq!(found(r#"{ trace:id = "0000000000000000000000000000000b" }"#, 20), [11]);
+    assert!(found("{ .n = 1000 }", 20).is_empty());
+}

@@ -71,8 +71,7 @@ impl Jaeger {
         work: impl FnOnce(&dyn TraceCatalog, &Waited) -> Result<T> + Send + 'static,
     ) -> Result<(T, OwnedSemaphorePermit)> {
         let catalog = self.catalog.clone();
-        let asked = self.turns.ask(self.options.timeout, move |waited| work(&*catalog, &waited));
-        asked.await.map_err(Error::from)
+        self.turns.ask_plainly(self.options.timeout, move |waited| work(&*catalog, &waited)).await
     }
 
     async fn operations(&self) -> Result<Listed<Operation>> {

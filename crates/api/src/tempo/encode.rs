@@ -1,7 +1,7 @@
 //! How are the answers of TraceQL written? As Tempo's JSON, searches also as its protobuf (grafana/tempo, tempo.proto).
 
 use causeway_model::hex;
-use causeway_traceql::ast::{Kind, Static, Status};
+use causeway_traceql::ast::Static;
 use causeway_traceql::{Exemplar, FoundSpan, FoundSpanset, FoundTrace, MetricSeries, Metrics, Search};
 use serde_json::{Value, json};
 
@@ -10,27 +10,6 @@ use crate::trace::{AnyValue, otlp_json, otlp_protobuf};
 
 /// What Tempo says where the root span of a trace is not there.
 const NO_ROOT: &str = "<root span not yet received>";
-
-/// Tempo's word for how a span ended.
-pub(super) fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Unset => "unset",
-        Status::Ok => "ok",
-        Status::Error => "error",
-    }
-}
-
-/// Tempo's word for a kind.
-pub(super) fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Unspecified => "unspecified",
-        Kind::Internal => "internal",
-        Kind::Server => "server",
-        Kind::Client => "client",
-        Kind::Producer => "producer",
-        Kind::Consumer => "consumer",
-    }
-}
 
 /// A value as OTLP has it.
 fn any_value(value: &Static) -> AnyValue {
@@ -160,8 +139,8 @@ pub(super) fn label_text(value: &Static) -> String {
         Static::Duration(ns) => duration_text(*ns),
         Static::String(text) => text.clone(),
         Static::Bool(value) => value.to_string(),
-        Static::Status(status) => status_word(*status).to_owned(),
-        Static::Kind(kind) => kind_word(*kind).to_owned(),
+        Static::Status(status) => status.name().to_owned(),
+        Static::Kind(kind) => kind.name().to_owned(),
         Static::Array(items) => {
             let texts: Vec<String> = items.iter().map(label_text).collect();
             format!("[{}]", texts.join(", "))

@@ -105,8 +105,7 @@ impl Tempo {
         work: impl FnOnce(&Kept, Waited) -> Result<T> + Send + 'static,
     ) -> Result<(T, OwnedSemaphorePermit)> {
         let kept = self.kept.clone();
-        let asked = self.turns.ask(self.options.timeout, move |waited| work(&kept, waited));
-        asked.await.map_err(Error::from)
+        self.turns.ask_plainly(self.options.timeout, move |waited| work(&kept, waited)).await
     }
 
     fn count_cut(&self, traces: usize) {
