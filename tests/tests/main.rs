@@ -18,4 +18,5 @@ mod shop;
 mod span_metrics;
 mod syslog;
 mod tail;
+mod traces;
 mod use_method;

@@ -13,11 +13,13 @@ use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use crate::body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
+use crate::jaeger::{self, Jaeger};
 use crate::loki::{self, Loki};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
 use crate::prometheus::{self, Prometheus};
 use crate::syslog::SyslogStats;
+use crate::tempo::{self, Tempo};
 use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, senders, sql, ui};
 
 /// Limits of what clients may do.
@@ -57,6 +59,10 @@ pub struct Languages {
     pub prometheus: Option<Prometheus>,
     /// LogQL, by Loki's.
     pub loki: Option<Loki>,
+    /// TraceQL, by Tempo's.
+    pub tempo: Option<Tempo>,
+    /// Traces by Jaeger's, which has no language.
+    pub jaeger: Option<Jaeger>,
 }
 
 /// What every dialect works with.
@@ -71,6 +77,8 @@ pub struct Desk {
     pub(crate) flags: Arc<FlagStore>,
     pub(crate) prometheus: Option<Prometheus>,
     pub(crate) loki: Option<Loki>,
+    pub(crate) tempo: Option<Tempo>,
+    pub(crate) jaeger: Option<Jaeger>,
     /// Series that remote write has brought and that are kept.
     pub(crate) known_series: Arc<RwLock<Known>>,
     /// Whoever keeps changes.
@@ -97,7 +105,7 @@ impl Desk {
     ) -> Arc<Self> {
         let intake = Intake::new(appender, clock.clone(), limits);
         let (requests, change_turn, pages) = (RequestStats::default(), Semaphore::new(1), limits.pages.clone());
-        let (known_series, Languages { prometheus, loki }) = (Arc::default(), languages);
+        let (known_series, Languages { prometheus, loki, tempo, jaeger }) = (Arc::default(), languages);
         Arc::new(Self {
             intake,
             answerer,
@@ -109,13 +117,15 @@ impl Desk {
             flags,
             prometheus,
             loki,
+            tempo,
+            jaeger,
             known_series,
             change_turn,
         })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, other senders of logs, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
-    /// screens.
+    /// Everything: OTLP over HTTP and gRPC, other senders of logs, SQL, the debugging loop, changes, flags, the APIs of Prometheus, Loki, Tempo
+    /// and Jaeger, the operator's pages and the screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
         let routes = routes
@@ -124,6 +134,8 @@ impl Desk {
             .merge(ofrep::routes())
             .merge(prometheus::routes())
             .merge(loki::routes())
+            .merge(tempo::routes())
+            .merge(jaeger::routes())
             .merge(senders::routes());
         self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
@@ -146,6 +158,8 @@ impl Desk {
         metrics.extend(self.requests.metrics());
         metrics.extend(self.syslog.metrics());
         metrics.extend(self.prometheus.iter().flat_map(Prometheus::metrics));
+        metrics.extend(self.tempo.iter().flat_map(Tempo::metrics));
+        metrics.extend(self.jaeger.iter().flat_map(Jaeger::metrics));
         metrics
     }
 

@@ -45,7 +45,7 @@ enum Reach {
 fn reach_of(path: &str) -> Reach {
     match path {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
-        path if path.starts_with("/opentelemetry.") || path.starts_with("/prometheus/-/") => Reach::Open,
+        path if ["/opentelemetry.", "/tempopb.", "/prometheus/-/"].iter().any(|it| path.starts_with(it)) => Reach::Open,
         "/prometheus/api/v1/write" | "/loki/api/v1/push" => Reach::Sending,
         "/api/v1/logs/lines" | "/elasticsearch" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,

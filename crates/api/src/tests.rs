@@ -19,3 +19,4 @@ mod series_double;
 mod services;
 mod switches;
 mod syslog;
+mod traces;

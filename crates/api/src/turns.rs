@@ -104,6 +104,23 @@ impl Turns {
         })
     }
 
+    /// The same in the words of our own API, where what is wrong with a question is told from a limit that it reached.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(crate) async fn ask_plainly<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        work: impl FnOnce(Waited) -> Result<T> + Send + 'static,
+    ) -> Result<(T, OwnedSemaphorePermit)> {
+        let asked = self.ask(timeout, move |waited| match work(waited) {
+            Err(error) if error.kind == ErrorKind::Invalid => Ok(Err(error)),
+            done => done.map(Ok),
+        });
+        let (done, place) = asked.await?;
+        Ok((done?, place))
+    }
+
     async fn place(&self, deadline: tokio::time::Instant) -> Result<OwnedSemaphorePermit, Failure> {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
             return Ok(place);

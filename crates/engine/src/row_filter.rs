@@ -54,7 +54,7 @@ impl RowFilter {
                 },
                 ScanColumn::Attribute { .. } => 1,
                 ScanColumn::AttributeText { .. } | ScanColumn::AttributeNumber { .. } => 2,
-                ScanColumn::Attributes(_) => 5,
+                ScanColumn::Attributes(_) | ScanColumn::AttributesJson(_) => 5,
                 ScanColumn::Dictionary(column) => cost(column, table),
             }
         }

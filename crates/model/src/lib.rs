@@ -17,6 +17,7 @@ mod pattern;
 mod rollup;
 mod sampling;
 mod table;
+pub mod trace;
 mod value;
 
 pub use attribute::{AttributeEntry, AttributeSets, AttributeSetsBuilder, Family, KeyDictionary};

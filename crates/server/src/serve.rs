@@ -9,11 +9,15 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use causeway_api::serve::{CONNECTIONS_MAX, Connections, Patience};
-use causeway_api::{Desk, DeskLimits, Languages, Loki, LokiOptions, SeriesLimits, flags};
+use causeway_api::{
+    Desk, DeskLimits, Jaeger, JaegerOptions, Languages, Loki, LokiOptions, Prometheus, SeriesLimits, Tempo,
+    TempoOptions, flags,
+};
 use causeway_flags::FlagStore;
 use causeway_kit::SHUTDOWN_TIMEOUT;
 use causeway_logs::{Live, Logs};
 use causeway_model::{Clock, Error, Result, SystemClock};
+use causeway_traces::{Traces, TracesOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -116,9 +120,7 @@ pub async fn run_until(
         ..DeskLimits::default()
     };
     let vitals = Arc::new(vitals);
-    let logs = Arc::new(Logs::new(house.store.clone()));
-    let loki = Loki::new(logs, Some(live), answering.turns(), LokiOptions::default());
-    let languages = Languages { prometheus: Some(answering), loki: Some(loki) };
+    let languages = languages(&house, live, answering);
     let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, languages);
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
@@ -151,8 +153,21 @@ pub async fn run_until(
     house.store.close().await
 }
 
+/// The query languages of others; their questions take turns with those in PromQL.
+fn languages(house: &House, live: Arc<Live>, prometheus: Prometheus) -> Languages {
+    let (logs, turns) = (Arc::new(Logs::new(house.store.clone())), prometheus.turns());
+    let traces = Arc::new(Traces::new(house.store.clone(), TracesOptions::default()));
+    Languages {
+        loki: Some(Loki::new(logs, Some(live), turns.clone(), LokiOptions::default())),
+        tempo: Some(Tempo::new(traces.clone(), traces.clone(), turns.clone(), TempoOptions::default())),
+        jaeger: Some(Jaeger::new(traces, turns, JaegerOptions::default())),
+        prometheus: Some(prometheus),
+    }
+}
+
 /// Paths below which POST asks and changes nothing.
-const QUESTIONS: [&str; 5] = ["/api/v1/sql", "/api/v1/diagnose/", "/ofrep/", "/prometheus/api/v1/", "/loki/api/v1/"];
+const QUESTIONS: [&str; 6] =
+    ["/api/v1/sql", "/api/v1/diagnose/", "/ofrep/", "/prometheus/api/v1/", "/loki/api/v1/", "/tempopb."];
 /// Paths among them where POST brings something all the same.
 const NO_QUESTIONS: [&str; 2] = ["/prometheus/api/v1/write", "/loki/api/v1/push"];
 

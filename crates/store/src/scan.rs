@@ -38,6 +38,8 @@ pub enum ScanColumn {
     },
     /// All attributes of a family as `Map<Utf8, Utf8>`, keys sorted, values as text.
     Attributes(Family),
+    /// The same with values as lossless JSON text (docs/formats/value.md), for whom a value's kind matters.
+    AttributesJson(Family),
     /// A column of text or whole numbers as [`dictionary_type`], with the dictionaries that the parts keep where they do: many rows are then
     /// counted by small numbers instead of texts. Two numbers of one dictionary may stand for the same text.
     Dictionary(Box<ScanColumn>),
@@ -86,7 +88,7 @@ impl ScanColumn {
             },
             Self::AttributeText { .. } => DataType::Utf8,
             Self::AttributeNumber { .. } => DataType::Float64,
-            Self::Attributes(_) => text_map_type(),
+            Self::Attributes(_) | Self::AttributesJson(_) => text_map_type(),
             Self::Dictionary(_) => dictionary_type(),
         }
     }

@@ -59,12 +59,13 @@ async fn export(State(desk): State<Arc<Desk>>, signal: Signal, request: Request)
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
     match take(&desk, signal, request).await {
-        Ok(kept) => accept(&ExportResponse::new(&kept)),
+        Ok(kept) => accept(&ExportResponse::new(&kept).encode_to_vec()),
         Err(error) => refuse(&Status::new(&error)),
     }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request is a call of gRPC.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence == GRPC || essence == "application/grpc+proto"
@@ -85,8 +86,11 @@ async fn take(desk: &Desk, signal: Signal, request: Request) -> Result<Kept> {
     desk.intake.keep(Call { signal, encoding: Encoding::Protobuf, compression, sender }, message, charge).await
 }
 
-/// The one message of a unary call, and whether it is compressed.
-fn unframe(mut body: Bytes) -> Result<(bool, Bytes)> {
+/// The one message of a call, and whether it is compressed.
+///
+/// # Errors
+/// `Invalid` for anything else.
+pub fn unframe(mut body: Bytes) -> Result<(bool, Bytes)> {
     let wrong = || Error::invalid("the body is not one gRPC message");
     let prefix: [u8; PREFIX_BYTES] =
         body.get(..PREFIX_BYTES).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
@@ -98,11 +102,12 @@ fn unframe(mut body: Bytes) -> Result<(bool, Bytes)> {
     Ok((flag == 1, message))
 }
 
-fn accept(message: &ExportResponse) -> Response {
-    let mut body = BytesMut::with_capacity(PREFIX_BYTES + message.encoded_len());
+/// An answer of one message, which is also a stream of one.
+pub fn accept(message: &[u8]) -> Response {
+    let mut body = BytesMut::with_capacity(PREFIX_BYTES + message.len());
     body.put_u8(0);
-    body.put_u32(u32::try_from(message.encoded_len()).unwrap_or(u32::MAX));
-    body.extend_from_slice(&message.encode_to_vec());
+    body.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    body.extend_from_slice(message);
     let mut trailers = HeaderMap::new();
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
     let body = Full::new(body.freeze()).with_trailers(async move { Some(Ok(trailers)) });
@@ -112,7 +117,7 @@ fn accept(message: &ExportResponse) -> Response {
 }
 
 /// A status without a message goes into the headers alone ("Trailers-Only").
-fn refuse(status: &Status) -> Response {
+pub fn refuse(status: &Status) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     set_common(headers);

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use causeway_model::{Clock, Result};
-use causeway_promql::{Catalog, Options, Syntax};
+use causeway_model::{Clock, Error, Labels, Result};
+use causeway_promql::{Catalog, Number, Options, Syntax, Value, Window, evaluate, parse};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -134,6 +134,24 @@ impl Prometheus {
     ) -> Result<(T, OwnedSemaphorePermit), Failure> {
         let catalog = self.catalog.clone();
         self.turns.ask(timeout, move |waited| work(&*catalog, waited)).await
+    }
+
+    /// The labels and values of an instant vector.
+    ///
+    /// # Errors
+    /// Those of evaluating and of waiting for a turn.
+    pub(crate) async fn vector(&self, query: String, time_ms: i64) -> Result<Vec<(Labels, Number)>> {
+        let (options, syntax) = (self.evaluation(self.lookback_ms()), self.syntax());
+        let asked = self.ask(self.options.timeout_max, move |catalog, waited| {
+            let options = Options { interrupted: Arc::new(move || waited.check()), ..options };
+            let expr = parse(&query, &syntax).map_err(|error| Error::invalid(format!("{query}: {error}")))?;
+            let at = Window { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
+            match evaluate(&query, &expr, at, catalog, &options)?.value {
+                Value::Vector(samples) => Ok(samples.into_iter().map(|it| (it.labels, it.value)).collect()),
+                _ => Err(Error::internal(format!("{query}: no instant vector"))),
+            }
+        });
+        Ok(asked.await?.0)
     }
 
     /// Where questions take turns; those of other languages do so too.

@@ -27,6 +27,12 @@ const TIMES_AT_THE_EDGE: [(&str, i64); 2] =
 #[derive(Debug, Default)]
 pub struct Parameters(Vec<(String, String)>);
 
+impl FromIterator<(String, String)> for Parameters {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(pairs: T) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
 impl Parameters {
     /// Those of a request.
     pub async fn read(desk: &Desk, request: Request) -> Result<Self, Failure> {

@@ -13,12 +13,13 @@ use causeway_model::{BucketSpan, Error, ErrorKind, Histogram, Labels, Result};
 use causeway_promql::{Catalog, MatchOperator, Matcher, Need, Samples, Selection};
 use http::{StatusCode, header};
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::failure::{ErrorType, Failure};
 use super::spoken;
 use crate::Desk;
 use crate::errors::retry_after_seconds;
+use crate::protobuf::{bytes, double, varint};
 use crate::turns::Waited;
 
 /// Bytes of a request, before and after decompression: some queries of some matchers.
@@ -269,27 +270,10 @@ fn zigzag(value: i32) -> u32 {
     ((value << 1) ^ (value >> 31)) as u32
 }
 
-fn varint(tag: u32, value: u64, out: &mut Vec<u8>) {
-    encode_key(tag, WireType::Varint, out);
-    encode_varint(value, out);
-}
-
-fn double(tag: u32, value: f64, out: &mut Vec<u8>) {
-    encode_key(tag, WireType::SixtyFourBit, out);
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
 fn doubles(tag: u32, values: &[f64], out: &mut Vec<u8>) {
     if !values.is_empty() {
         encode_key(tag, WireType::LengthDelimited, out);
         encode_varint(size_of_val(values) as u64, out);
         out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
-}
-
-fn bytes(tag: u32, value: &[u8], out: &mut Vec<u8>) {
-    out.reserve(value.len() + 1 + encoded_len_varint(value.len() as u64));
-    encode_key(tag, WireType::LengthDelimited, out);
-    encode_varint(value.len() as u64, out);
-    out.extend_from_slice(value);
 }

@@ -18,7 +18,7 @@ use crate::otlp::rpc::{ExportResponse, RetryInfo, Status};
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-fn framed(compressed: bool, message: &[u8]) -> Bytes {
+pub fn framed(compressed: bool, message: &[u8]) -> Bytes {
     let mut body = BytesMut::new();
     body.put_u8(u8::from(compressed));
     body.put_u32(message.len() as u32);
@@ -26,16 +26,16 @@ fn framed(compressed: bool, message: &[u8]) -> Bytes {
     body.freeze()
 }
 
-struct Reply {
-    http: u16,
-    code: Option<i32>,
-    message: String,
+pub struct Reply {
+    pub http: u16,
+    pub code: Option<i32>,
+    pub message: String,
     details: Option<Status>,
-    body: Bytes,
+    pub body: Bytes,
 }
 
 /// One call over HTTP/2 with prior knowledge.
-async fn call(house: &House, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
+pub async fn call(house: &House, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
     let stream = TcpStream::connect(&house.address).await.unwrap();
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.unwrap();
@@ -63,7 +63,7 @@ async fn call(house: &House, path: &str, headers: &[(&str, &str)], body: Bytes) 
     }
 }
 
-const GRPC: (&str, &str) = ("content-type", "application/grpc");
+pub const GRPC: (&str, &str) = ("content-type", "application/grpc");
 
 #[tokio::test]
 async fn messages_are_kept_plain_and_compressed() {

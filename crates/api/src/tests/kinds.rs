@@ -67,7 +67,7 @@ async fn house(series: Vec<(Labels, Samples)>) -> House {
     let shelf = Arc::new(Shelf { series, ..Shelf::default() });
     let prometheus = Prometheus::new(shelf, &SystemClock::new(), PrometheusOptions::default());
     let loki = Loki::new(Arc::new(NoLines), None, prometheus.turns(), LokiOptions::default());
-    let languages = Languages { prometheus: Some(prometheus), loki: Some(loki) };
+    let languages = Languages { prometheus: Some(prometheus), loki: Some(loki), ..Languages::default() };
     let ask = Box::new(|_| Err(Error::invalid("no questions here")));
     house_with(ask, limits(), Patience::default(), 100, languages).await
 }

@@ -79,7 +79,7 @@ async fn house_of(patience: Patience) -> House {
     let turns = Arc::new(Turns::new(8, 256, Duration::from_secs(10)));
     let loki = Some(Loki::new(Arc::new(Shelf), Some(Arc::new(Shelf)), turns, LokiOptions::default()));
     let ask = Box::new(|_| Err(Error::invalid("no questions here")));
-    house_with(ask, limits(), patience, 100, Languages { prometheus: None, loki }).await
+    house_with(ask, limits(), patience, 100, Languages { loki, ..Languages::default() }).await
 }
 
 async fn get(house: &House, path: &str, headers: &[(&str, &str)]) -> Reply {

@@ -203,6 +203,6 @@ pub async fn house_of_series(shelf: Arc<Shelf>, options: PrometheusOptions) -> H
 
 pub async fn house_of_prometheus(prometheus: Option<Prometheus>) -> House {
     let ask = Box::new(|_| Err(Error::invalid("no questions here")));
-    let languages = Languages { prometheus, loki: None };
+    let languages = Languages { prometheus, ..Languages::default() };
     house_with(ask, limits(), Patience::default(), 100, languages).await
 }

@@ -60,7 +60,7 @@ async fn house() -> House {
         &SystemClock::new(),
         PrometheusOptions::default(),
     );
-    let languages = Languages { prometheus: Some(prometheus), loki: None };
+    let languages = Languages { prometheus: Some(prometheus), ..Languages::default() };
     house_with(Box::new(|_| Err(Error::invalid("no"))), limits(), Patience::default(), 100, languages).await
 }
 

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use causeway_model::Value;
 
-/// Hands the value to `keep`. Text that is no JSON, which only damage brings about, is taken as a string.
-pub(crate) fn with_json<T>(text: &str, keep: impl FnOnce(Value<'_>) -> T) -> T {
+/// Hands the value to `keep`. Text that is no JSON, which only damage brings about, is taken as a string. Lists and maps stay text.
+pub fn with_json<T>(text: &str, keep: impl FnOnce(Value<'_>) -> T) -> T {
     match text.as_bytes().first() {
         Some(b'"') => with_string(text, keep),
         Some(b'[') => keep(Value::Array(text)),

@@ -83,7 +83,7 @@ fn column_as(
         ScanColumn::Attribute { family, key, .. }
         | ScanColumn::AttributeText { family, key }
         | ScanColumn::AttributeNumber { family, key } => (*family, Some(key)),
-        ScanColumn::Attributes(family) => (*family, None),
+        ScanColumn::Attributes(family) | ScanColumn::AttributesJson(family) => (*family, None),
         ScanColumn::Dictionary(_) => return Err(Error::internal("a dictionary of dictionaries")),
     };
     // Attributes of resources and scopes are made once for each of them, then spread to the records.
@@ -91,8 +91,8 @@ fn column_as(
     match (whole, family, rows) {
         (Some(key), Family::Record, rows) => form(one_attribute(batch, column, family, key, rows.as_ref())?),
         (Some(key), _, rows) => spread(form(one_attribute(batch, column, family, key, None)?)?, rows),
-        (None, Family::Record, rows) => all_attributes(batch, family, rows.as_ref()),
-        (None, _, rows) => spread(all_attributes(batch, family, None)?, rows),
+        (None, Family::Record, rows) => all_attributes(batch, column, family, rows.as_ref()),
+        (None, _, rows) => spread(all_attributes(batch, column, family, None)?, rows),
     }
 }
 
@@ -148,7 +148,8 @@ fn one_attribute(
     out.finish()
 }
 
-fn all_attributes(batch: &Batch, family: Family, rows: Option<&UInt32Array>) -> Result<ArrayRef> {
+fn all_attributes(batch: &Batch, column: &ScanColumn, family: Family, rows: Option<&UInt32Array>) -> Result<ArrayRef> {
+    let json = matches!(column, ScanColumn::AttributesJson(_));
     let mut out = TextMapBuilder::default();
     let services = services(batch, family);
     let sets = batch.attributes(family);
@@ -164,7 +165,7 @@ fn all_attributes(batch: &Batch, family: Family, rows: Option<&UInt32Array>) -> 
         }
         entries.sort_by_key(|(key, _)| *key);
         for (key, value) in &entries {
-            out.push(key, |text| value.write_text(text));
+            out.push(key, |text| if json { value.write_json(text) } else { value.write_text(text) });
         }
         out.finish_row();
     });

@@ -26,6 +26,7 @@ mod write;
 
 pub use census::batch_keys;
 pub(crate) use chunks::{ChunkFile, roll_up};
+pub use json::with_json;
 pub use memory::scan_batch;
 pub use merge::merge_parts;
 pub use metadata::{PartRecord, index_path, part_path, read_meta};

@@ -265,7 +265,10 @@ impl Part {
             }
             ScanColumn::Attribute { family, key, kind } => (*family, key, Some(*kind)),
             ScanColumn::AttributeText { family, key } => (*family, key, None),
-            ScanColumn::AttributeNumber { .. } | ScanColumn::Attributes(_) | ScanColumn::Dictionary(_) => {
+            ScanColumn::AttributeNumber { .. }
+            | ScanColumn::Attributes(_)
+            | ScanColumn::AttributesJson(_)
+            | ScanColumn::Dictionary(_) => {
                 return Indexed::Not;
             }
         };

@@ -47,7 +47,7 @@ enum Source {
     All {
         held: Vec<Held>,
         rest: Option<usize>,
-        left_over: Option<(Family, Arc<PartSchema>)>,
+        form: MapForm,
     },
     /// Another one as numbers of a dictionary of texts.
     Dictionary(Box<Source>),
@@ -65,6 +65,15 @@ impl Source {
             Self::Dictionary(inner) => inner.places(),
         }
     }
+}
+
+/// What the map of many attributes holds.
+#[derive(Debug, Clone)]
+enum MapForm {
+    Text,
+    Json,
+    /// As JSON, but for what has a column in another schema.
+    LeftOver(Family, Arc<PartSchema>),
 }
 
 /// The form of a single attribute.
@@ -99,7 +108,7 @@ pub(crate) fn scan_schema(table: Table, columns: &[ScanColumn]) -> SchemaRef {
             _ => Field::new(
                 format!("column_{number}"),
                 column.data_type(table),
-                !matches!(column, ScanColumn::Attributes(_)),
+                !matches!(column, ScanColumn::Attributes(_) | ScanColumn::AttributesJson(_)),
             ),
         })
         .collect();
@@ -165,7 +174,6 @@ impl Resolved {
 }
 
 fn source(part: &PartSchema, wanted: &Wanted) -> Source {
-    let table = part.table;
     match wanted {
         Wanted::Scan(ScanColumn::Fixed(index)) => fixed(part, *index),
         Wanted::Scan(ScanColumn::Attribute { family, key, kind }) => {
@@ -177,24 +185,27 @@ fn source(part: &PartSchema, wanted: &Wanted) -> Source {
         Wanted::Scan(ScanColumn::AttributeNumber { family, key }) => {
             one(part, *family, key, vec![Kind::Int, Kind::Double], Shape::Number)
         }
-        Wanted::Scan(ScanColumn::Attributes(family)) => {
-            let mut held = held(part, *family, |_, _| true);
-            let service = part.position(&Physical::Fixed(fixed_position(table, SERVICE_COLUMN).unwrap_or(usize::MAX)));
-            if let (Family::Resource, Some(at)) = (*family, service) {
-                held.push(Held { at, key: Arc::from(SERVICE_KEY), kind: Kind::String });
-                held.sort_by(|a, b| a.key.cmp(&b.key));
-            }
-            Source::All { held, rest: part.position(&Physical::Rest(*family)), left_over: None }
-        }
+        Wanted::Scan(ScanColumn::Attributes(family)) => many(part, *family, MapForm::Text),
+        Wanted::Scan(ScanColumn::AttributesJson(family)) => many(part, *family, MapForm::Json),
         Wanted::LeftOver(family, other) => {
             let held = held(part, *family, |key, kind| !has_column(other, *family, key, kind));
             let rest = part.position(&Physical::Rest(*family));
-            Source::All { held, rest, left_over: Some((*family, other.clone())) }
+            Source::All { held, rest, form: MapForm::LeftOver(*family, other.clone()) }
         }
         Wanted::Scan(ScanColumn::Dictionary(inner)) => {
             Source::Dictionary(Box::new(source(part, &Wanted::Scan((**inner).clone()))))
         }
     }
+}
+
+fn many(part: &PartSchema, family: Family, form: MapForm) -> Source {
+    let mut held = held(part, family, |_, _| true);
+    let service = part.position(&Physical::Fixed(fixed_position(part.table, SERVICE_COLUMN).unwrap_or(usize::MAX)));
+    if let (Family::Resource, Some(at)) = (family, service) {
+        held.push(Held { at, key: Arc::from(SERVICE_KEY), kind: Kind::String });
+        held.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    Source::All { held, rest: part.position(&Physical::Rest(family)), form }
 }
 
 fn has_column(schema: &PartSchema, family: Family, key: &str, kind: Kind) -> bool {
@@ -285,7 +296,10 @@ impl AttributeBuilder {
             ScanColumn::Attribute { kind, .. } => Shape::Typed(*kind),
             ScanColumn::AttributeText { .. } => Shape::Text,
             ScanColumn::AttributeNumber { .. } => Shape::Number,
-            ScanColumn::Fixed(_) | ScanColumn::Attributes(_) | ScanColumn::Dictionary(_) => return None,
+            ScanColumn::Fixed(_)
+            | ScanColumn::Attributes(_)
+            | ScanColumn::AttributesJson(_)
+            | ScanColumn::Dictionary(_) => return None,
         }))
     }
 
@@ -348,7 +362,7 @@ fn column(source: &Source, batch: &RecordBatch) -> Result<ArrayRef> {
             }
             out.finish()
         }
-        Source::All { held, rest, left_over } => all(batch, held, *rest, left_over.as_ref()),
+        Source::All { held, rest, form } => all(batch, held, *rest, form),
         Source::Dictionary(inner) => numbered(inner, batch),
     }
 }
@@ -415,13 +429,8 @@ impl<'a> RestMap<'a> {
     }
 }
 
-/// All attributes of a family with keys sorted, as text; or what another schema leaves over, as JSON.
-fn all(
-    batch: &RecordBatch,
-    held: &[Held],
-    rest: Option<usize>,
-    left_over: Option<&(Family, Arc<PartSchema>)>,
-) -> Result<ArrayRef> {
+/// All attributes of a family with keys sorted, or what another schema leaves over.
+fn all(batch: &RecordBatch, held: &[Held], rest: Option<usize>, form: &MapForm) -> Result<ArrayRef> {
     let held = values(batch, held)?;
     let rest = rest.map(|place| rest_map(at(batch, place)?)).transpose()?;
     let mut out = TextMapBuilder::default();
@@ -434,11 +443,16 @@ fn all(
             entries.sort_by_key(|(key, _)| *key);
         }
         for (key, entry) in &entries {
-            match (left_over, entry) {
-                (None, Entry::Value(value)) => out.push(key, |text| value.write_text(text)),
-                (None, Entry::Json(json)) => with_json(json, |value| out.push(key, |text| value.write_text(text))),
-                (Some(_), Entry::Value(value)) => out.push(key, |text| value.write_json(text)),
-                (Some((family, other)), Entry::Json(json)) => {
+            match (form, entry) {
+                (MapForm::Text, Entry::Value(value)) => out.push(key, |text| value.write_text(text)),
+                (MapForm::Text, Entry::Json(json)) => {
+                    with_json(json, |value| out.push(key, |text| value.write_text(text)));
+                }
+                (MapForm::Json | MapForm::LeftOver(..), Entry::Value(value)) => {
+                    out.push(key, |text| value.write_json(text));
+                }
+                (MapForm::Json, Entry::Json(json)) => out.push(key, |text| text.push_str(json)),
+                (MapForm::LeftOver(family, other), Entry::Json(json)) => {
                     if !with_json(json, |value| has_column(other, *family, key, value.kind())) {
                         out.push(key, |text| text.push_str(json));
                     }

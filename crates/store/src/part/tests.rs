@@ -142,10 +142,11 @@ pub(crate) fn random_batch(table: Table, rows: usize, rng: &mut Rng) -> Arc<Batc
 fn random_attribute(rng: &mut Rng) -> ScanColumn {
     let family = Family::ALL[rng.below(3) as usize];
     let key: Arc<str> = Arc::from(KEYS[rng.below(KEYS.len() as u64) as usize]);
-    match rng.below(4) {
+    match rng.below(5) {
         0 => ScanColumn::AttributeText { family, key },
         1 => ScanColumn::AttributeNumber { family, key },
         2 => ScanColumn::Attributes(family),
+        3 => ScanColumn::AttributesJson(family),
         _ => ScanColumn::Attribute { family, key, kind: Kind::ALL[rng.below(8) as usize] },
     }
 }

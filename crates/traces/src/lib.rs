@@ -1,0 +1,105 @@
+//! Which traces does the store hold? By their ids, by what their spans say, as whole traces and as TraceQL sees spans; over parts and memory.
+
+mod conditions;
+mod scan;
+mod search;
+mod source;
+mod tags;
+mod whole;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use causeway_model::trace::{OwnedValue, Trace};
+use causeway_model::{Error, Result, Table, TimeRange};
+use causeway_query::traces::{Interrupted, Listed, Operation, Tag, TagScope, TraceCatalog, TraceSearch};
+use causeway_store::{Store, TableSnapshot};
+
+/// Limits of one answer.
+#[derive(Debug, Clone)]
+pub struct TracesOptions {
+    /// Spans of one trace at most; what is left out is said. 1,000,000: more than any tool draws.
+    pub spans_max: usize,
+    /// Bytes of memory of the traces of one answer, about. 256 MiB: eight of them fit a machine of 4 GB.
+    pub bytes_max: usize,
+}
+
+impl Default for TracesOptions {
+    fn default() -> Self {
+        Self { spans_max: 1_000_000, bytes_max: 256 << 20 }
+    }
+}
+
+/// The traces of a store.
+#[derive(Debug)]
+pub struct Traces {
+    store: Arc<Store>,
+    options: TracesOptions,
+}
+
+impl Traces {
+    /// The traces of this store.
+    pub fn new(store: Arc<Store>, options: TracesOptions) -> Self {
+        Self { store, options }
+    }
+
+    /// All spans that are kept now.
+    fn snapshot(&self) -> Result<TableSnapshot> {
+        let mut tables = self.store.snapshot(&[Table::Spans]).tables;
+        tables.pop().ok_or_else(|| Error::internal("a snapshot without its table"))
+    }
+
+    /// These traces, in their order; those that are not kept are left out.
+    fn whole(&self, spans: &TableSnapshot, traces: &[[u8; 16]], interrupted: Interrupted<'_>) -> Result<Vec<Trace>> {
+        if traces.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (filter, pruning) = scan::of_traces(traces)?;
+        let mut gathering = whole::Gathering::new(&self.options);
+        let wanted = scan::scan(whole::columns(), vec![filter], pruning);
+        scan::visit(spans, &wanted, interrupted, &mut |batch| {
+            gathering.add(batch)?;
+            Ok(if gathering.is_cut(traces.len()) { ControlFlow::Break(()) } else { scan::ALL })
+        })?;
+        let mut found = gathering.finish();
+        Ok(traces.iter().filter_map(|trace_id| found.remove(trace_id)).collect())
+    }
+}
+
+impl TraceCatalog for Traces {
+    fn trace(&self, trace_id: [u8; 16], interrupted: Interrupted<'_>) -> Result<Option<Trace>> {
+        Ok(self.whole(&self.snapshot()?, &[trace_id], interrupted)?.pop())
+    }
+
+    fn search(&self, wanted: &TraceSearch, interrupted: Interrupted<'_>) -> Result<Vec<Trace>> {
+        let spans = self.snapshot()?;
+        let found = search::newest(&spans, wanted, interrupted)?;
+        self.whole(&spans, &found, interrupted)
+    }
+
+    fn operations(&self, time: TimeRange, interrupted: Interrupted<'_>) -> Result<Listed<Operation>> {
+        tags::operations(&self.snapshot()?, time, interrupted)
+    }
+
+    fn tag_names(
+        &self,
+        scopes: &[TagScope],
+        time: TimeRange,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Listed<(TagScope, String)>> {
+        tags::names(&self.snapshot()?, scopes, time, interrupted)
+    }
+
+    fn tag_values(
+        &self,
+        tag: &Tag,
+        time: TimeRange,
+        values_max: usize,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Listed<OwnedValue>> {
+        tags::values(&self.snapshot()?, tag, time, values_max, interrupted)
+    }
+}
+
+#[cfg(test)]
+mod tests;
