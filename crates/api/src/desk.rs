@@ -17,7 +17,7 @@ use crate::loki::{self, Loki};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
 use crate::prometheus::{self, Prometheus};
-use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, ui};
+use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, ui, zipkin};
 
 /// Limits of what clients may do.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl Desk {
         })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
+    /// Everything: OTLP over HTTP and gRPC, Zipkin's and Jaeger's spans, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
     /// screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
@@ -121,7 +121,9 @@ impl Desk {
             .merge(ofrep::routes())
             .merge(prometheus::routes())
             .merge(loki::routes());
-        self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
+        self.finish(
+            routes.merge(diagnose::routes()).merge(zipkin::routes()).merge(ui::routes()).fallback(operator::not_found),
+        )
     }
 
     /// OTLP over HTTP alone.
@@ -129,7 +131,7 @@ impl Desk {
         self.finish(otlp::http::routes().fallback(operator::not_found))
     }
 
-    /// OTLP over gRPC alone.
+    /// OTLP over gRPC alone, and Jaeger's collector.
     pub fn otlp_grpc(self: &Arc<Self>) -> Router {
         self.finish(otlp::grpc::routes().fallback(otlp::grpc::unknown_method))
     }

@@ -1,4 +1,4 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, SQL and the debugging loop over HTTP, changes, flags (OFREP), Prometheus' and Loki's APIs, and what an operator asks of a
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, Zipkin's and Jaeger's spans, SQL and the debugging loop over HTTP, changes, flags (OFREP), Prometheus' and Loki's APIs, and what an operator asks of a
 //! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
 //! neither store nor DataFusion.
 
@@ -22,6 +22,7 @@ pub mod sql;
 mod tests;
 pub mod turns;
 mod ui;
+mod zipkin;
 
 pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 pub use causeway_ingest::{SeriesLimitOptions, SeriesLimits};

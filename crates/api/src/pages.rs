@@ -45,8 +45,13 @@ enum Reach {
 fn reach_of(path: &str) -> Reach {
     match path {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
-        path if path.starts_with("/opentelemetry.") || path.starts_with("/prometheus/-/") => Reach::Open,
-        "/prometheus/api/v1/write" | "/loki/api/v1/push" => Reach::Sending,
+        path if path.starts_with("/opentelemetry.")
+            || path.starts_with("/jaeger.api_v2.")
+            || path.starts_with("/prometheus/-/") =>
+        {
+            Reach::Open
+        }
+        "/prometheus/api/v1/write" | "/loki/api/v1/push" | "/api/v2/spans" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,
         path if path.starts_with("/ofrep/") => Reach::Evaluating,
         _ => Reach::Asking,

@@ -15,3 +15,4 @@ mod questions;
 mod screens;
 mod series_double;
 mod switches;
+mod zipkin;

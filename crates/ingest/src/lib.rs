@@ -1,7 +1,9 @@
 //! What do the bytes on the wire mean? Wire bytes -> [`causeway_model::Batch`], pure: no I/O, no clock. One folder a protocol.
 
+pub mod jaeger;
 pub mod otlp;
 pub mod prometheus;
+pub mod zipkin;
 
 mod columns;
 mod decoded;
