@@ -1,5 +1,5 @@
 //! Does the whole hold, seen from outside? House rules, faults, real senders, a real Prometheus, commands, programs in development,
-//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, the program's own telemetry.
+//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, traces of other senders, the program's own telemetry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
@@ -14,4 +14,5 @@ mod prometheus;
 mod senders;
 mod shop;
 mod span_metrics;
+mod trace_senders;
 mod use_method;

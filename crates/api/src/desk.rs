@@ -17,7 +17,7 @@ use crate::loki::{self, Loki};
 use crate::observe::{Metric, RequestStats, Vitals};
 use crate::otlp::Intake;
 use crate::prometheus::{self, Prometheus};
-use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, ui, zipkin};
+use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, sql, trace, ui, zipkin};
 
 /// Limits of what clients may do.
 #[derive(Debug, Clone)]
@@ -117,6 +117,8 @@ impl Desk {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
         let routes = routes
             .merge(changes::routes())
+            .merge(trace::routes())
+            .merge(zipkin::routes())
             .merge(flags::routes())
             .merge(ofrep::routes())
             .merge(prometheus::routes())

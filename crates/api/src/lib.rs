@@ -20,6 +20,7 @@ pub mod serve;
 pub mod sql;
 #[cfg(test)]
 mod tests;
+mod trace;
 pub mod turns;
 mod ui;
 mod zipkin;

@@ -15,4 +15,5 @@ mod questions;
 mod screens;
 mod series_double;
 mod switches;
+mod trace;
 mod zipkin;

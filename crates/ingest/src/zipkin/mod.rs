@@ -3,6 +3,7 @@
 //!
 //! The two halves of a shared span keep the id that both were sent with; whoever reads a trace tells them apart by their kinds.
 
+mod annotation;
 #[cfg(test)]
 mod tests;
 
@@ -198,7 +199,7 @@ fn write_tags_and_annotations(message: &[u8], span: &mut Message) -> Result<(), 
         match number {
             10 => {
                 let (time, value) = annotation(data.bytes()?)?;
-                span.event(time, value, |_, _| Ok(()))?;
+                annotation::write(time, value, span)?;
             }
             11 => {
                 let (key, value) = entry(data.bytes()?)?;

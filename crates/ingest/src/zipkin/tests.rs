@@ -210,6 +210,29 @@ fn what_is_wrong_with_one_span_costs_that_span() {
 }
 
 #[test]
+fn annotations_are_names_or_events_as_opentelemetrys_exporters_write_them() {
+    let exception = r#"{"exception.type":"E","n":1,"d":0.5,"ok":true,"none":null,"list":[1, {"a":2}]}"#;
+    let attributes = r#""{\"exception.type\":\"E\",\"n\":1,\"d\":0.5,\"ok\":true,\"list\":\"[1, {\\\"a\\\":2}]\"}""#;
+    let cases = [
+        ("ws".to_owned(), r#""ws","{}""#.to_owned()),
+        (r#"{"cache.miss": {}}"#.to_owned(), r#""cache.miss","{}""#.to_owned()),
+        (format!(r#""exception": {exception}"#), format!(r#""exception",{attributes}"#)),
+        (format!(r#"{{"exception":{exception}}}"#), format!(r#""exception",{attributes}"#)),
+    ];
+    for (value, event) in cases {
+        let annotations = vec![Annotation { timestamp: 1, value: value.clone() }];
+        let body = ListOfSpans { spans: vec![Span { annotations, ..messages().spans.remove(2) }] }.encode_to_vec();
+        let rows = read(Encoding::Protobuf, &body).1;
+        assert_row(&rows[0], &[("events", &format!("[{{1000,{event},0}}]"))]);
+    }
+    for name in ["{", "{}", r#"{"a":1}"#, r#""a": {"#, r#"{"a":{}} x"#, r#"{"a":{},"b":{}}"#, r#""quoted""#] {
+        let annotations = vec![Annotation { timestamp: 1, value: name.to_owned() }];
+        let body = ListOfSpans { spans: vec![Span { annotations, ..messages().spans.remove(2) }] }.encode_to_vec();
+        assert_row(&read(Encoding::Protobuf, &body).1[0], &[("events", &format!("[{{1000,{name:?},\"{{}}\",0}}]"))]);
+    }
+}
+
+#[test]
 fn a_body_that_is_no_list_of_spans_is_refused() {
     for body in ["", "{}", "[{}", "[1]", "[{\"id\":3}]", "[] x", "[{\"tags\":[]}]", "[{\"annotations\":{}}]", "[[]]"] {
         let error = decode(Encoding::Json, body.as_bytes(), RECEIVED).unwrap_err();

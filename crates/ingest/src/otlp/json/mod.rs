@@ -6,7 +6,7 @@
 //! absent).
 
 mod fields;
-mod reader;
+pub(crate) mod reader;
 
 use std::net::IpAddr;
 
@@ -33,7 +33,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-type Step<T = ()> = std::result::Result<T, &'static str>;
+pub(crate) type Step<T = ()> = std::result::Result<T, &'static str>;
 
 /// Rewrites the body of an export request.
 pub(super) fn to_protobuf(signal: Signal, body: &[u8]) -> Result<Vec<u8>> {

@@ -5,7 +5,7 @@ use super::Step;
 
 /// What begins at the current position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     Object,
     Array,
     String,
@@ -15,7 +15,7 @@ pub(super) enum Token {
 
 /// A position in a body, and whether a comma is due.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     body: &'a [u8],
     position: usize,
     /// Nothing was read yet in the innermost list or object.
@@ -23,12 +23,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Self {
+    pub(crate) fn new(body: &'a [u8]) -> Self {
         Self { body, position: 0, first: false }
     }
 
     /// Bytes read so far.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.position
     }
 
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    pub(super) fn peek(&mut self) -> Step<Token> {
+    pub(crate) fn peek(&mut self) -> Step<Token> {
         self.skip_space();
         match self.rest().first() {
             Some(b'{') => Ok(Token::Object),
@@ -62,18 +62,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn begin_object(&mut self) -> Step {
+    pub(crate) fn begin_object(&mut self) -> Step {
         self.first = true;
         if self.take(b'{') { Ok(()) } else { Err("something else where an object must be") }
     }
 
-    pub(super) fn begin_array(&mut self) -> Step {
+    pub(crate) fn begin_array(&mut self) -> Step {
         self.first = true;
         if self.take(b'[') { Ok(()) } else { Err("something else where a list must be") }
     }
 
     /// Reads the next key of an object into `key`; false at its end.
-    pub(super) fn next_key(&mut self, key: &mut Vec<u8>) -> Step<bool> {
+    pub(crate) fn next_key(&mut self, key: &mut Vec<u8>) -> Step<bool> {
         if !self.next_in(b'}')? {
             return Ok(false);
         }
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Moves to the next element of a list; false at its end.
-    pub(super) fn next_element(&mut self) -> Step<bool> {
+    pub(crate) fn next_element(&mut self) -> Step<bool> {
         self.next_in(b']')
     }
 
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Only space may follow.
-    pub(super) fn end(&mut self) -> Step {
+    pub(crate) fn end(&mut self) -> Step {
         self.skip_space();
         if self.rest().is_empty() { Ok(()) } else { Err("something after the end") }
     }
@@ -108,11 +108,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Moves over a null if there is one.
-    pub(super) fn skip_null(&mut self) -> Step<bool> {
+    pub(crate) fn skip_null(&mut self) -> Step<bool> {
         Ok(self.literal("null"))
     }
 
-    pub(super) fn boolean(&mut self) -> Step<bool> {
+    pub(crate) fn boolean(&mut self) -> Step<bool> {
         if self.literal("true") {
             return Ok(true);
         }
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the text of a number.
-    pub(super) fn number(&mut self, text: &mut Vec<u8>) -> Step {
+    pub(crate) fn number(&mut self, text: &mut Vec<u8>) -> Step {
         self.skip_space();
         let part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let length = self.rest().iter().take_while(part).count();
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string, escapes undone.
-    pub(super) fn string(&mut self, text: &mut Vec<u8>) -> Step {
+    pub(crate) fn string(&mut self, text: &mut Vec<u8>) -> Step {
         if !self.take(b'"') {
             return Err("something else where a string must be");
         }
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Moves over one value of any kind.
-    pub(super) fn skip_value(&mut self) -> Step {
+    pub(crate) fn skip_value(&mut self) -> Step {
         let mut text = Vec::new();
         // One byte per open list or object, which took a byte of the body each.
         let mut open: Vec<u8> = Vec::new();
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether this is a number by RFC 8259, section 6.
-pub(super) fn is_number(text: &[u8]) -> bool {
+pub(crate) fn is_number(text: &[u8]) -> bool {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let whole = digits(text);
