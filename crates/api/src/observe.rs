@@ -108,6 +108,8 @@ fn route_of(path: &str) -> &'static str {
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        "/jaeger.api_v2.CollectorService/PostSpans",
+        "/api/v2/spans",
         "/api/v1/sql",
         "/api/v1/changes",
         "/api/v1/flags",
@@ -160,6 +162,7 @@ fn route_of(path: &str) -> &'static str {
     const KEYED: &[(&str, &str)] = &[
         ("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"),
         ("/api/v1/flags/", "/api/v1/flags/{key}"),
+        ("/api/v1/traces/", "/api/v1/traces/{trace_id}"),
         ("/loki/api/v1/label/", "/loki/api/v1/label/{name}/values"),
         ("/prometheus/api/v1/label/", "/prometheus/api/v1/label/{name}/values"),
     ];
@@ -173,7 +176,7 @@ pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next
     let route = route_of(request.uri().path());
     let response = next.run(request).await;
     let duration_ns = desk.clock.monotonic_nano().saturating_sub(started);
-    let grpc = route.starts_with("/opentelemetry.");
+    let grpc = route.starts_with("/opentelemetry.") || route.starts_with("/jaeger.api_v2.");
     let status = if grpc { grpc_status(&response) } else { response.status().as_u16() };
     desk.requests.record(route, status, duration_ns as f64 / 1e9);
     response

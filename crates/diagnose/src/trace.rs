@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::Array;
+use arrow::array::{Array, StringArray};
 use causeway_model::{CALL_SYSTEMS, CALL_TARGETS, Error, ErrorKind, Result};
 use causeway_query::Answerer;
 use causeway_trace::{
@@ -121,7 +121,7 @@ struct Read {
 
 /// Attributes of a row of spans, by key.
 struct Told<'a> {
-    columns: BTreeMap<&'static str, &'a arrow::array::StringArray>,
+    columns: &'a BTreeMap<&'static str, StringArray>,
     row: usize,
 }
 
@@ -152,8 +152,9 @@ impl Read {
     }
 
     fn take(&mut self, rows: Rows<'_>) -> Result<()> {
-        let keys: Vec<&str> = attribute_keys().into_iter().chain(HOSTS.iter().chain(INSTANCES).copied()).collect();
-        let texts: Vec<_> = (0..keys.len()).map(|place| rows.text(COLUMNS.len() + place)).collect::<Result<_>>()?;
+        let keys = attribute_keys().into_iter().chain(HOSTS.iter().chain(INSTANCES).copied()).enumerate();
+        let column = |(place, key)| Ok((key, rows.text(COLUMNS.len() + place)?));
+        let columns: BTreeMap<&str, StringArray> = keys.map(column).collect::<Result<_>>()?;
         let (ids, parents, names, services) = (rows.ids(0)?, rows.ids(1)?, rows.text(4)?, rows.text(7)?);
         let (times, durations, kinds, statuses) =
             (rows.integers(2)?, rows.integers(3)?, rows.integers(5)?, rows.integers(6)?);
@@ -163,7 +164,6 @@ impl Read {
                 self.left_out += 1;
                 continue;
             }
-            let told = Told { columns: keys.iter().copied().zip(&texts).collect(), row };
             let service = self.texts.number(at(&services, row).unwrap_or_default());
             let mut span = Span {
                 id: ids.value(row).try_into().unwrap_or_default(),
@@ -176,6 +176,7 @@ impl Read {
                 failed: statuses.value(row) == 2,
                 ..Span::default()
             };
+            let told = Told { columns: &columns, row };
             self.attributes(&mut span, &told, at(&messages, row), events.get(row).map_or(&[], Vec::as_slice));
             self.spans.push(span);
         }

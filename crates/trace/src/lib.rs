@@ -26,5 +26,5 @@ pub use terminal::harmless;
 pub use time::{critical_path, cut, intervals, overruns, self_times};
 pub use tree::{Missing, Tree};
 pub use understand::{Understood, understand};
-pub use view::{Counted, LogsOfSpans, MissingView, SpanView, TraceView, Why};
+pub use view::{Counted, MissingView, SpanView, TraceView, Why};
 pub use waterfall::{Picture, waterfall};

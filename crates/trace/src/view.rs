@@ -69,9 +69,6 @@ pub struct Why {
     pub statement: String,
 }
 
-/// Log records and exemplars of one span: `(logs, exemplars)`.
-pub type LogsOfSpans = (u64, u64);
-
 /// One span.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SpanView {
@@ -101,13 +98,13 @@ pub struct SpanView {
     pub critical: bool,
     /// Nanoseconds of it there.
     pub critical_ns: i64,
-    /// `error` or `ok`, as its status says.
+    /// Status of error.
     #[serde(skip_serializing_if = "is_false", default)]
     pub failed: bool,
     /// What its status or exception says.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
-    /// What it asked, or whom.
+    /// What it asked, else whom.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target: Option<String>,
     /// Log records of it.
@@ -128,8 +125,9 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl TraceView {
-    /// The spans in the tree's order, with all that they tell themselves. `of_span` says what else there is of a span.
-    pub fn of(understood: &Understood, spans: &[Span], texts: &Texts, of_span: impl Fn(&Span) -> LogsOfSpans) -> Self {
+    /// The spans in the tree's order, with all that they tell themselves. `of_span` says how many log records and exemplars there are of
+    /// a span.
+    pub fn of(understood: &Understood, spans: &[Span], texts: &Texts, of_span: impl Fn(&Span) -> (u64, u64)) -> Self {
         let moved = |at: usize| understood.intervals[at];
         let all = understood.order.iter().map(|(at, _)| moved(*at));
         let start = all.clone().map(|(start, _)| start).min().unwrap_or(0);
@@ -186,7 +184,7 @@ fn span_view(understood: &Understood, spans: &[Span], texts: &Texts, at: usize, 
         critical_ns: understood.critical_ns[at].unwrap_or(0),
         failed: span.failed,
         error: text(span.status_message.or(span.error_type).filter(|_| span.failed)),
-        target: text(span.statement.or(span.target)),
+        target: text(span.statement.filter(|statement| *statement != span.name).or(span.target)),
         ..SpanView::default()
     }
 }
