@@ -127,8 +127,9 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn first(&self, keys: &[&str]) -> Option<&'a str> {
-        let text = |key: &&str| self.columns.get(key).and_then(|column| at(column, self.row));
-        keys.iter().filter_map(text).find(|text| !text.is_empty())
+        let (columns, row) = (self.columns, self.row);
+        let mut texts = keys.iter().map(|key| columns.get(*key).and_then(|column| at(column, row)));
+        texts.find(|text| text.is_some_and(|text| !text.is_empty())).flatten()
     }
 }
 
