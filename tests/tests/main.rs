@@ -1,5 +1,5 @@
 //! Does the whole hold, seen from outside? House rules, faults, real senders, a real Prometheus, commands, programs in development,
-//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, senders of logs, syslog, files that are followed, patterns and errors, the program's own telemetry.
+//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, senders of logs and of spans, syslog, files that are followed, patterns and errors, the program's own telemetry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
@@ -18,5 +18,6 @@ mod shop;
 mod span_metrics;
 mod syslog;
 mod tail;
+mod trace_senders;
 mod traces;
 mod use_method;

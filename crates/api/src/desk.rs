@@ -20,7 +20,9 @@ use crate::otlp::Intake;
 use crate::prometheus::{self, Prometheus};
 use crate::syslog::SyslogStats;
 use crate::tempo::{self, Tempo};
-use crate::{Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, senders, sql, ui};
+use crate::{
+    Pages, changes, diagnose, flags, observe, ofrep, operator, otlp, pages, senders, sql, ui, understood, zipkin,
+};
 
 /// Limits of what clients may do.
 #[derive(Debug, Clone)]
@@ -124,19 +126,22 @@ impl Desk {
         })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, other senders of logs, SQL, the debugging loop, changes, flags, the APIs of Prometheus, Loki, Tempo
+    /// Everything: OTLP over HTTP and gRPC, other senders of logs and spans, SQL, the debugging loop, changes, flags, the APIs of Prometheus, Loki, Tempo
     /// and Jaeger, the operator's pages and the screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
         let routes = routes
             .merge(changes::routes())
+            .merge(understood::routes())
+            .merge(zipkin::routes())
             .merge(flags::routes())
             .merge(ofrep::routes())
             .merge(prometheus::routes())
             .merge(loki::routes())
             .merge(tempo::routes())
             .merge(jaeger::routes())
-            .merge(senders::routes());
+            .merge(senders::routes())
+            .merge(zipkin::routes());
         self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
 
@@ -145,7 +150,7 @@ impl Desk {
         self.finish(otlp::http::routes().fallback(operator::not_found))
     }
 
-    /// OTLP over gRPC alone.
+    /// OTLP over gRPC alone, and Jaeger's collector.
     pub fn otlp_grpc(self: &Arc<Self>) -> Router {
         self.finish(otlp::grpc::routes().fallback(otlp::grpc::unknown_method))
     }

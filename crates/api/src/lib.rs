@@ -1,4 +1,4 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, the senders of logs that speak Loki's, Elasticsearch's or
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, the senders of spans that speak Zipkin's or Jaeger's, of logs that speak Loki's, Elasticsearch's or
 //! Splunk's API or plain lines, SQL and the debugging loop over HTTP, changes, flags (OFREP), the APIs of Prometheus, Loki, Tempo and Jaeger, and what an operator asks of a
 //! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
 //! neither store nor DataFusion.
@@ -29,6 +29,8 @@ mod tests;
 mod trace;
 pub mod turns;
 mod ui;
+mod understood;
+mod zipkin;
 
 pub use body::{BODY_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
 pub use causeway_ingest::{SeriesLimitOptions, SeriesLimits};

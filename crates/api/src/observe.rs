@@ -107,7 +107,9 @@ const ROUTES: &[&str] = &[
     "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "/jaeger.api_v2.CollectorService/PostSpans",
     "/tempopb.StreamingQuerier/Search",
+    "/api/v2/spans",
     "/api/v1/sql",
     "/api/v1/patterns",
     "/api/v1/errors",
@@ -193,6 +195,7 @@ const KEYED: &[(&str, &str)] = &[
     ("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"),
     ("/elasticsearch/", "/elasticsearch/{path}"),
     ("/api/v1/flags/", "/api/v1/flags/{key}"),
+    ("/api/v1/traces/", "/api/v1/traces/{trace_id}"),
     ("/loki/api/v1/detected_field/", "/loki/api/v1/detected_field/{name}/values"),
     ("/loki/api/v1/label/", "/loki/api/v1/label/{name}/values"),
     ("/tempo/api/traces/", "/tempo/api/traces/{trace_id}"),
@@ -217,7 +220,7 @@ pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next
     let route = route_of(request.uri().path());
     let response = next.run(request).await;
     let duration_ns = desk.clock.monotonic_nano().saturating_sub(started);
-    let grpc = route.starts_with("/opentelemetry.") || route.starts_with("/tempopb.");
+    let grpc = ["/opentelemetry.", "/jaeger.api_v2.", "/tempopb."].iter().any(|service| route.starts_with(service));
     let status = if grpc { grpc_status(&response) } else { response.status().as_u16() };
     desk.requests.record(route, status, duration_ns as f64 / 1e9);
     response

@@ -45,9 +45,14 @@ enum Reach {
 fn reach_of(path: &str) -> Reach {
     match path {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
-        path if ["/opentelemetry.", "/tempopb.", "/prometheus/-/"].iter().any(|it| path.starts_with(it)) => Reach::Open,
+        path if ["/opentelemetry.", "/jaeger.api_v2.", "/tempopb.", "/prometheus/-/"]
+            .iter()
+            .any(|it| path.starts_with(it)) =>
+        {
+            Reach::Open
+        }
         "/prometheus/api/v1/write" | "/loki/api/v1/push" => Reach::Sending,
-        "/api/v1/logs/lines" | "/elasticsearch" => Reach::Sending,
+        "/api/v1/logs/lines" | "/elasticsearch" | "/api/v2/spans" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,
         path if path.starts_with("/elasticsearch/") || path.starts_with("/services/collector") => Reach::Sending,
         path if path.starts_with("/ofrep/") => Reach::Evaluating,

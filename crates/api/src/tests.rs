@@ -19,4 +19,6 @@ mod series_double;
 mod services;
 mod switches;
 mod syslog;
+mod trace;
 mod traces;
+mod zipkin;

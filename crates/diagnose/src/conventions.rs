@@ -1,5 +1,7 @@
 //! Which attribute keys mean something? OpenTelemetry's semantic conventions (1.37, and the names they had before), as hints only:
-//! where data lacks them the methods do without.
+//! where data lacks them the methods do without. What the attributes of a span tell of how it went knows `causeway_trace`.
+
+use causeway_trace::POOL;
 
 /// The feature flag that was evaluated, and what it said.
 pub(crate) const FLAG_KEY: &str = "feature_flag.key";
@@ -7,10 +9,6 @@ pub(crate) const FLAG_KEY: &str = "feature_flag.key";
 pub(crate) const FLAG_VARIANTS: &[&str] = &["feature_flag.result.variant", "feature_flag.variant"];
 /// The event that records an evaluation, where spans rather than attributes tell of it.
 pub(crate) const FLAG_EVENT: &str = "feature_flag.evaluation";
-/// The event that records an exception, and its kind.
-pub(crate) const EXCEPTION_EVENT: &str = "exception";
-/// The pool that a connection is taken from.
-pub(crate) const POOL: &str = "db.client.connection.pool.name";
 /// Metrics of a pool, each also under the name that it had before: connections by state, …
 pub(crate) const POOL_COUNT: [&str; 2] = ["db.client.connection.count", "db.client.connections.usage"];
 /// … the most there can be, …
@@ -44,23 +42,6 @@ pub(crate) fn seconds(unit: &str) -> Option<f64> {
 pub(crate) const VERSION: &str = "service.version";
 /// What tells one instance of a service from another, the most telling first.
 pub(crate) const INSTANCES: &[&str] = &["service.instance.id", "k8s.pod.name", "host.name", "container.id"];
-/// Words that say that someone stopped waiting, in status messages, exception types and `error.type`.
-pub(crate) const TIMEOUT_WORDS: &[&str] = &["timeout", "timed out", "deadline", "time-out"];
-/// Words that say that a caller did not make a call at all, in the same places: circuit breakers and bulkheads of all makers.
-pub(crate) const REFUSED_WORDS: &[&str] = &["breaker", "circuit", "bulkhead", "callnotpermitted"];
-
-/// Whether the text says that a call was not made.
-pub(crate) fn says_refused(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    REFUSED_WORDS.iter().any(|word| text.contains(word))
-}
-
-/// Whether the text says that someone stopped waiting.
-pub(crate) fn says_timeout(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    TIMEOUT_WORDS.iter().any(|word| text.contains(word))
-}
-
 /// Series that name both ends of a call, as the collector's service graph connector and Tempo send them.
 pub(crate) const GRAPH_PREFIX: &str = "traces_service_graph_request";
 /// Where a series says which statistic of durations it is.

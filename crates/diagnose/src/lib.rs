@@ -4,6 +4,7 @@
 //!
 //! [`triage`] (since when, for whom) -> [`compare`] (what the bad have in common) -> [`locate`] (where the time goes, where
 //! errors begin) -> [`suspects`] (why) -> [`validate`] (is it over). `docs/diagnosis.md` gives each method's source.
+//! [`trace`] tells what happened in one trace.
 
 mod ask;
 pub mod cardinality;
@@ -20,6 +21,7 @@ mod resources;
 mod scene;
 mod statistics;
 pub mod suspects;
+pub mod trace;
 mod traces;
 pub mod triage;
 mod types;

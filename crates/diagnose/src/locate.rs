@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use causeway_model::{Result, hex};
 use causeway_query::Answerer;
+pub use causeway_trace::Pattern;
+use causeway_trace::{CALLS_MIN, CLIENT, PRODUCER};
 use serde::Serialize;
 
 use crate::ask::{Inquiry, quoted};
 use crate::resources;
 use crate::scene::{self, Broke, Scene};
-use crate::traces::{CLIENT, Class, Node, PRODUCER, Trace, Traces};
+use crate::traces::{Class, Node, Trace, Traces};
 use crate::types::{Finding, How, Signal, Symptom, duration};
 
 /// Steps that are listed. 50: beyond it shares are crumbs.
@@ -19,12 +21,8 @@ const STEPS_MAX: usize = 50;
 const SHARE_MIN: f64 = 0.05;
 /// As above.
 const GROWTH_MIN: f64 = 2.0;
-/// Calls of one step under one parent that make an N+1.
-const SIBLINGS_MIN: f64 = 5.0;
-/// And how many times more there must be than in normal traces.
+/// How many times more calls by one caller there must be than in normal traces to make an N+1, beside the number that makes one anywhere.
 const SIBLINGS_GROWTH_MIN: f64 = 3.0;
-/// A call begins after another where it begins at most this long before that ended: clocks tick in steps.
-const TICK_NS: i64 = 1_000_000;
 
 /// A value in normal and in affected traces.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -33,22 +31,6 @@ pub struct Pair {
     pub before: f64,
     /// Mean over affected ones.
     pub after: f64,
-}
-
-/// How a step misbehaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pattern {
-    /// Called again after a call that failed or ran out of time.
-    Retry,
-    /// Given up while the other side goes on, or said to be.
-    Timeout,
-    /// Its caller waits longer before calling it.
-    PoolWait,
-    /// Called many times by one caller, far more often than usual.
-    NPlusOne,
-    /// Not made: its caller refused it after others had failed.
-    Refused,
 }
 
 /// What one service does under one name.
@@ -259,7 +241,7 @@ fn tally<'a>(traces: &'a Traces, trace: &Trace, weight: f64, tallies: &mut BTree
         let made = if node.refused { 0.0 } else { weight };
         sums.calls += made;
         sums.duration_ns += node.duration() as f64 * made;
-        let ran_out = node.is_call() && (node.overrun_ns > TICK_NS || (node.failed && node.says_timeout));
+        let ran_out = node.is_call() && node.call().ran_out();
         sums.timeouts += if ran_out { trace.weight } else { 0.0 };
         let callee = trace.callee(at);
         sums.answered += f64::from(u8::from(callee.is_some())) * weight;
@@ -302,10 +284,7 @@ fn siblings<'a>(traces: &'a Traces, trace: &Trace, parent: usize, tallies: &mut 
         if !node.is_call() {
             continue;
         }
-        let again = before.is_some_and(|(previous, _)| {
-            (previous.failed || previous.says_timeout || previous.overrun_ns > TICK_NS)
-                && node.start + TICK_NS >= previous.end
-        });
+        let again = before.is_some_and(|(previous, _)| node.call().is_again_after(&previous.call()));
         let sums = tallies.entry(key).or_default().sums(trace.class);
         sums.waits_ns += wait * trace.weight;
         sums.retries += if again { trace.weight } else { 0.0 };
@@ -363,7 +342,7 @@ fn step(key: Key<'_>, mut tally: Tally<'_>, (normal, affected): (f64, f64), delt
         (Pattern::Refused, grew(of(|sums| sums.refused), SHARE_MIN)),
         (
             Pattern::NPlusOne,
-            siblings.after >= SIBLINGS_MIN && siblings.after >= siblings.before.max(1.0) * SIBLINGS_GROWTH_MIN,
+            siblings.after >= CALLS_MIN as f64 && siblings.after >= siblings.before.max(1.0) * SIBLINGS_GROWTH_MIN,
         ),
     ];
     step.patterns = tests.into_iter().filter(|(_, found)| *found).map(|(pattern, _)| pattern).collect();
@@ -411,6 +390,7 @@ fn statement(step: &Step) -> String {
             Pattern::PoolWait if step.waits_for_pool => "; waits for a connection",
             Pattern::PoolWait => "; its caller waits longer before it",
             Pattern::NPlusOne => "; N+1: many calls by one caller",
+            Pattern::ErrorOrigin => "; errors begin here",
             Pattern::Refused => "; often not made: its caller refuses it after others have failed",
         });
     }

@@ -1,19 +1,21 @@
 //! What happened inside the requests? A sample of affected and of normal traces as trees, clocks made to agree, with the time that each span
 //! spent itself and on the critical path.
 //!
-//! Clocks: a child of another service that lies outside of its parent is moved into its middle (or to its begin, where it is longer),
-//! with all below it, as Jaeger does ("clock skew adjuster"); then each child is cut to its parent. Critical path: from the end of
-//! a span back to its begin, always into the child that ended last (Zhang et al., CRISP, USENIX ATC 2022).
+//! How a tree is built, clocks are made to agree and the critical path is found says `causeway_trace`. Here what lies under the request is
+//! looked at alone, and each child is cut to its parent.
 
 use std::collections::BTreeMap;
 
 use arrow::array::Array;
 use causeway_model::{CALL_SYSTEMS, CALL_TARGETS, Result, hex};
-use hashbrown::HashMap;
+use causeway_trace::{
+    CLIENT, Call, EXCEPTION_EVENT, Link, POOL, PRODUCER, Texts, Tree, critical_path, cut, intervals, overruns,
+    says_refused, says_timeout, self_times, shifts,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ask::{Inquiry, all_of, at, quoted};
-use crate::conventions::{EXCEPTION_EVENT, FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS, POOL, says_refused, says_timeout};
+use crate::conventions::{FLAG_EVENT, FLAG_KEY, FLAG_VARIANTS};
 use crate::entries;
 use crate::refusals;
 use crate::scene::{Broke, Scene};
@@ -29,12 +31,6 @@ const COMPLETE_MIN: usize = 30;
 const SPANS_MAX: usize = 400_000;
 /// Spans of one trace that begin before their request by more than this are not looked for: clocks that differ by more are broken.
 const SKEW_NS: i64 = 60_000_000_000;
-/// Kinds of spans (OTLP).
-pub(crate) const CLIENT: i32 = 3;
-/// As above.
-pub(crate) const PRODUCER: i32 = 4;
-const SERVER: i32 = 2;
-const CONSUMER: i32 = 5;
 
 /// Which requests a trace stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,7 +70,6 @@ pub(crate) struct Node {
     /// Values of the resource's dimensions, in the order of [`Traces::dimensions`].
     pub resource: Vec<Option<u32>>,
     /// Positions in the trace.
-    pub parent: Option<usize>,
     pub children: Vec<usize>,
     /// Nanoseconds in which none of its children ran.
     pub self_ns: i64,
@@ -97,6 +92,12 @@ impl Node {
     pub fn is_call(&self) -> bool {
         matches!(self.kind, CLIENT | PRODUCER)
     }
+
+    /// How it ended, beside others.
+    pub fn call(&self) -> Call {
+        let Self { start, end, failed, says_timeout, overrun_ns, .. } = *self;
+        Call { start, end, failed, says_timeout, overrun_ns }
+    }
 }
 
 /// One request's trace.
@@ -116,8 +117,7 @@ pub(crate) struct Trace {
 #[derive(Debug, Default)]
 pub(crate) struct Traces {
     pub traces: Vec<Trace>,
-    texts: Vec<String>,
-    places: HashMap<String, u32>,
+    texts: Texts,
     /// Resource attributes that were read with the spans.
     pub dimensions: Vec<String>,
 }
@@ -132,17 +132,11 @@ struct Request {
 
 impl Traces {
     pub fn text(&self, number: u32) -> &str {
-        self.texts.get(number as usize).map_or("", String::as_str)
+        self.texts.text(number)
     }
 
     fn intern(&mut self, text: &str) -> u32 {
-        if let Some(place) = self.places.get(text) {
-            return *place;
-        }
-        let place = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.texts.push(text.to_owned());
-        self.places.insert(text.to_owned(), place);
-        place
+        self.texts.number(text)
     }
 
     /// The traces of a class.
@@ -163,9 +157,7 @@ impl Traces {
             let Some(entry) = nodes.iter().position(|node| node.id == request.span) else { continue };
             let (weight, randomness) = (request.weight, !request.rank);
             let mut trace = Trace { id: request.trace, class, entry, nodes: nodes.clone(), weight, randomness };
-            trace.link();
-            trace.align();
-            trace.measure();
+            trace.understand();
             traces.traces.push(trace);
         }
         if scene.weights.is_sampled() {
@@ -397,19 +389,32 @@ impl Class {
 }
 
 impl Trace {
-    /// Finds each span's parent and what lies under the request. Cycles and lost parents are left where they are, outside.
-    fn link(&mut self) {
-        let places: HashMap<[u8; 8], usize> = self.nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect();
-        for at in 0..self.nodes.len() {
-            let parent =
-                self.nodes[at].parent_id.and_then(|id| places.get(&id)).copied().filter(|parent| *parent != at);
-            self.nodes[at].parent = parent;
-            if let Some(parent) = parent.filter(|_| at != self.entry) {
-                self.nodes[parent].children.push(at);
-            }
-        }
-        for at in self.below() {
-            self.nodes[at].inside = true;
+    /// Finds what lies under the request, makes clocks agree, and measures. Lost parents are left where they are, outside.
+    fn understand(&mut self) {
+        let link = |(at, node): (usize, &Node)| Link {
+            id: node.id,
+            parent_id: node.parent_id.filter(|_| at != self.entry),
+            service: node.service,
+            host: node.service,
+            kind: node.kind,
+            start: node.start,
+            end: node.end,
+        };
+        let links: Vec<Link> = self.nodes.iter().enumerate().map(link).collect();
+        let tree = Tree::of(&links);
+        let order = tree.below(self.entry);
+        let intervals = intervals(&links, &shifts(&tree, &links, &order));
+        let cut = cut(&tree, &links, &order, &intervals);
+        let (overruns, self_times) = (overruns(&tree, &links, &intervals), self_times(&tree, &cut));
+        let critical = critical_path(&tree, &links, &cut, self.entry);
+        for (at, _) in order {
+            let node = &mut self.nodes[at];
+            (node.start, node.end) = cut[at];
+            node.children = tree.children(at).to_vec();
+            node.self_ns = self_times[at];
+            node.critical_ns = critical[at].unwrap_or(0);
+            node.overrun_ns = overruns[at];
+            node.inside = true;
         }
     }
 
@@ -428,77 +433,6 @@ impl Trace {
             }
         }
         order
-    }
-
-    /// Makes clocks agree, notes who goes on after its caller has left, and cuts children to their parents.
-    fn align(&mut self) {
-        let mut shifts = vec![0_i64; self.nodes.len()];
-        for at in self.below() {
-            let shift = shifts[at];
-            let node = &mut self.nodes[at];
-            (node.start, node.end) = (node.start.saturating_add(shift), node.end.saturating_add(shift));
-            let (start, end, service) = (node.start, node.end, node.service);
-            for child in node.children.clone() {
-                let other = &self.nodes[child];
-                let (begin, finish) = (other.start.saturating_add(shift), other.end.saturating_add(shift));
-                let skew = if other.service == service {
-                    0
-                } else if finish - begin > end - start {
-                    (start - begin).max(0)
-                } else if begin < start || finish > end {
-                    start + ((end - start) - (finish - begin)) / 2 - begin
-                } else {
-                    0
-                };
-                shifts[child] = shift.saturating_add(skew);
-            }
-        }
-        for at in self.below() {
-            let (start, end, call) = (self.nodes[at].start, self.nodes[at].end, self.nodes[at].is_call());
-            for child in self.nodes[at].children.clone() {
-                let other = &mut self.nodes[child];
-                let overrun = if call && other.kind == SERVER { (other.end - end).max(0) } else { 0 };
-                other.start = other.start.clamp(start, end.max(start));
-                other.end = other.end.clamp(other.start, end.max(other.start));
-                self.nodes[at].overrun_ns = self.nodes[at].overrun_ns.max(overrun);
-            }
-        }
-    }
-
-    /// Self times and the critical path.
-    fn measure(&mut self) {
-        let order = self.below();
-        for at in &order {
-            let mut intervals: Vec<(i64, i64)> = self.nodes[*at]
-                .children
-                .iter()
-                .map(|child| (self.nodes[*child].start, self.nodes[*child].end))
-                .collect();
-            intervals.sort_unstable();
-            let (mut covered, mut until) = (0, self.nodes[*at].start);
-            for (start, end) in intervals {
-                covered += (end - start.max(until)).max(0);
-                until = until.max(end);
-            }
-            self.nodes[*at].self_ns = self.nodes[*at].duration() - covered;
-        }
-        let mut on_path = vec![(self.entry, self.nodes[self.entry].end)];
-        while let Some((at, until)) = on_path.pop() {
-            let mut children: Vec<usize> =
-                self.nodes[at].children.iter().copied().filter(|it| self.nodes[*it].kind != CONSUMER).collect();
-            children.sort_unstable_by_key(|child| std::cmp::Reverse((self.nodes[*child].end, *child)));
-            let mut time = until;
-            let mut own = 0;
-            for child in children {
-                let (start, end) = (self.nodes[child].start, self.nodes[child].end);
-                if end <= time && end > start {
-                    own += time - end;
-                    on_path.push((child, end));
-                    time = start;
-                }
-            }
-            self.nodes[at].critical_ns = own + (time - self.nodes[at].start).max(0);
-        }
     }
 
     /// The service that answers a call, where it sends spans.

@@ -1,12 +1,14 @@
 //! What do the bytes on the wire mean? Wire bytes -> [`causeway_model::Batch`], pure: no I/O, no clock. One folder a protocol.
 
 pub mod elasticsearch;
+pub mod jaeger;
 pub mod lines;
 pub mod loki;
 pub mod otlp;
 pub mod prometheus;
 pub mod splunk;
 pub mod syslog;
+pub mod zipkin;
 
 mod columns;
 mod decoded;

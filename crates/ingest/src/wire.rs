@@ -132,7 +132,7 @@ pub(crate) fn varint_bytes(value: usize) -> usize {
 
 /// Writes a varint.
 #[inline]
-pub(crate) fn put_varint(mut value: usize, out: &mut Vec<u8>) {
+pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -39,6 +39,8 @@ pub enum Command {
                             store could not be opened; 4 the answer is partial."
     )]
     Sql(SqlArguments),
+    /// What happened in one trace: a waterfall, and what stands out
+    Trace(crate::trace::TraceArguments),
     /// What is wrong, since when, for whom, and what changed
     Triage(SymptomArguments),
     /// What do these spans or logs have in common that others don't

@@ -22,6 +22,7 @@ mod syslog;
 mod table;
 mod tail;
 mod telemetry;
+mod trace;
 mod use_method;
 mod vitals;
 
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         Command::Sql(arguments) => ended(runtime.block_on(sql::run(&arguments))),
         Command::Change(command) => done(runtime.block_on(change::run(&command))),
         Command::Flag(command) => done(runtime.block_on(flag::run(&command))),
+        Command::Trace(arguments) => done(runtime.block_on(trace::run(&arguments))),
         Command::Triage(arguments) => done(runtime.block_on(diagnose::symptom("triage", &arguments))),
         Command::Where(arguments) => done(runtime.block_on(diagnose::symptom("where", &arguments))),
         Command::Suspects(arguments) => done(runtime.block_on(diagnose::symptom("suspects", &arguments))),

@@ -1,5 +1,6 @@
 //! How does an answer look in a terminal? Aligned columns, numbers to the right, one line a row.
 
+pub use causeway_trace::harmless;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -63,19 +64,6 @@ fn cell(value: &Value) -> String {
         other => other.to_string(),
     };
     harmless(&text, CELL_CHARS_MAX)
-}
-
-/// A text as a terminal may show it, so many characters of it: control characters could move the cursor or recolour the terminal, and
-/// those that turn the direction of writing could make a line say something else. Telemetry is anyone's text.
-pub fn harmless(text: &str, chars_max: usize) -> String {
-    let turns =
-        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let plain = text.chars().map(|letter| if letter.is_control() || turns(letter) { '·' } else { letter });
-    let mut out: String = plain.take(chars_max).collect();
-    if text.chars().nth(chars_max).is_some() {
-        out.push('…');
-    }
-    out
 }
 
 #[cfg(test)]

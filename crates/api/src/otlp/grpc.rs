@@ -1,4 +1,4 @@
-//! How is OTLP spoken over gRPC? Unary calls of three services, over plain HTTP/2.
+//! How is OTLP spoken over gRPC? Unary calls of three services, over plain HTTP/2. Jaeger's collector is a fourth.
 //!
 //! The protocol ("gRPC over HTTP2", PROTOCOL-HTTP2.md) of a unary call is a body with one framed message and a trailer with its
 //! status. It is spoken here by hand, because the limits on bodies must be the same ones as for HTTP, counted
@@ -22,7 +22,7 @@ use prost::Message;
 
 use super::http::compression_of;
 use super::rpc::{ExportResponse, Status};
-use super::{Call, Kept, sender};
+use super::{Call, Form, Kept, sender};
 use crate::Desk;
 use crate::body::Compression;
 use crate::errors::code;
@@ -38,11 +38,13 @@ const PREFIX_BYTES: usize = 5;
 
 /// A method for each signal.
 pub fn routes() -> Router<Arc<Desk>> {
-    let route = |signal| post(move |desk, request| export(desk, signal, request)).fallback(unknown_method);
+    let route = |form| post(move |desk, request| export(desk, form, request)).fallback(unknown_method);
+    let otlp = |signal| route(Form::Otlp(signal, Encoding::Protobuf));
     Router::new()
-        .route("/opentelemetry.proto.collector.logs.v1.LogsService/Export", route(Signal::Logs))
-        .route("/opentelemetry.proto.collector.trace.v1.TraceService/Export", route(Signal::Spans))
-        .route("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", route(Signal::Metrics))
+        .route("/opentelemetry.proto.collector.logs.v1.LogsService/Export", otlp(Signal::Logs))
+        .route("/opentelemetry.proto.collector.trace.v1.TraceService/Export", otlp(Signal::Spans))
+        .route("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", otlp(Signal::Metrics))
+        .route("/jaeger.api_v2.CollectorService/PostSpans", route(Form::Jaeger))
 }
 
 /// Answers any other method.
@@ -54,11 +56,13 @@ pub async fn unknown_method(request: Request) -> Response {
     refuse(&status)
 }
 
-async fn export(State(desk): State<Arc<Desk>>, signal: Signal, request: Request) -> Response {
+async fn export(State(desk): State<Arc<Desk>>, form: Form, request: Request) -> Response {
     if !is_grpc(request.headers()) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    match take(&desk, signal, request).await {
+    match take(&desk, form, request).await {
+        // Jaeger's answer has no field, not even for what was rejected: the ledger tells of it.
+        Ok(_) if matches!(form, Form::Jaeger) => accept(&[]),
         Ok(kept) => accept(&ExportResponse::new(&kept).encode_to_vec()),
         Err(error) => refuse(&Status::new(&error)),
     }
@@ -71,9 +75,10 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     essence == GRPC || essence == "application/grpc+proto"
 }
 
-async fn take(desk: &Desk, signal: Signal, request: Request) -> Result<Kept> {
+async fn take(desk: &Desk, form: Form, request: Request) -> Result<Kept> {
     let offered = compression_of(request.headers(), &GRPC_ENCODING)?;
-    let sender = sender("otlp-grpc", request.headers(), request.extensions());
+    let protocol = if matches!(form, Form::Jaeger) { "jaeger-grpc" } else { "otlp-grpc" };
+    let sender = sender(protocol, request.headers(), request.extensions());
     let (body, charge) = desk.intake.collect(request.into_body(), PREFIX_BYTES).await?;
     let (compressed, message) = unframe(body)?;
     let compression = match (compressed, offered) {
@@ -83,7 +88,7 @@ async fn take(desk: &Desk, signal: Signal, request: Request) -> Result<Kept> {
         }
         (true, offered) => offered,
     };
-    desk.intake.keep(Call { signal, encoding: Encoding::Protobuf, compression, sender }, message, charge).await
+    desk.intake.keep(Call { form, compression, sender }, message, charge).await
 }
 
 /// The one message of a call, and whether it is compressed.

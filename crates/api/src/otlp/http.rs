@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use prost::Message;
 
 use super::rpc::{ExportResponse, Status};
-use super::{Call, Kept, sender};
+use super::{Call, Form, Kept, sender};
 use crate::Desk;
 use crate::body::Compression;
 use crate::errors::{retry_after_seconds, verdict};
@@ -53,7 +53,7 @@ async fn take(desk: &Desk, signal: Signal, encoding: Encoding, request: Request)
     let compression = compression_of(request.headers(), &header::CONTENT_ENCODING)?;
     let sender = sender("otlp-http", request.headers(), request.extensions());
     let (body, charge) = desk.intake.collect(request.into_body(), 0).await?;
-    desk.intake.keep(Call { signal, encoding, compression, sender }, body, charge).await
+    desk.intake.keep(Call { form: Form::Otlp(signal, encoding), compression, sender }, body, charge).await
 }
 
 /// How the body is compressed according to this header.
@@ -64,7 +64,8 @@ pub fn compression_of(headers: &HeaderMap, name: &HeaderName) -> Result<Compress
     }
 }
 
-fn encoding_of(headers: &HeaderMap) -> Result<Encoding> {
+/// How the body is written according to its content type.
+pub fn encoding_of(headers: &HeaderMap) -> Result<Encoding> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(PROTOBUF) {

@@ -1,5 +1,5 @@
-//! How does an OTLP request become a kept delivery? Inflate and decode it, count it, hand it to the appender; HTTP and
-//! gRPC differ only in how they wrap it.
+//! How does a request of OTLP become a kept delivery? Inflate and decode it, count it, hand it to the appender; HTTP and
+//! gRPC differ only in how they wrap it, and the protocols of other trace senders only in how they are decoded.
 
 pub mod grpc;
 pub mod http;
@@ -35,13 +35,40 @@ pub struct Intake {
     limits: DeskLimits,
 }
 
+/// What a body holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form {
+    /// An export request of OTLP.
+    Otlp(Signal, Encoding),
+    /// Zipkin's spans, version 2.
+    Zipkin(Encoding),
+    /// A request of Jaeger's collector.
+    Jaeger,
+}
+
+impl Form {
+    fn signal(self) -> Signal {
+        match self {
+            Self::Otlp(signal, _) => signal,
+            Self::Zipkin(_) | Self::Jaeger => Signal::Spans,
+        }
+    }
+
+    fn decode(self, body: &[u8], received_unix_nano: i64) -> Result<Decoded> {
+        match self {
+            Self::Otlp(signal, encoding) => causeway_ingest::otlp::decode(signal, encoding, body, received_unix_nano),
+            Self::Zipkin(encoding) => causeway_ingest::zipkin::decode(encoding, body, received_unix_nano),
+            Self::Jaeger => causeway_ingest::jaeger::decode(body, received_unix_nano),
+        }
+    }
+}
+
 /// One request's parameters, however they were wrapped.
 #[derive(Debug)]
-struct Call {
-    signal: Signal,
-    encoding: Encoding,
-    compression: Compression,
-    sender: String,
+pub(crate) struct Call {
+    pub(crate) form: Form,
+    pub(crate) compression: Compression,
+    pub(crate) sender: String,
 }
 
 /// What the sender is told of a request that was kept.
@@ -99,19 +126,19 @@ impl Intake {
     }
 
     /// Keeps one request, whole or not at all.
-    async fn keep(&self, call: Call, body: Bytes, charge: Charge) -> Result<Kept> {
+    pub(crate) async fn keep(&self, call: Call, body: Bytes, charge: Charge) -> Result<Kept> {
         let received_unix_nano = self.clock.now_unix_nano();
-        let Call { signal, encoding, compression, sender } = call;
+        let Call { form, compression, sender } = call;
         // Only of a plain body it is known beforehand how long it is.
         let announced = if compression == Compression::Identity { body.len() } else { usize::MAX };
         let bytes_max = self.limits.body_bytes_max;
         let decode = move |mut charge| {
             let body = inflate(compression, body, bytes_max, &mut charge)?;
-            causeway_ingest::otlp::decode(signal, encoding, &body, received_unix_nano)
+            form.decode(&body, received_unix_nano)
         };
         let mut decoded = self.decode_by(announced, charge, decode).await?;
         self.admit(&sender, &mut decoded)?;
-        self.store(signal, sender, received_unix_nano, decoded).await
+        self.store(form.signal(), sender, received_unix_nano, decoded).await
     }
 
     /// Decodes a body of so many bytes where that may take its time.

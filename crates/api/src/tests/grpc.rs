@@ -125,6 +125,38 @@ async fn failures_have_their_codes_and_only_pressure_a_retry_info() {
     }
 }
 
+/// A `PostSpansRequest` of one good span and one without ids, of the process `orders`.
+fn jaeger_spans() -> Vec<u8> {
+    let mut good = vec![0x0a, 16];
+    good.extend([1; 16]);
+    good.extend([0x12, 8]);
+    good.extend([2; 8]);
+    let mut batch = vec![0x0a, good.len() as u8];
+    batch.extend(good);
+    batch.extend([0x0a, 0]);
+    batch.extend([0x12, 8, 0x0a, 6]);
+    batch.extend(b"orders");
+    [&[0x0a, batch.len() as u8], batch.as_slice()].concat()
+}
+
+#[tokio::test]
+async fn jaegers_spans_are_kept() {
+    const POST_SPANS: &str = "/jaeger.api_v2.CollectorService/PostSpans";
+    let house = house().await;
+    let headers = [GRPC, ("user-agent", "grpc-go/1.66.0")];
+    let reply = call(&house, POST_SPANS, &headers, framed(false, &jaeger_spans())).await;
+    assert_eq!((reply.http, reply.code), (200, Some(0)), "{}", reply.message);
+    assert_eq!(&reply.body[..], [0; 5], "the answer has no field");
+    let delivery = house.cellar.kept.lock().pop().unwrap();
+    let [entry] = &delivery.ledger[..] else { panic!("one entry") };
+    assert_eq!((entry.signal, entry.received, entry.stored), (Signal::Spans, 2, 1));
+    assert_eq!(entry.dropped, [("invalid_trace_id".to_owned(), 1)]);
+    assert_eq!(delivery.sender, "jaeger-grpc grpc-go/1.66.0 127.0.0.1");
+    assert_eq!(call(&house, POST_SPANS, &[GRPC], framed(false, &[0x0a, 9])).await.code, Some(3));
+    *house.cellar.fail.lock() = Some(ErrorKind::Unavailable);
+    assert_eq!(call(&house, POST_SPANS, &[GRPC], framed(false, &jaeger_spans())).await.code, Some(14));
+}
+
 /// Messages as bytes, both ways.
 struct Raw;
 

@@ -24,6 +24,22 @@ pub fn check(signal: Signal, data: &[u8]) {
     }
 }
 
+/// The first byte chooses the encoding, the rest is the body.
+pub fn zipkin(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else { return };
+    let encoding = if choice & 1 == 0 { Encoding::Protobuf } else { Encoding::Json };
+    if let Ok(decoded) = causeway_ingest::zipkin::decode(encoding, body, 1) {
+        assert_whole(&decoded);
+    }
+}
+
+/// A request of Jaeger's collector.
+pub fn jaeger(body: &[u8]) {
+    if let Ok(decoded) = causeway_ingest::jaeger::decode(body, 1) {
+        assert_whole(&decoded);
+    }
+}
+
 /// The first byte chooses the version, the rest is the body.
 pub fn remote_write(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };

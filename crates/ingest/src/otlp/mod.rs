@@ -5,9 +5,10 @@
 //! resource costs exactly the records in it; only bytes that don't frame at all cost the request.
 
 mod attributes;
-mod json;
+pub(crate) mod json;
 mod logs;
 mod metrics;
+pub(crate) mod request;
 mod sources;
 mod spans;
 mod value;

@@ -117,10 +117,10 @@ fn encode<'a>(labels: impl Iterator<Item = Label<'a>>, out: &mut Vec<u8>) {
     for (name, value) in labels {
         let length = 2 + varint_bytes(name.len()) + name.len() + varint_bytes(value.len()) + value.len();
         out.push(0x0a);
-        put_varint(length, out);
+        put_varint(length as u64, out);
         for (tag, text) in [(0x0a, name), (0x12, value)] {
             out.push(tag);
-            put_varint(text.len(), out);
+            put_varint(text.len() as u64, out);
             out.extend_from_slice(text);
         }
     }

@@ -1,4 +1,4 @@
-//! Which fields does each OTLP message have in JSON, and what are they in protobuf? (opentelemetry-proto 1.11.)
+//! Which fields does each message have in JSON, and what are they in protobuf? (opentelemetry-proto 1.11; zipkin-api's zipkin.proto.)
 
 /// The type of a field in protobuf and how JSON writes it.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,14 @@ pub(super) enum Type {
     Time,
     Sfixed64,
     Double,
+    /// Enumerations by the names of their values, 0 for any other word.
+    Word(&'static [(&'static str, u64)]),
+    /// `bytes` of Zipkin's ids: hex of which leading zeros may be missing.
+    PaddedHex,
+    /// `bytes` of an IP address, written as usual.
+    Address,
+    /// A map from text to text. Senders put numbers into it as well.
+    TextMap,
     Message(&'static Message),
 }
 
@@ -238,3 +246,28 @@ static EXEMPLAR: Message = Message(&[
     one("spanId", 4, Type::Hex),
     one("traceId", 5, Type::Hex),
 ]);
+
+/// Zipkin's list of spans: in JSON it has no name, it is the whole body.
+pub(super) static ZIPKIN_SPANS: Field = many("", 1, Type::Message(&ZIPKIN_SPAN));
+static ZIPKIN_SPAN: Message = Message(&[
+    one("traceId", 1, Type::PaddedHex),
+    one("parentId", 2, Type::PaddedHex),
+    one("id", 3, Type::PaddedHex),
+    one("kind", 4, Type::Word(&[("CLIENT", 1), ("SERVER", 2), ("PRODUCER", 3), ("CONSUMER", 4)])),
+    one("name", 5, Type::Text),
+    one("timestamp", 6, Type::Time),
+    one("duration", 7, Type::Uint64),
+    one("localEndpoint", 8, Type::Message(&ZIPKIN_ENDPOINT)),
+    one("remoteEndpoint", 9, Type::Message(&ZIPKIN_ENDPOINT)),
+    many("annotations", 10, Type::Message(&ZIPKIN_ANNOTATION)),
+    one("tags", 11, Type::TextMap),
+    one("debug", 12, Type::Bool),
+    one("shared", 13, Type::Bool),
+]);
+static ZIPKIN_ENDPOINT: Message = Message(&[
+    one("serviceName", 1, Type::Text),
+    one("ipv4", 2, Type::Address),
+    one("ipv6", 3, Type::Address),
+    one("port", 4, Type::Int32),
+]);
+static ZIPKIN_ANNOTATION: Message = Message(&[one("timestamp", 1, Type::Time), one("value", 2, Type::Text)]);

@@ -1,10 +1,13 @@
-//! How does OTLP/JSON become protobuf? Along a table of fields, one pass, so that what records mean is known in one place only.
+//! How does JSON become protobuf? Along a table of fields, one pass, so that what records mean is known in one place only. For OTLP/JSON,
+//! and for Zipkin's v2 JSON.
 //!
 //! Rules: OTLP specification, "JSON Protobuf Encoding" (ids in hex, enumerations as integers, lowerCamelCase, unknown fields ignored), and
 //! else protobuf's JSON mapping (64-bit integers as strings or numbers, bytes in base64, `NaN` and infinities as strings, null is
 //! absent).
 
 mod fields;
+
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -39,6 +42,16 @@ pub(super) fn to_protobuf(signal: Signal, body: &[u8]) -> Result<Vec<u8>> {
     let mut writer = Writer { reader: Reader::new(body), out: Vec::with_capacity(body.len() / 2), text: Vec::new() };
     writer.request(message).map_err(|what| {
         Error::invalid(format!("not a valid OTLP/JSON request: {what} at byte {}", writer.reader.position()))
+    })?;
+    Ok(writer.out)
+}
+
+/// Rewrites Zipkin's v2 JSON, a list of spans, as the `ListOfSpans` of zipkin.proto.
+pub(crate) fn zipkin_to_protobuf(body: &[u8]) -> Result<Vec<u8>> {
+    let mut writer = Writer { reader: Reader::new(body), out: Vec::with_capacity(body.len() / 2), text: Vec::new() };
+    let written = writer.elements(&fields::ZIPKIN_SPANS, 0).and_then(|()| writer.reader.end());
+    written.map_err(|what| {
+        Error::invalid(format!("not a list of Zipkin's spans in JSON: {what} at byte {}", writer.reader.position()))
     })?;
     Ok(writer.out)
 }
@@ -91,13 +104,24 @@ impl Writer<'_> {
                 self.tag(field, 2);
                 self.bytes();
             }
-            Type::Hex | Type::Base64 => {
+            Type::Hex | Type::Base64 | Type::PaddedHex | Type::Address => {
                 self.reader.string(&mut self.text)?;
-                let decoded = if field.kind == Type::Hex { hex(&self.text) } else { base64(&mut self.text)? };
-                self.text = decoded;
+                self.text = match field.kind {
+                    Type::Hex => hex(&self.text),
+                    Type::PaddedHex => padded_hex(&self.text),
+                    Type::Address => address(&self.text),
+                    _ => base64(&mut self.text)?,
+                };
                 self.tag(field, 2);
                 self.bytes();
             }
+            Type::Word(words) => {
+                self.reader.string(&mut self.text)?;
+                let known = words.iter().find(|(word, _)| word.as_bytes().eq_ignore_ascii_case(&self.text));
+                self.tag(field, 0);
+                self.varint(known.map_or(0, |(_, value)| *value));
+            }
+            Type::TextMap => self.text_map(field)?,
             Type::Bool => {
                 let value = self.reader.boolean()?;
                 self.tag(field, 0);
@@ -134,13 +158,49 @@ impl Writer<'_> {
             self.out.push(0);
             return self.reader.skip_value();
         }
+        self.delimited(|writer| writer.message(message, depth + 1))
+    }
+
+    fn delimited(&mut self, write: impl FnOnce(&mut Self) -> Step) -> Step {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; 5]);
-        self.message(message, depth + 1)?;
+        write(self)?;
         let length = self.out.len() - start - 5;
         for (position, byte) in self.out.iter_mut().skip(start).take(5).enumerate() {
             let more = if position < 4 { 0x80 } else { 0 };
             *byte = ((length >> (7 * position)) & 0x7f) as u8 | more;
+        }
+        Ok(())
+    }
+
+    /// An entry a key, as protobuf has maps. What is neither text nor number nor truth value has no text and is passed over.
+    fn text_map(&mut self, field: &Field) -> Step {
+        self.reader.begin_object()?;
+        while self.reader.next_key(&mut self.text)? {
+            let key = std::mem::take(&mut self.text);
+            match self.reader.peek()? {
+                Token::String => self.reader.string(&mut self.text)?,
+                Token::Number => self.reader.number(&mut self.text)?,
+                Token::Literal if !self.reader.skip_null()? => {
+                    let value = self.reader.boolean()?;
+                    self.text = value.to_string().into_bytes();
+                }
+                Token::Literal => continue,
+                Token::Object | Token::Array => {
+                    self.reader.skip_value()?;
+                    continue;
+                }
+            }
+            self.tag(field, 2);
+            self.delimited(|writer| {
+                let value = std::mem::replace(&mut writer.text, key);
+                writer.out.push(0x0a);
+                writer.bytes();
+                writer.text = value;
+                writer.out.push(0x12);
+                writer.bytes();
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -227,6 +287,27 @@ fn hex(text: &[u8]) -> Vec<u8> {
     match bytes {
         Some(bytes) if rest.is_empty() => bytes,
         _ => NOT_AN_ID.to_vec(),
+    }
+}
+
+/// The 8 or 16 bytes of one of Zipkin's ids.
+fn padded_hex(text: &[u8]) -> Vec<u8> {
+    let digits = match text.len() {
+        0 => 0,
+        1..=16 => 16,
+        _ => 32,
+    };
+    let mut padded = vec![b'0'; usize::saturating_sub(digits, text.len())];
+    padded.extend_from_slice(text);
+    hex(&padded)
+}
+
+/// The bytes of an address; none where it is no address.
+fn address(text: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(text).ok().and_then(|text| text.parse::<IpAddr>().ok()) {
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => address.octets().to_vec(),
+        None => Vec::new(),
     }
 }
 
