@@ -103,16 +103,18 @@ pub fn lines(
     Order { backward, limit, parallelism }: Order,
     interrupted: &(dyn Fn() -> Result<()> + Send + Sync),
 ) -> Result<Vec<FoundLine>> {
-    let needles = looks::needles(&query.stages);
+    let (needles, equal) = (looks::needles(&query.stages), looks::equal(&query.stages));
     let empty = || Best { query, backward, limit, open: span, found: Vec::new(), bytes: 0 };
     let mut all: Vec<Best<'_>> = (0..parallelism.max(1)).map(|_| empty()).collect();
     let wanted = Lines {
         matchers: &query.matchers,
         needles: &needles,
+        equal: &equal,
         looked: &Looked::ALL,
         text: true,
         span,
         backward,
+        ends_early: true,
         interrupted,
     };
     let takers = all.iter_mut().map(|best| Box::new(move |entry: Entry<'_>| best.take(&entry)) as Box<Taker<'_>>);
@@ -244,14 +246,17 @@ impl promql::Source for Leaves<'_> {
         let leaf = number.and_then(|number| self.metric.leaves.get(number));
         let leaf = leaf.ok_or_else(|| Error::internal("a selector without its lines"))?;
         let span = Span { after_ns: selection.after_ms, until_ns: selection.until_ms };
-        let (looked, needles) = (looks::labels(leaf), looks::needles(&leaf.log.stages));
+        let stages = &leaf.log.stages;
+        let (looked, needles, equal) = (looks::labels(leaf), looks::needles(stages), looks::equal(stages));
         let wanted = Lines {
             matchers: &leaf.log.matchers,
             needles: &needles,
+            equal: &equal,
             looked: &looked,
             text: looks::text(leaf),
             span,
             backward: false,
+            ends_early: false,
             interrupted: &*self.options.interrupted,
         };
         let mut all: Vec<Made> = (0..self.options.parallelism.max(1)).map(|_| Made::default()).collect();

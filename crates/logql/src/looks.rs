@@ -1,6 +1,8 @@
 //! What does a query look at? The labels that decide what comes out, whether the text of a line does, and texts that each line must hold: so
 //! that nothing else is read.
 
+use causeway_promql::MatchOperator;
+
 use crate::ast::{LabelFilter, Leaf, LeafValue, LineCondition, LineFilter, NewLabel, Stage};
 use crate::labels::Looked;
 
@@ -68,4 +70,25 @@ pub(crate) fn needles(stages: &[Stage]) -> Vec<String> {
         _ => None,
     };
     as_sent.filter_map(needle).collect()
+}
+
+/// Labels that were sent beside the lines that stay, with their values.
+pub(crate) fn equal(stages: &[Stage]) -> Vec<(String, String)> {
+    // Behind a parser a label may be one that it found.
+    let as_sent = stages.iter().take_while(|stage| {
+        matches!(stage, Stage::Lines(_) | Stage::Labels(_) | Stage::LineFormat(_) | Stage::Decolorize)
+    });
+    let mut open: Vec<&LabelFilter> = Vec::new();
+    open.extend(as_sent.filter_map(|stage| if let Stage::Labels(filter) = stage { Some(filter) } else { None }));
+    let mut found = Vec::new();
+    while let Some(filter) = open.pop() {
+        match filter {
+            LabelFilter::And(left, right) => open.extend([&**left, &**right]),
+            LabelFilter::Text(matcher) if matcher.operator() == MatchOperator::Equal && !matcher.value().is_empty() => {
+                found.push((matcher.name().to_owned(), matcher.value().to_owned()));
+            }
+            LabelFilter::Or(..) | LabelFilter::Text(_) | LabelFilter::Number { .. } | LabelFilter::Ip { .. } => {}
+        }
+    }
+    found
 }

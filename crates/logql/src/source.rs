@@ -84,6 +84,8 @@ pub struct Lines<'a> {
     pub matchers: &'a [Matcher],
     /// Texts that each line holds; those that don't may come, too.
     pub needles: &'a [String],
+    /// Labels that were sent beside each line, with their values; lines without may come, too.
+    pub equal: &'a [(String, String)],
     /// The labels that are looked at; others need not come.
     pub looked: &'a Looked,
     /// Whether the text is; else it may be empty.
@@ -92,6 +94,8 @@ pub struct Lines<'a> {
     pub span: Span,
     /// Whether the newest are to be found first.
     pub backward: bool,
+    /// Whether the time may be narrowed down soon: then little is read at once.
+    pub ends_early: bool,
     /// Asked now and then; its error ends the visit.
     pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
 }

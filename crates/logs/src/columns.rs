@@ -17,6 +17,18 @@ const SEVERITY_TEXT: &str = "severity_text";
 const EVENT: &str = "event_name";
 const LEVEL: &str = "detected_level";
 
+/// How the name of a label ends that lost its own.
+const EXTRACTED: &str = "_extracted";
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    pairs.collect()
+}
+
 /// A column of a fixed name.
 pub(crate) fn column(name: &str) -> Result<ScanColumn> {
     let found = Table::Logs.columns().iter().position(|column| column.name == name);
@@ -93,6 +105,34 @@ impl Shape {
             }
         }
         Ok(shape)
+    }
+
+    /// Columns that must hold a value each in every row that is wanted: where a label can only be what stands there.
+    pub(crate) fn values(wanted: &Lines<'_>, keys: &Keys<'_>) -> Result<Vec<(ScanColumn, Vec<u8>)>> {
+        let (Some(keys), mut found) = (keys, Vec::new()) else { return Ok(Vec::new()) };
+        for (name, value) in wanted.equal {
+            let of = |family| keys.iter().filter(move |(of, key)| *of == family && sanitized(key) == *name);
+            // A label of the stream has the name before, and of two keys the second gets another one.
+            let mut named = of(Family::Record);
+            let (key, more) = (named.next(), named.next());
+            let extracted = name.ends_with(EXTRACTED);
+            if name == SERVICE || extracted || more.is_some() || of(Family::Resource).next().is_some() {
+                continue;
+            }
+            match name.as_str() {
+                TRACE | SPAN if key.is_none() => {
+                    // An id that is none is nowhere; what is not found by its bytes is left to the query.
+                    let bytes = unhex(value);
+                    found.extend(bytes.map(|bytes| column(name).map(|column| (column, bytes))).transpose()?);
+                }
+                TRACE | SPAN | SEVERITY_TEXT | EVENT | LEVEL => {}
+                _ => {
+                    let key = Arc::from(key.map_or(name.as_str(), |(_, key)| key));
+                    found.push((ScanColumn::AttributeText { family: Family::Record, key }, value.as_bytes().to_vec()));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Adds the columns of a family's attributes that are looked at.

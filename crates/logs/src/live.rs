@@ -203,10 +203,12 @@ fn kept(query: &LogQuery, batches: Vec<Arc<Batch>>) -> Result<(Vec<FoundLine>, u
     let wanted = Lines {
         matchers: &query.matchers,
         needles: &[],
+        equal: &[],
         looked: &Looked::ALL,
         text: true,
         span,
         backward: false,
+        ends_early: false,
         interrupted: &|| Ok(()),
     };
     let take = |entry: Entry<'_>| {

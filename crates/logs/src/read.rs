@@ -12,7 +12,7 @@ use causeway_logql::sanitized;
 use causeway_model::{Error, ErrorKind, Labels, Result, hex};
 use causeway_promql::{MatchOperator, Matcher};
 use causeway_store::index::tokens;
-use causeway_store::{Filter, text_pairs, write_text_pairs};
+use causeway_store::{Filter, ScanColumn, text_pairs, write_text_pairs};
 use hashbrown::HashMap;
 use memchr::memmem::Finder;
 
@@ -52,6 +52,20 @@ pub(crate) fn of_services(services: &[String]) -> Result<Filter> {
 pub(crate) fn holding(text: &str) -> Result<Filter> {
     let finder = Finder::new(text).into_owned();
     by_text("body", move |line| finder.find(line.as_bytes()).is_some())
+}
+
+/// The rows where a column has this value.
+pub(crate) fn of_value(column: ScanColumn, value: &[u8]) -> Filter {
+    let value: Arc<[u8]> = value.into();
+    let keep = move |batch: &RecordBatch| -> Result<BooleanArray> {
+        let column = batch.column(0);
+        if let Some(texts) = column.as_string_opt::<i32>() {
+            return Ok(texts.iter().map(|text| Some(text.is_some_and(|text| text.as_bytes() == &*value))).collect());
+        }
+        let ids = column.as_fixed_size_binary_opt().ok_or_else(wrong)?;
+        Ok(ids.iter().map(|id| Some(id == Some(&*value))).collect())
+    };
+    Filter { columns: vec![column], keep: Arc::new(keep) }
 }
 
 fn by_text(name: &str, keeps: impl Fn(&str) -> bool + Send + Sync + 'static) -> Result<Filter> {

@@ -11,7 +11,7 @@ use causeway_store::{Filter, Pruning, Scan};
 use parking_lot::Mutex;
 
 use crate::columns::{Keys, Reading, Shape, keys_of_batch, keys_of_part};
-use crate::read::{Rows, holding, of_services, services, whole_words};
+use crate::read::{Rows, holding, of_services, of_value, services, whole_words};
 
 /// Rows of a batch at most: as many as a block of a part has.
 const BATCH_ROWS: usize = 8_192;
@@ -145,9 +145,27 @@ impl Work<'_> {
 
     fn scan(&self, keys: &Keys<'_>) -> Result<(Shape, Scan)> {
         let shape = Shape::of(self.reading, self.wanted, keys)?;
-        let pruning = Pruning { time: self.range(), ..self.pruning.clone() };
-        let (columns, filters) = (shape.columns.clone(), self.filters.clone());
+        let values = if self.reading == Reading::Lines { Shape::values(self.wanted, keys)? } else { Vec::new() };
+        let by_value = values.iter().map(|(column, value)| of_value(column.clone(), value));
+        let filters = by_value.chain(self.filters.iter().cloned()).collect();
+        let columns = shape.columns.clone();
+        let values = values.into_iter().map(|(column, value)| (column, vec![value])).collect();
+        let pruning = Pruning { time: self.range(), values, ..self.pruning.clone() };
         Ok((shape, Scan { table: Table::Logs, columns, filters, pruning, batch_rows: BATCH_ROWS }))
+    }
+
+    /// What is read of a part, in order: where little is read at once, the blocks that are first in time come first.
+    fn pieces(&self, part: &Part, scan: &Scan) -> Result<Vec<PartPiece>> {
+        let (mut pieces, _) = part.plan(scan)?;
+        if self.wanted.ends_early {
+            pieces = pieces.iter().flat_map(|piece| part.split(piece)).collect();
+            pieces.sort_by_key(
+                |piece| {
+                    if self.wanted.backward { piece.time.end.saturating_neg() } else { piece.time.start }
+                },
+            );
+        }
+        Ok(pieces)
     }
 
     /// The next piece that may hold something that is open.
@@ -169,7 +187,7 @@ impl Work<'_> {
             let Some(part) = queue.parts.pop() else { return Ok(None) };
             if part.meta().time.overlaps(&self.range()) {
                 let (shape, scan) = self.scan(&keys_of_part(&part))?;
-                let (pieces, _) = part.plan(&scan)?;
+                let pieces = self.pieces(&part, &scan)?;
                 queue.opened = Some((Arc::new(Opened { part, shape, scan }), pieces.into_iter()));
             }
         }

@@ -81,6 +81,25 @@ async fn lines_are_found_in_order_and_counted() {
         [8]
     );
     assert_eq!(found(&logs, r#"{service_name="cart", k8s_namespace_name!="shop"}"#, true, 3).len(), 0);
+    // What stands beside a line is looked for in the filters where it can only be that; the trace has all lines.
+    let all = r#"{service_name=~".+"}"#;
+    let trace = "5b8efff798038103d269b633813fc60c";
+    for (stages, expected) in [
+        (format!("trace_id=\"{trace}\" | took_ms=\"7\""), vec![7]),
+        (format!("trace_id=\"{}\"", trace.to_ascii_uppercase()), vec![]),
+        ("trace_id=\"00\"".to_owned(), vec![]),
+        ("http_route=\"/cart\" and took_ms=\"9\"".to_owned(), vec![9]),
+        ("http_route=\"/other\"".to_owned(), vec![]),
+        ("never_sent=\"x\"".to_owned(), vec![]),
+        ("never_sent=\"\" | took_ms=\"9\"".to_owned(), vec![9]),
+        // The stream has the name.
+        ("k8s_namespace_name=\"shop\" | took_ms=\"9\"".to_owned(), vec![9]),
+        ("k8s_namespace_name_extracted=\"beside\" | took_ms=\"9\"".to_owned(), vec![9]),
+        ("detected_level=\"info\" | took_ms=\"9\"".to_owned(), vec![9]),
+        ("logfmt | n=\"9\" or n=\"11\"".to_owned(), vec![11, 9]),
+    ] {
+        assert_eq!(n(&found(&logs, &format!("{all} | {stages}"), true, 9)), expected, "{stages}");
+    }
     let formatted = r#"{service_name="web"} | logfmt | n > 96 | line_format "{{.n}} {{.http_route}} {{.detected_level}} {{.trace_id}}""#;
     assert_eq!(
         found(&logs, formatted, true, 9),
@@ -89,8 +108,9 @@ async fn lines_are_found_in_order_and_counted() {
     let mut streams = Vec::new();
     let at = START_NS + 99 * SECOND_NS;
     let span = Span { after_ns: START_NS - 1, until_ns: at };
-    let (matchers, needles, looked, interrupted) = (&[], &[], &Looked::ALL, &|| Ok(()));
-    let wanted = Lines { matchers, needles, looked, text: false, span, backward: true, interrupted };
+    let (matchers, needles, equal, looked, interrupted) = (&[], &[], &[], &Looked::ALL, &|| Ok(()));
+    let (text, backward, ends_early) = (false, true, false);
+    let wanted = Lines { matchers, needles, equal, looked, text, span, backward, ends_early, interrupted };
     logs.streams(&wanted, &mut |labels| {
         streams.push(format!("{labels:?}"));
         Ok(())

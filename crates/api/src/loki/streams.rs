@@ -63,9 +63,17 @@ impl Asked {
         };
         let matchers = if let [only] = selectors.as_slice() { &only[..] } else { &[] };
         let interrupted = || waited.check();
-        let (looked, span) = (&Looked::ALL, self.span);
-        let wanted =
-            Lines { matchers, needles: &[], looked, text: false, span, backward: true, interrupted: &interrupted };
+        let wanted = Lines {
+            matchers,
+            needles: &[],
+            equal: &[],
+            looked: &Looked::ALL,
+            text: false,
+            span: self.span,
+            backward: true,
+            ends_early: false,
+            interrupted: &interrupted,
+        };
         source.streams(&wanted, &mut |labels| {
             if selectors.is_empty() || selectors.iter().any(|selector| by_all(labels, selector)) {
                 visit(labels);
