@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::http;
+use crate::languages;
 use crate::load::{self, Door, Load};
 use crate::process::Process;
 use crate::program::{Program, Running, Timed};
@@ -30,6 +31,8 @@ const REMOTE_WRITE_PATH: &str = "/prometheus/api/v1/write";
 /// The program at a path.
 pub struct Causeway {
     pub path: PathBuf,
+    /// Whether it is asked about logs and traces in LogQL and TraceQL instead of SQL.
+    pub in_languages: bool,
 }
 
 /// The line that `--print-addresses` prints.
@@ -43,6 +46,7 @@ struct Addresses {
 pub struct RunningCauseway {
     process: Process,
     addresses: Addresses,
+    in_languages: bool,
 }
 
 impl RunningCauseway {
@@ -80,21 +84,21 @@ impl Causeway {
         process.wait_ready(start, || {
             http::once(addresses.listen, "GET", "/readyz", "", b"").is_ok_and(|response| response.status == 200)
         })?;
-        Ok(RunningCauseway { process, addresses })
+        Ok(RunningCauseway { process, addresses, in_languages: self.in_languages })
     }
 }
 
 impl Program for Causeway {
     fn name(&self) -> &str {
-        "Causeway"
+        if self.in_languages { "Causeway, in LogQL and TraceQL" } else { "Causeway" }
     }
 
     fn version(&self) -> String {
         super::process::version_line(Command::new(&self.path).arg("--version"))
     }
 
-    fn takes(&self, _signal: Signal) -> bool {
-        true
+    fn takes(&self, signal: Signal) -> bool {
+        !self.in_languages || matches!(signal, Signal::Logs | Signal::Spans)
     }
 
     fn settle(&self) -> Duration {
@@ -121,6 +125,9 @@ impl Running for RunningCauseway {
     }
 
     fn ask(&mut self, query: Query, known: &Known) -> Result<Option<Timed>> {
+        if self.in_languages {
+            return languages::ask(self.addresses.listen, query, known);
+        }
         let Some(sql) = sql(query, known) else {
             let api = Api { host: self.addresses.listen, path: PROMETHEUS_PATH, parameter: "" };
             return api.ask(query, known);

@@ -9,6 +9,7 @@ mod clock;
 mod compare;
 mod http;
 mod kit;
+mod languages;
 mod limits;
 mod load;
 mod measure;
@@ -173,7 +174,12 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn comparison(arguments: &Arguments) -> Option<Section> {
     let spans = arguments.compare_spans.unwrap_or(if arguments.quick { 500_000 } else { 10_000_000 });
     let path = arguments.causeway.clone().filter(|_| spans > 0)?;
-    Some(compare::measure(&causeway::Causeway { path }, arguments.seed, spans, &arguments.settings()))
+    Some(compare::measure(
+        &causeway::Causeway { path, in_languages: false },
+        arguments.seed,
+        spans,
+        &arguments.settings(),
+    ))
 }
 
 fn kit_overhead(arguments: &Arguments) -> Result<Option<Section>> {
@@ -194,7 +200,9 @@ fn write(arguments: &Arguments, report: Report) -> Result<()> {
 fn programs(arguments: &Arguments) -> Vec<Box<dyn Program>> {
     let mut programs: Vec<Box<dyn Program>> = Vec::new();
     if let Some(path) = &arguments.causeway {
-        programs.push(Box::new(causeway::Causeway { path: path.clone() }));
+        for in_languages in [false, true] {
+            programs.push(Box::new(causeway::Causeway { path: path.clone(), in_languages }));
+        }
     }
     let Some(peers) = &arguments.peers else { return programs };
     for (family, name) in [(Family::Logs, "victoria-logs"), (Family::Metrics, "victoria-metrics")] {
