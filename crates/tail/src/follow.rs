@@ -64,6 +64,8 @@ pub struct Figures {
     pub lag_bytes: u64,
     /// Records of which something was cut off.
     pub cut: u64,
+    /// Records that the server dropped.
+    pub dropped: u64,
     /// Reads that the disk refused.
     pub failed_reads: u64,
 }
@@ -280,11 +282,11 @@ impl Follower {
         batch
     }
 
-    /// The server has this batch: its positions count from now on, and are kept.
+    /// The server has this batch, but for some records that it dropped: its positions count from now on, and are kept.
     ///
     /// # Errors
     /// `Unavailable` when they can't be written.
-    pub fn acknowledge(&mut self, batch: &Batch) -> Result<()> {
+    pub fn acknowledge(&mut self, batch: &Batch, dropped: u64) -> Result<()> {
         for position in &batch.positions {
             let of = (position.file, position.generation);
             for followed in &mut self.files {
@@ -299,6 +301,7 @@ impl Follower {
                 }
             }
         }
+        self.figures.dropped = self.figures.dropped.saturating_add(dropped);
         self.figures.lines = self.figures.lines.saturating_add(batch.lines);
         self.save()
     }
