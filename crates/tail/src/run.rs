@@ -140,7 +140,10 @@ pub async fn follow(
             _ = ticks.tick() => (),
             () = stop.cancelled() => return follower.save(),
         }
-        follower.look(clock.monotonic_nano());
+        if waiting.is_some() {
+            // What is rotated meanwhile stays open.
+            follower.look(clock.monotonic_nano());
+        }
         while pause.is_over(clock.monotonic_nano()) {
             let Some(batch) = waiting.take().or_else(|| follower.read(clock.monotonic_nano())) else { break };
             match attempt(&batch, &mut pause, clock, &mut deliver, stop).await? {
