@@ -50,10 +50,10 @@ async fn logger_is_understood_over_tcp_and_udp() {
     let tagged = ["--server", "127.0.0.1", "--tag", "shop", "--priority", "user.err"];
     for (more, text) in [
         (&["--port", &tcp, "--tcp", "--rfc5424"][..], "1 tcp"),
-        (&["--port", &tcp, "--tcp", "--octet-count", "--rfc5424"], "2 octets"),
-        (&["--port", &tcp, "--tcp", "--rfc3164"], "3 old"),
-        (&["--port", &udp, "--udp", "--rfc5424"], "4 udp"),
-        (&["--port", &udp, "--udp", "--rfc3164"], "5 old udp"),
+        (&["--port", &tcp, "--tcp", "--octet-count", "--rfc5424"][..], "2 octets"),
+        (&["--port", &tcp, "--tcp", "--rfc3164"][..], "3 old"),
+        (&["--port", &udp, "--udp", "--rfc5424"][..], "4 udp"),
+        (&["--port", &udp, "--udp", "--rfc3164"][..], "5 old udp"),
     ] {
         logger(&[&tagged[..], more, &[text]].concat()).await;
     }

@@ -64,6 +64,8 @@ pub struct Figures {
     pub lag_bytes: u64,
     /// Records of which something was cut off.
     pub cut: u64,
+    /// Records that the server dropped.
+    pub dropped: u64,
     /// Reads that the disk refused.
     pub failed_reads: u64,
 }
@@ -75,7 +77,10 @@ struct Followed {
     path: PathBuf,
     file: File,
     identity: Identity,
+    /// By whole lines, so that it tells files apart: the first half of a line may be that of many.
     fingerprint: Fingerprint,
+    /// By all that was read, so that it tells whether the file was emptied.
+    read_fingerprint: Fingerprint,
     generation: u64,
     /// Bytes that were read, or a place that is not yet reached.
     read: u64,
@@ -88,9 +93,21 @@ struct Followed {
     is_copied: bool,
     /// The file that it is a copy of, and that one's generation: what is acknowledged of it is acknowledged here.
     origin: Option<(u64, u64)>,
+    /// What it was before it was emptied, if no copy of that has been seen yet.
+    former: Option<Former>,
     joiner: Joiner,
     /// Since when no name leads to it, or nothing has come after none does.
     left_since: Option<u64>,
+}
+
+/// How far a file was read before it was emptied, so that a copy is read from there.
+#[derive(Debug, Clone)]
+struct Former {
+    path: PathBuf,
+    fingerprint: Fingerprint,
+    generation: u64,
+    given: u64,
+    acknowledged: u64,
 }
 
 /// Follows files.
@@ -131,18 +148,20 @@ impl Follower {
 
     /// Looks for files: new ones, those that have another name, and those that have none any more.
     pub fn look(&mut self, now_nano: u64) {
-        let mut present = HashSet::new();
         let known = self.known.take().unwrap_or_default();
         self.figures.files_refused = 0;
-        let paths: Vec<PathBuf> = self.options.patterns.iter().flat_map(Pattern::files).collect();
-        for path in paths {
-            let Some((file, identity)) = open(&path).filter(|_| !is_compressed(&path)) else { continue };
-            if !present.insert(identity) {
-                continue;
+        let named: Vec<(PathBuf, Identity)> = self.options.patterns.iter().flat_map(named).collect();
+        let mut present = HashSet::new();
+        for (path, identity) in &named {
+            let is_new = present.insert(*identity) && self.files.iter().all(|followed| followed.identity != *identity);
+            // Those that are followed have their old names here still, by which copies are known.
+            if is_new && let Some((file, identity)) = open(path) {
+                self.meet(path.clone(), file, identity, &known);
             }
-            match self.files.iter_mut().find(|followed| followed.identity == identity) {
-                Some(followed) => (followed.path, followed.left_since) = (path, None),
-                None => self.meet(path, file, identity, &known),
+        }
+        for followed in &mut self.files {
+            if let Some((path, _)) = named.iter().find(|(_, identity)| *identity == followed.identity) {
+                (followed.path, followed.left_since) = (path.clone(), None);
             }
         }
         self.find_left(&known, &mut present, now_nano);
@@ -158,20 +177,19 @@ impl Follower {
     /// Begins to follow a file that was not followed before.
     fn meet(&mut self, path: PathBuf, file: File, identity: Identity, known: &[Checkpoint]) {
         let Ok(size) = file.metadata().map(|metadata| metadata.len()) else { return };
-        if let Some(checkpoint) = known.iter().find(|checkpoint| checkpoint.identity == identity) {
-            let is_whole = size >= checkpoint.offset && checkpoint.fingerprint.fits(&file).unwrap_or(false);
-            if is_whole {
+        let mut same = known.iter().filter(|checkpoint| checkpoint.identity == identity).peekable();
+        if same.peek().is_some() {
+            let is_whole = |known: &&Checkpoint| size >= known.offset && known.fingerprint.fits(&file).unwrap_or(false);
+            if let Some(checkpoint) = same.find(is_whole) {
                 return self.follow(path, file, identity, checkpoint.offset);
             }
         } else if self.has_looked {
             // At the very first look nothing was read before, so that nothing can be a copy of it.
-            let is_copy = |of: &Path, fingerprint: &Fingerprint| {
-                is_rotated_name(of, &path) && fingerprint.tells() && fingerprint.fits(&file).unwrap_or(false)
-            };
-            if let Some(at) = self.files.iter().position(|origin| is_copy(&origin.path, &origin.fingerprint)) {
-                return self.follow_copy(path, file, identity, at);
+            if let Some(former) = self.files.iter_mut().find_map(|origin| origin.as_copied_to(&path, &file)) {
+                return self.follow_copy(path, file, identity, former);
             }
-            if let Some(origin) = known.iter().find(|origin| is_copy(&origin.path, &origin.fingerprint)) {
+            let is_copy = |of: &&Checkpoint| is_copy(&of.path, &of.fingerprint, &path, &file);
+            if let Some(origin) = known.iter().find(is_copy) {
                 return self.follow(path, file, identity, origin.offset);
             }
         }
@@ -180,14 +198,11 @@ impl Follower {
         self.follow(path, file, identity, offset);
     }
 
-    /// Goes on in a copy where its origin stands, which is about to be emptied.
-    fn follow_copy(&mut self, path: PathBuf, file: File, identity: Identity, origin: usize) {
-        let Some(origin) = self.files.get_mut(origin) else { return };
-        origin.is_copied = true;
-        let (of, given, acknowledged) = ((origin.number, origin.generation), origin.given, origin.acknowledged);
-        self.follow(path, file, identity, given);
+    /// Goes on in a copy where its origin, a file by number, stands or stood.
+    fn follow_copy(&mut self, path: PathBuf, file: File, identity: Identity, (number, former): (u64, Former)) {
+        self.follow(path, file, identity, former.given);
         if let Some(copy) = self.files.last_mut().filter(|copy| copy.identity == identity) {
-            (copy.origin, copy.acknowledged) = (Some(of), acknowledged);
+            (copy.origin, copy.acknowledged) = (Some((number, former.generation)), former.acknowledged);
         }
     }
 
@@ -227,6 +242,7 @@ impl Follower {
             file,
             identity,
             fingerprint,
+            read_fingerprint: fingerprint,
             generation: 0,
             read: offset,
             acknowledged: offset,
@@ -234,14 +250,16 @@ impl Follower {
             is_growing: size < offset,
             is_copied: false,
             origin: None,
+            former: None,
             joiner: Joiner::at(offset),
             left_since: None,
         });
         self.next_number += 1;
     }
 
-    /// Reads what is new of the files of one service; `None` when nothing is. Call it again until then: others may have something.
+    /// Looks, then reads what is new of the files of one service; `None` when nothing is. Call it again until then: others may have something.
     pub fn read(&mut self, now_nano: u64) -> Option<Batch> {
+        self.look(now_nano);
         let mut batch: Option<Batch> = None;
         let count = self.files.len();
         self.turn = self.turn.checked_add(1).unwrap_or_default();
@@ -264,11 +282,11 @@ impl Follower {
         batch
     }
 
-    /// The server has this batch: its positions count from now on, and are kept.
+    /// The server has this batch, but for some records that it dropped: its positions count from now on, and are kept.
     ///
     /// # Errors
     /// `Unavailable` when they can't be written.
-    pub fn acknowledge(&mut self, batch: &Batch) -> Result<()> {
+    pub fn acknowledge(&mut self, batch: &Batch, dropped: u64) -> Result<()> {
         for position in &batch.positions {
             let of = (position.file, position.generation);
             for followed in &mut self.files {
@@ -278,9 +296,12 @@ impl Follower {
                     followed.acknowledged = position.offset;
                 } else if followed.origin == Some(of) {
                     followed.acknowledged = followed.acknowledged.max(position.offset);
+                } else if followed.number == position.file {
+                    followed.former_acknowledged(position);
                 }
             }
         }
+        self.figures.dropped = self.figures.dropped.saturating_add(dropped);
         self.figures.lines = self.figures.lines.saturating_add(batch.lines);
         self.save()
     }
@@ -290,7 +311,7 @@ impl Follower {
     /// # Errors
     /// `Unavailable` when it can't be written.
     pub fn save(&self) -> Result<()> {
-        self.checkpoints.save(self.files.iter().map(Followed::checkpoint).collect())
+        self.checkpoints.save(self.files.iter().flat_map(Followed::checkpoints).collect())
     }
 
     /// What can be told now.
@@ -312,7 +333,7 @@ impl Followed {
         if self.is_growing {
             return Ok(());
         }
-        if size < self.read || !self.fingerprint.fits(&self.file)? {
+        if size < self.read || !self.read_fingerprint.fits(&self.file)? {
             self.emptied(&mut records, batch, cut);
         }
         let mut buffer = if size > self.read { vec![0; READ_BYTES] } else { Vec::new() };
@@ -325,7 +346,8 @@ impl Followed {
             self.left_since = self.left_since.map(|_| now_nano);
             self.put(&mut records, batch, cut);
         }
-        self.fingerprint.grow(&self.file, self.read)?;
+        self.fingerprint.grow(&self.file, self.joiner.lines_end())?;
+        self.read_fingerprint.grow(&self.file, self.read)?;
         self.joiner.settle(now_nano, &mut records);
         if self.is_over(now_nano) {
             self.joiner.finish(true, &mut records);
@@ -336,13 +358,38 @@ impl Followed {
 
     /// The file was emptied, or emptied and written to again: what is held comes to its end, and the file begins anew.
     fn emptied(&mut self, records: &mut Vec<Record>, batch: &mut Batch, cut: &mut u64) {
+        self.former = None;
         if !self.is_copied {
-            self.joiner.finish(true, records);
+            // A line that has not ended is whole in the copy only.
+            self.joiner.finish(false, records);
             self.put(records, batch, cut);
+            self.former = self.fingerprint.tells().then(|| self.now());
         }
         self.generation += 1;
         (self.read, self.acknowledged, self.given, self.is_copied) = (0, 0, 0, false);
-        (self.joiner, self.fingerprint) = (Joiner::at(0), Fingerprint::default());
+        self.joiner = Joiner::at(0);
+        (self.fingerprint, self.read_fingerprint) = (Fingerprint::default(), Fingerprint::default());
+    }
+
+    fn now(&self) -> Former {
+        let Self { fingerprint, generation, given, acknowledged, .. } = *self;
+        Former { path: self.path.clone(), fingerprint, generation, given, acknowledged }
+    }
+
+    /// How far what was copied to another file is read: this file as it is, or as it was before it was emptied.
+    fn as_copied_to(&mut self, path: &Path, file: &File) -> Option<(u64, Former)> {
+        if is_copy(&self.path, &self.fingerprint, path, file) {
+            self.is_copied = true;
+            return Some((self.number, self.now()));
+        }
+        let former = self.former.take_if(|former| is_copy(&former.path, &former.fingerprint, path, file))?;
+        Some((self.number, former))
+    }
+
+    fn former_acknowledged(&mut self, position: &Position) {
+        if let Some(former) = self.former.as_mut().filter(|former| former.generation == position.generation) {
+            former.acknowledged = position.offset;
+        }
     }
 
     fn put(&mut self, records: &mut Vec<Record>, batch: &mut Batch, cut: &mut u64) {
@@ -350,7 +397,7 @@ impl Followed {
         let members = Members::of_file(&self.path);
         self.given = last.end;
         let position = Position { file: self.number, generation: self.generation, offset: last.end };
-        batch.positions.retain(|earlier| earlier.file != self.number);
+        batch.positions.retain(|earlier| (earlier.file, earlier.generation) != (self.number, self.generation));
         batch.positions.push(position);
         for record in records.drain(..) {
             *cut += u64::from(record.is_cut);
@@ -374,13 +421,31 @@ impl Followed {
         self.is_over(now_nano) && self.joiner.is_empty() && self.acknowledged >= self.given
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        let (path, identity) = (self.path.clone(), self.identity);
-        Checkpoint { path, identity, fingerprint: self.fingerprint, offset: self.acknowledged }
+    /// Of the file as it is, and as it was before it was emptied.
+    fn checkpoints(&self) -> impl Iterator<Item = Checkpoint> {
+        let of = |Former { path, fingerprint, acknowledged, .. }: Former| Checkpoint {
+            path,
+            identity: self.identity,
+            fingerprint,
+            offset: acknowledged,
+        };
+        [Some(self.now()), self.former.clone()].into_iter().flatten().map(of)
     }
 }
 
-/// Opens a file that can be read again and again; no pipe, which would stand still, and no folder.
+/// Whether a file was copied from the one of this name that began so.
+fn is_copy(of: &Path, fingerprint: &Fingerprint, path: &Path, file: &File) -> bool {
+    is_rotated_name(of, path) && fingerprint.tells() && fingerprint.fits(file).unwrap_or(false)
+}
+
+/// The files that a pattern names. No pipes, which would stand still, and no folders.
+fn named(pattern: &Pattern) -> impl Iterator<Item = (PathBuf, Identity)> {
+    pattern.files().into_iter().filter(|path| !is_compressed(path)).filter_map(|path| {
+        let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+        Some((path, Identity::of(&metadata)))
+    })
+}
+
 fn open(path: &Path) -> Option<(File, Identity)> {
     if !std::fs::metadata(path).ok()?.is_file() {
         return None;

@@ -17,8 +17,9 @@ impl Pattern {
     /// Reads a pattern; a relative one begins at `folder`.
     pub fn new(text: &str, folder: &Path) -> Self {
         let whole = folder.join(text);
-        let segments = whole.to_string_lossy().split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned);
-        Self { segments: segments.collect() }
+        let whole = whole.to_string_lossy();
+        let segments = whole.split('/').filter(|part| !matches!(*part, "" | "."));
+        Self { segments: segments.map(str::to_owned).collect() }
     }
 
     /// The pattern as an absolute path.

@@ -34,11 +34,14 @@ pub struct Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures { files, files_refused, lines, bytes, lag_bytes, cut, failed_reads } = self.figures;
+        let Figures { files, files_refused, lines, bytes, lag_bytes, cut, dropped, failed_reads } = self.figures;
         write!(f, "{files} files, {lines} lines ({}) sent, {} behind", size(bytes), size(lag_bytes))?;
-        for (count, what) in
-            [(files_refused as u64, "files too many"), (cut, "records cut short"), (failed_reads, "reads failed")]
-        {
+        for (count, what) in [
+            (files_refused as u64, "files too many"),
+            (cut, "records cut short"),
+            (dropped, "records dropped by the server"),
+            (failed_reads, "reads failed"),
+        ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
             }
@@ -81,7 +84,8 @@ impl Pause {
 /// What came of an attempt.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    Kept,
+    /// Records among it that the server dropped.
+    Kept(u64),
     Refused,
     Stopped,
 }
@@ -91,21 +95,21 @@ async fn attempt(
     batch: &Batch,
     pause: &mut Pause,
     clock: &dyn Clock,
-    deliver: &mut impl AsyncFnMut(&Batch) -> Result<(), Refusal>,
+    deliver: &mut impl AsyncFnMut(&Batch) -> Result<u64, Refusal>,
     stop: &CancellationToken,
 ) -> Result<Outcome> {
     let mut sent = std::pin::pin!(deliver(batch));
     let result = tokio::select! {
         result = &mut sent => result,
         () = stop.cancelled() => match timeout(STOP_MAX, &mut sent).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(dropped)) => Ok(dropped),
             _ => return Ok(Outcome::Stopped),
         },
     };
     match result {
-        Ok(()) => {
+        Ok(dropped) => {
             *pause = Pause::default();
-            Ok(Outcome::Kept)
+            Ok(Outcome::Kept(dropped))
         }
         Err(Refusal::Later(message, after)) => {
             pause.begin(clock.monotonic_nano(), message, after);
@@ -122,7 +126,7 @@ async fn attempt(
 pub async fn follow(
     mut follower: Follower,
     clock: &dyn Clock,
-    mut deliver: impl AsyncFnMut(&Batch) -> Result<(), Refusal>,
+    mut deliver: impl AsyncFnMut(&Batch) -> Result<u64, Refusal>,
     mut tell: impl FnMut(&Told),
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -136,11 +140,14 @@ pub async fn follow(
             _ = ticks.tick() => (),
             () = stop.cancelled() => return follower.save(),
         }
-        follower.look(clock.monotonic_nano());
+        if waiting.is_some() {
+            // What is rotated meanwhile stays open.
+            follower.look(clock.monotonic_nano());
+        }
         while pause.is_over(clock.monotonic_nano()) {
             let Some(batch) = waiting.take().or_else(|| follower.read(clock.monotonic_nano())) else { break };
             match attempt(&batch, &mut pause, clock, &mut deliver, stop).await? {
-                Outcome::Kept => follower.acknowledge(&batch)?,
+                Outcome::Kept(dropped) => follower.acknowledge(&batch, dropped)?,
                 Outcome::Refused => waiting = Some(batch),
                 Outcome::Stopped => return follower.save(),
             }
@@ -158,7 +165,7 @@ pub async fn take_in(
     mut input: impl AsyncRead + Unpin,
     service: &str,
     clock: &dyn Clock,
-    mut deliver: impl AsyncFnMut(&Batch) -> Result<(), Refusal>,
+    mut deliver: impl AsyncFnMut(&Batch) -> Result<u64, Refusal>,
     mut tell: impl FnMut(&Told),
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -188,7 +195,10 @@ pub async fn take_in(
         while batch.records > 0 {
             if pause.is_over(clock.monotonic_nano()) {
                 match attempt(&batch, &mut pause, clock, &mut deliver, stop).await? {
-                    Outcome::Kept => break,
+                    Outcome::Kept(dropped) => {
+                        figures.dropped += dropped;
+                        break;
+                    }
                     Outcome::Refused => (),
                     Outcome::Stopped => return Ok(()),
                 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use causeway_model::{Error, Result};
 use reqwest::{Client, StatusCode, Url, header};
+use serde_json::Value;
 
 use crate::batch::Batch;
 
@@ -47,11 +48,11 @@ impl Sender {
         Ok(Self { client, url, host })
     }
 
-    /// Sends a batch once.
+    /// Sends a batch once; how many of its records the server has dropped, as it says.
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn send(&self, batch: &Batch) -> Result<(), Refusal> {
+    pub async fn send(&self, batch: &Batch) -> Result<u64, Refusal> {
         let mut url = self.url.clone();
         url.query_pairs_mut().append_pair("service.name", &batch.service).append_pair("host.name", &self.host);
         let request = self.client.post(url).header(header::CONTENT_TYPE, "application/x-ndjson");
@@ -62,7 +63,9 @@ impl Sender {
         let answer = request.send().await.map_err(|error| Refusal::Later(unreached(&error), None))?;
         let status = answer.status();
         if status.is_success() {
-            return Ok(());
+            let said: Value = answer.json().await.unwrap_or_default();
+            let dropped = said.get("dropped").and_then(Value::as_object).into_iter().flatten();
+            return Ok(dropped.filter_map(|(_, count)| count.as_u64()).sum());
         }
         let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let after = after.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
