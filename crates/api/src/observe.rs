@@ -98,6 +98,16 @@ impl RequestStats {
     }
 }
 
+/// Below these stands a flag's key, a label's name, or what a sender of logs chose.
+const KEYED: &[(&str, &str)] = &[
+    ("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"),
+    ("/api/v1/flags/", "/api/v1/flags/{key}"),
+    ("/loki/api/v1/label/", "/loki/api/v1/label/{name}/values"),
+    ("/prometheus/api/v1/label/", "/prometheus/api/v1/label/{name}/values"),
+    ("/elasticsearch/", "/elasticsearch/{path}"),
+    ("/services/collector", "/services/collector/{path}"),
+];
+
 /// The route of a path: a closed set, so that clients can't make series by asking for odd paths.
 fn route_of(path: &str) -> &'static str {
     const ROUTES: &[&str] = &[
@@ -131,11 +141,7 @@ fn route_of(path: &str) -> &'static str {
         "/loki/api/v1/status/buildinfo",
         "/loki/api/v1/push",
         "/api/v1/logs/lines",
-        "/elasticsearch/_bulk",
-        "/services/collector",
-        "/services/collector/event",
-        "/services/collector/raw",
-        "/services/collector/health",
+        "/_bulk",
         "/prometheus/-/healthy",
         "/prometheus/-/ready",
         "/prometheus/api/v1/query",
@@ -162,14 +168,6 @@ fn route_of(path: &str) -> &'static str {
         "/prometheus/api/v1/status/config",
         "/prometheus/api/v1/status/tsdb",
         "/prometheus/api/v1/status/walreplay",
-    ];
-    // Below these stands a flag's key, a label's name, or whatever else a shipper asks.
-    const KEYED: &[(&str, &str)] = &[
-        ("/ofrep/v1/evaluate/flags/", "/ofrep/v1/evaluate/flags/{key}"),
-        ("/elasticsearch/", "/elasticsearch/{path}"),
-        ("/api/v1/flags/", "/api/v1/flags/{key}"),
-        ("/loki/api/v1/label/", "/loki/api/v1/label/{name}/values"),
-        ("/prometheus/api/v1/label/", "/prometheus/api/v1/label/{name}/values"),
     ];
     let keyed = || KEYED.iter().find(|(start, _)| path.starts_with(start)).map(|(_, route)| *route);
     ROUTES.iter().find(|route| **route == path).copied().or_else(keyed).unwrap_or("other")

@@ -47,7 +47,7 @@ fn reach_of(path: &str) -> Reach {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
         path if path.starts_with("/opentelemetry.") || path.starts_with("/prometheus/-/") => Reach::Open,
         "/prometheus/api/v1/write" | "/loki/api/v1/push" => Reach::Sending,
-        "/api/v1/logs/lines" | "/elasticsearch" => Reach::Sending,
+        "/api/v1/logs/lines" | "/elasticsearch" | "/_bulk" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,
         path if path.starts_with("/elasticsearch/") || path.starts_with("/services/collector") => Reach::Sending,
         path if path.starts_with("/ofrep/") => Reach::Evaluating,

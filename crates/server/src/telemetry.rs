@@ -31,11 +31,12 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// No request takes longer. The limits of bodies, questions and answers that nobody reads come first, unless a sender drips.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// Below these, requests come by the thousand and say the same each time: a span for each would double the telemetry of small senders.
-const MANY: [&str; 10] = [
+const MANY: [&str; 11] = [
     "/v1/",
     "/opentelemetry.proto.collector.",
     "/loki/api/v1/push",
     "/elasticsearch/",
+    "/_bulk",
     "/services/collector",
     "/api/v1/logs/lines",
     "/ofrep/",
