@@ -52,7 +52,7 @@ fn reach_of(path: &str) -> Reach {
             Reach::Open
         }
         "/prometheus/api/v1/write" | "/loki/api/v1/push" => Reach::Sending,
-        "/api/v1/logs/lines" | "/elasticsearch" | "/api/v2/spans" => Reach::Sending,
+        "/api/v1/logs/lines" | "/elasticsearch" | "/_bulk" | "/api/v2/spans" => Reach::Sending,
         path if path.starts_with("/v1/") => Reach::Sending,
         path if path.starts_with("/elasticsearch/") || path.starts_with("/services/collector") => Reach::Sending,
         path if path.starts_with("/ofrep/") => Reach::Evaluating,

@@ -31,13 +31,14 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// No request takes longer. The limits of bodies, questions and answers that nobody reads come first, unless a sender drips.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// Below these, requests come by the thousand and say the same each time: a span for each would double the telemetry of small senders.
-const MANY: [&str; 12] = [
+const MANY: [&str; 13] = [
     "/v1/",
     "/opentelemetry.proto.collector.",
     "/jaeger.api_v2.",
     "/api/v2/spans",
     "/loki/api/v1/push",
     "/elasticsearch/",
+    "/_bulk",
     "/services/collector",
     "/api/v1/logs/lines",
     "/ofrep/",

@@ -1,13 +1,13 @@
 //! How much of Elasticsearch's API do shippers need? `_bulk`, and what they look at before: who is there and under which licence, and whether their
 //! templates and policies are. There is nothing to be set up here, so these are said to be there, and whoever makes them is told that it is
-//! done. All of it lies below `/elasticsearch`, which shippers get in their base URL.
+//! done. All of it lies below `/elasticsearch`, which shippers get in their base URL; rsyslog has none and sends to `/_bulk`.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, post};
 use causeway_ingest::elasticsearch::{Item, decode_bulk};
 use causeway_model::{Error, ErrorKind, Result};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -31,6 +31,7 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route(BASE, any(answered))
         .route("/elasticsearch/", any(answered))
         .route("/elasticsearch/{*path}", any(answered))
+        .route("/_bulk", post(without_base).put(without_base))
 }
 
 async fn answered(State(desk): State<Arc<Desk>>, request: Request) -> Response {
@@ -39,7 +40,7 @@ async fn answered(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let method = request.method().clone();
     let asks = method == Method::GET || method == Method::HEAD;
     let sends = method == Method::POST || method == Method::PUT;
-    let mut response = match parts.as_slice() {
+    of_elasticsearch(match parts.as_slice() {
         ["_bulk"] if sends => bulk(&desk, None, request).await,
         [index, "_bulk"] if sends => bulk(&desk, Some((*index).to_owned()), request).await,
         [] if asks => axum::Json(who()).into_response(),
@@ -58,8 +59,15 @@ async fn answered(State(desk): State<Arc<Desk>>, request: Request) -> Response {
             );
             refused(&error)
         }
-    };
-    // Elastic's clients go no further without it.
+    })
+}
+
+async fn without_base(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    of_elasticsearch(bulk(&desk, None, request).await)
+}
+
+/// Elastic's clients go no further without the name.
+fn of_elasticsearch(mut response: Response) -> Response {
     response.headers_mut().insert("x-elastic-product", HeaderValue::from_static("Elasticsearch"));
     response
 }

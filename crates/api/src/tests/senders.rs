@@ -117,6 +117,14 @@ async fn shippers_find_elasticsearch_and_every_action_is_answered() {
         (reply.json()["errors"].clone(), reply.json()["items"][0]["index"]["_index"].clone()),
         (json!(false), json!("app"))
     );
+    let reply = post(
+        &house,
+        "/_bulk",
+        &[JSON],
+        b"{\"index\":{\"_index\":\"i\",\"_type\":\"events\"}}\n{\"message\":\"a\"}\n\n",
+    )
+    .await;
+    assert!(reply.head.contains("x-elastic-product") && reply.json()["errors"] == false, "{}", reply.head);
     let malformed = post(&house, "/elasticsearch/_bulk", &[JSON], b"1\n{}\n").await;
     assert_eq!(
         (malformed.status, malformed.json()["error"]["type"].clone()),
@@ -200,7 +208,9 @@ async fn all_are_told_to_come_back_when_nothing_can_be_kept() {
 async fn forms_of_foreign_pages_are_kept_out() {
     let house = house().await;
     let origin = ("origin", "https://evil.example");
-    for path in ["/api/v1/logs/lines", "/services/collector", "/loki/api/v1/push", "/elasticsearch/_bulk", "/v1/logs"] {
+    for path in
+        ["/api/v1/logs/lines", "/services/collector", "/loki/api/v1/push", "/elasticsearch/_bulk", "/_bulk", "/v1/logs"]
+    {
         for content_type in ["text/plain;charset=UTF-8", "Application/X-WWW-Form-Urlencoded", "multipart/form-data", ""]
         {
             let reply = post(&house, path, &[origin, ("content-type", content_type)], br#"{"event":"a"}"#).await;

@@ -40,6 +40,10 @@ pub(crate) use time::of_text as time_of_text;
 /// Bytes of one line. 1 MiB: Loki takes 256 KiB, Splunk 1 MiB; a longer one is no line that anyone reads.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// Different keys in one delivery, from which on lines stay as they came: each takes some hundred bytes of memory and few on the wire.
+/// 65,536: far more than all the loggers of a host use.
+const KEYS_MAX: usize = 1 << 16;
+
 /// Attributes of a resource that a request names. 128, as OpenTelemetry's SDKs have it: services that lines name copy them.
 const RESOURCE_ATTRIBUTES_MAX: usize = 128;
 
@@ -149,17 +153,19 @@ impl LineRows {
         }
         self.tally.count(Ok(()))?;
         self.fields.clear();
-        let meaning = understood(&mut self.fields, line.text, self.keep);
-        self.append(resource, line, meaning);
+        let keep = if self.keys.len() < KEYS_MAX { self.keep } else { Keep::Text };
+        let meaning = understood(&mut self.fields, line.text, keep);
+        self.append(resource, line, meaning, keep);
         Ok(true)
     }
 
-    fn append(&mut self, resource: u32, line: &Line<'_>, mut meaning: Meaning) {
+    fn append(&mut self, resource: u32, line: &Line<'_>, mut meaning: Meaning, keep: Keep) {
         let fields = &self.fields;
         let (trace_id, span_id, flags) = meaning.ids(fields);
-        let severity = match self.keep {
-            Keep::Text if line.severity != Severity::default() => line.severity,
-            _ => meaning.severity(fields).unwrap_or(line.severity),
+        let read = meaning.severity(fields);
+        let severity = match keep {
+            Keep::Text => line.severity.or(read.unwrap_or_default()),
+            Keep::Fields => read.unwrap_or(line.severity),
         };
         let mut time = line.time_unix_nano;
         if time.is_some() {
@@ -169,7 +175,7 @@ impl LineRows {
         }
         let mut resource_of = resource;
         let mut body = line.text;
-        if self.keep == Keep::Fields {
+        if keep == Keep::Fields {
             body = meaning.text(Role::Message, fields).unwrap_or(body);
             let service = meaning.text(Role::Service, fields);
             match service.and_then(|service| self.resources.with_service(resource, service, &mut self.keys)) {
@@ -191,12 +197,12 @@ impl LineRows {
             dropped_attributes: 0,
         });
         self.resource_of.push(resource_of);
-        self.append_attributes(line, &meaning);
+        self.append_attributes(line, &meaning, keep);
     }
 
-    fn append_attributes(&mut self, line: &Line<'_>, meaning: &Meaning) {
-        let Self { keep, keys, sets, keyring, fields, .. } = self;
-        let (keep, fields) = (*keep, &*fields);
+    fn append_attributes(&mut self, line: &Line<'_>, meaning: &Meaning, keep: Keep) {
+        let Self { keys, sets, keyring, fields, .. } = self;
+        let fields = &*fields;
         let places = if keep == Keep::Fields { 0..fields.len() } else { 0..0 };
         let of_fields = places.filter_map(|at| {
             let (key, value) = fields.get(at)?;

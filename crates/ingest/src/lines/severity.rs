@@ -81,6 +81,13 @@ impl<'a> Severity<'a> {
         let number = named(name)?.1.checked_add(offset.parse().ok()?)?;
         Some(Self { number: number.clamp(1, 24), text })
     }
+
+    /// What this leaves open as the other has it; no word that belongs to another number.
+    pub(super) fn or(self, other: Self) -> Self {
+        let number = if self.number == 0 { other.number } else { self.number };
+        let text = if self.text.is_empty() && other.number == number { other.text } else { self.text };
+        Self { number, text }
+    }
 }
 
 impl Severity<'static> {

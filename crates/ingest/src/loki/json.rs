@@ -1,6 +1,6 @@
 //! How is a push written as JSON? `{"streams": [{"stream": {labels}, "values": [["nanoseconds", "line", {structured metadata}]]}]}`.
 
-use super::{LABELS_MAX, Labels, Push};
+use super::{LABELS_MAX, Labels, Push, Stream};
 use crate::columns::known;
 use crate::json::{Reader, Step, Token};
 use crate::wire::Fault;
@@ -68,7 +68,7 @@ impl Request<'_, '_> {
         Ok(())
     }
 
-    fn values(&mut self, stream: Result<u32, &'static str>) -> Result<(), Fault> {
+    fn values(&mut self, stream: Result<Stream, &'static str>) -> Result<(), Fault> {
         self.reader.begin_array()?;
         while self.reader.next_element()? {
             self.entry(stream)?;
@@ -76,7 +76,7 @@ impl Request<'_, '_> {
         Ok(())
     }
 
-    fn entry(&mut self, stream: Result<u32, &'static str>) -> Result<(), Fault> {
+    fn entry(&mut self, stream: Result<Stream, &'static str>) -> Result<(), Fault> {
         let missing = || Fault::Framing("a value that is not time and line");
         self.reader.begin_array()?;
         if !self.reader.next_element()? {

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use causeway_model::{Result, Value};
 
 use crate::Decoded;
-use crate::lines::{Beside, Keep, LineRows, check_body, error_of};
+use crate::lines::{Beside, Keep, LineRows, Severity, check_body, error_of};
 use crate::wire::Fault;
 
 /// Labels of one stream, and structured metadata of one line. Far above what Loki takes (15 and 128).
@@ -39,6 +39,9 @@ const SERVICE_LABELS: [&str; 13] = [
     "job",
     "k8s_job_name",
 ];
+
+/// Labels by which clients tell streams of different severities apart.
+const LEVEL_LABELS: [&str; 3] = ["level", "severity", "detected_level"];
 
 /// How the body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,14 +70,21 @@ pub fn decode_push(encoding: Encoding, body: &[u8], received_unix_nano: i64) -> 
     push.rows.finish()
 }
 
+/// The resource of a stream, and how bad its labels say that its lines are; 0 where they don't.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    resource: u32,
+    severity_number: i32,
+}
+
 /// The lines of one push.
 struct Push {
     rows: LineRows,
 }
 
 impl Push {
-    /// The resource of a stream with these labels.
-    fn stream(&mut self, labels: &Labels<'_>) -> Result<u32, Fault> {
+    /// The stream of these labels.
+    fn stream(&mut self, labels: &Labels<'_>) -> Result<Stream, Fault> {
         if labels.len() > LABELS_MAX {
             return Err(Fault::Record("too_many_labels"));
         }
@@ -83,13 +93,15 @@ impl Push {
         let mut attributes: Vec<(&str, &str)> =
             labels.iter().filter(|(name, _)| name != SERVICE).map(|(name, value)| (&**name, &**value)).collect();
         attributes.extend(service.map(|(_, service)| ("service.name", &**service)));
-        self.rows.add_resource(&attributes)
+        let level = LEVEL_LABELS.iter().find_map(|name| Severity::of_word(&value(name)?.1));
+        let severity_number = level.map_or(0, |severity| severity.number);
+        Ok(Stream { resource: self.rows.add_resource(&attributes)?, severity_number })
     }
 
     /// A line of the stream, or of one that can't be kept for this reason.
     fn line(
         &mut self,
-        stream: Result<u32, &'static str>,
+        stream: Result<Stream, &'static str>,
         time_unix_nano: Option<i64>,
         line: &[u8],
         metadata: &Labels<'_>,
@@ -99,9 +111,14 @@ impl Push {
             stream => stream,
         };
         match stream {
-            Ok(resource) => {
+            Ok(stream) => {
                 let beside = Beside::of(metadata.iter().map(|(name, value)| (&**name, Value::String(value))));
-                self.rows.add(resource, &beside.line(time_unix_nano, &String::from_utf8_lossy(line))).map(drop)
+                let text = String::from_utf8_lossy(line);
+                let mut line = beside.line(time_unix_nano, &text);
+                if line.severity.number == 0 {
+                    line.severity.number = stream.severity_number;
+                }
+                self.rows.add(stream.resource, &line).map(drop)
             }
             Err(reason) => self.rows.count_refused(reason),
         }

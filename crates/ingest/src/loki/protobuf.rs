@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Labels, Push, labels};
+use super::{Labels, Push, Stream, labels};
 use crate::columns::known;
 use crate::wire::{Fault, Fields};
 
@@ -39,7 +39,7 @@ fn stream(message: &[u8], push: &mut Push) -> Result<(), Fault> {
     Ok(())
 }
 
-fn entry(message: &[u8], stream: Result<u32, &'static str>, push: &mut Push) -> Result<(), Fault> {
+fn entry(message: &[u8], stream: Result<Stream, &'static str>, push: &mut Push) -> Result<(), Fault> {
     let (mut time, mut line): (_, &[u8]) = (Ok(None), &[]);
     let mut metadata = Labels::new();
     let mut fields = Fields::new(message);

@@ -317,6 +317,19 @@ fn the_last_of_a_repeated_key_stays() {
 }
 
 #[test]
+fn lines_stay_as_they_came_once_there_are_too_many_keys() {
+    let line = |row: usize| {
+        let fields: Vec<String> = (0..FIELDS_MAX).map(|n| format!(r#""k{row}.{n}":1"#)).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    let body: Vec<String> = (0..70).map(line).collect();
+    let decoded = decode_lines(&[], body.join("\n").as_bytes(), RECEIVED).unwrap();
+    let rows = told(&decoded);
+    assert_eq!((rows.len(), rows[65].len(), rows[66].len()), (70, FIELDS_MAX + 1, 1));
+    assert_eq!(rows[69], [format!("body={}", body[69])]);
+}
+
+#[test]
 fn limits_hold() {
     let mut lines = LineRows::new(Keep::Fields, RECEIVED);
     let resource = lines.resource(&[]).unwrap();

@@ -157,6 +157,17 @@ fn a_line_stays_as_it_came_and_fills_columns() {
 }
 
 #[test]
+fn labels_say_how_bad_lines_are_where_nothing_else_does() {
+    let labels = [("level", "error"), ("app", "a")];
+    let number = |line: Vec<String>| line.into_iter().filter(|told| told.starts_with("severity")).collect::<Vec<_>>();
+    assert_eq!(number(one(&labels, "m", &[])), ["severity_number=17"]);
+    assert_eq!(number(one(&labels, r#"{"level":50}"#, &[])), ["severity_number=17", "severity_text=error"]);
+    assert_eq!(number(one(&labels, r#"{"level":"info"}"#, &[])), ["severity_number=17"]);
+    assert_eq!(number(one(&labels, "m", &[("detected_level", "warn")])), ["severity_number=13"]);
+    assert_eq!(number(one(&[("level", "loud"), ("severity", "DEBUG")], "m", &[])), ["severity_number=5"]);
+}
+
+#[test]
 fn what_stands_beside_a_line_fills_columns_where_it_can_be_told_from_them_again() {
     let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let metadata = [
