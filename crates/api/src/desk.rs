@@ -123,9 +123,7 @@ impl Desk {
             .merge(ofrep::routes())
             .merge(prometheus::routes())
             .merge(loki::routes());
-        self.finish(
-            routes.merge(diagnose::routes()).merge(zipkin::routes()).merge(ui::routes()).fallback(operator::not_found),
-        )
+        self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
 
     /// OTLP over HTTP alone.
