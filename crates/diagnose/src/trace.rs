@@ -271,8 +271,8 @@ async fn why_no_logs(inquiry: &Inquiry<'_>, view: &mut TraceView, logs: &[OfSpan
     }
     let names: Vec<String> = asked.iter().map(|service| quoted(service)).collect();
     let sql = format!(
-        "SELECT service_name, count(*) AS records, count(trace_id) AS traced FROM logs WHERE {} AND service_name IN ({}) \
-         GROUP BY service_name",
+        "SELECT service_name, count(*) AS records, count(trace_id) AS traced FROM logs \
+         WHERE {} AND service_name IN ({}) GROUP BY service_name",
         around(window),
         names.join(", ")
     );

@@ -35,7 +35,7 @@ pub struct TraceArguments {
 /// See [`Failure`].
 pub async fn run(arguments: &TraceArguments) -> Result<(), Failure> {
     let server = &arguments.server;
-    let asked = server.ask(Method::GET, "/api/v1/traces", &[&arguments.trace_id], &[], None);
+    let asked = server.ask(Method::GET, "/api/v1/traces", &[arguments.trace_id.as_str()], &[], None);
     let answer = crate::sql::with_progress(asked).await?;
     let printed = match server.format {
         Print::Json => format!("{answer}\n"),

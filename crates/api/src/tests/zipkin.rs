@@ -6,6 +6,8 @@ use causeway_model::{ErrorKind, Signal};
 
 use super::doubles::{call, house};
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 const JSON: (&str, &str) = ("content-type", "application/json");
 const SPANS: &str = r#"[{"traceId":"1","id":"2","localEndpoint":{"serviceName":"a"}},{"traceId":"1","id":"x"}]"#;
 
@@ -19,8 +21,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 async fn spans_are_kept_and_the_rest_told_of() {
     let house = house().await;
     let protobuf = [&[0x0a, 20, 0x0a, 8][..], &[1; 8], &[0x1a, 8], &[2; 8]].concat();
-    type Case = (&'static [(&'static str, &'static str)], Vec<u8>, u64, &'static str);
-    let cases: [Case; 3] = [
+    let cases: [(Headers<'_>, Vec<u8>, u64, &str); 3] = [
         (&[JSON], SPANS.into(), 2, "dropped 1: invalid_span_id"),
         (&[JSON, ("content-encoding", "gzip")], gzip(SPANS.as_bytes()), 2, "dropped 1: invalid_span_id"),
         (&[("content-type", "application/x-protobuf")], protobuf, 1, ""),

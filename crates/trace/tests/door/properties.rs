@@ -50,11 +50,6 @@ proptest! {
         prop_assert_eq!(understood.self_ns.iter().sum::<i64>(), root_duration(&understood));
         prop_assert_eq!(understood.critical_ns.iter().flatten().sum::<i64>(), root_duration(&understood));
         prop_assert!(understood.shifts.iter().all(|shift| *shift == 0));
-        // Each waits for the other, so that all but those of no length lie on the path.
-        for (at, critical) in understood.critical_ns.iter().enumerate() {
-            prop_assert!(critical.is_some() || spans[at].duration_ns == Some(0) || understood.tree.parent(at)
-                .is_some_and(|parent| understood.critical_ns[parent].is_none() || understood.intervals[at].0 == understood.intervals[at].1));
-        }
     }
 
     #[test]
@@ -75,7 +70,10 @@ proptest! {
 
     #[test]
     fn any_spans_at_all_are_understood(
-        spans in proptest::collection::vec((0u64..12, 0u64..14, 0u32..3, -1i32..8, any::<i64>(), any::<i64>(), any::<bool>()), 0..40),
+        spans in proptest::collection::vec(
+            (0u64..12, 0u64..14, 0u32..3, -1i32..8, any::<i64>(), any::<i64>(), any::<bool>()),
+            0..40,
+        ),
     ) {
         let span = |(own, parent, service, kind, start, duration, failed): &(u64, u64, u32, i32, i64, i64, bool)| Span {
             id: id(*own),
