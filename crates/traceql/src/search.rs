@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::answer::{FoundSpan, FoundSpanset, FoundTrace, Search};
 use crate::ast::{Field, FieldExpr, Intrinsic, Pipeline, Query, QueryKind, Spansets, Stage, Static};
-use crate::conditions;
+use crate::conditions::{self, Said};
 use crate::expression::{Access, Node, Row, Whole, access, distinct, is_duration_field, needs_trace};
 use crate::pipeline::{Group, Steps, span_filter};
 use crate::source::{Fields, Seen, Span, SpanSource, Wanted};
@@ -44,7 +44,7 @@ pub fn search(query: &Query, source: &dyn SpanSource, options: &SearchOptions<'_
     let mut searcher = Searcher::of(pipeline, source, options);
     // With the hint all is looked at: a trace that began later may stand behind.
     searcher.most_recent = query.hints.iter().any(|hint| *hint == ("most_recent".to_owned(), Static::Bool(true)));
-    let mut seen = Candidates::of(conditions::of_pipeline(pipeline));
+    let mut seen = Candidates::of(conditions::of_pipeline(pipeline, Said::OfOne));
     let mut together = TOGETHER_MIN.max(options.limit).min(TOGETHER_MAX);
     let mut ended = options.limit == 0;
     if !ended {
@@ -326,7 +326,7 @@ pub fn values(
         )));
     }
     let mut fields = Fields::default();
-    let filter = span_filter(pipeline).or_else(|| conditions::of_pipeline(pipeline));
+    let filter = span_filter(pipeline).or_else(|| conditions::of_pipeline(pipeline, Said::OfFound));
     let alternatives = filter.as_ref().map_or_else(|| vec![Vec::new()], conditions::alternatives);
     let node = filter.as_ref().map(|filter| Node::of(&mut fields, filter));
     let (access, is_duration) = (access(&mut fields, field), is_duration_field(field));
