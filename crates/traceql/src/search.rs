@@ -146,9 +146,9 @@ impl<'a> Searcher<'a> {
             (field.to_string(), access, is_duration_field(&field))
         };
         let told = told_fields(pipeline).into_iter().map(tell).collect();
-        // Roots and spans are told by their names.
+        // Roots and spans are told by their names; kinds tell spans of one id apart.
         fields.service = true;
-        fields.intrinsics.insert(Intrinsic::Name);
+        fields.intrinsics.extend([Intrinsic::Name, Intrinsic::Kind]);
         let answer = Search { is_complete: true, ..Search::default() };
         Self { source, options, steps, fields, told, answer, bytes: 0, most_recent: false }
     }
@@ -171,7 +171,7 @@ impl<'a> Searcher<'a> {
         self.answer.inspected_spans += spans.len() as u64;
         let spans = distinct(spans);
         let whole = Whole::of(&spans);
-        let groups = self.steps.run(&whole);
+        let groups = self.steps.run(&whole)?;
         if groups.is_empty() {
             return Ok(());
         }
