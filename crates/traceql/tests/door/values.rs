@@ -80,3 +80,23 @@ fn windows_of_today_are_those_of_scripts() {
         assert_eq!(points, [(0, 0.0), (15_000_000_000, 2.0), (30_000_000_000, 1.0)], "{query}");
     }
 }
+
+#[test]
+fn no_more_traces_are_read_than_are_asked_for() {
+    let one =
+        |number: u8| Kept { trace_id: [number; 16], ..span("t", &format!("x @{number}s +1s {{a={}}}", number % 2)) };
+    let memory = Memory { spans: (0..200).map(one).collect() };
+    let time = TimeRange { start: 0, end: 1_000_000_000_000 };
+    let options = SearchOptions { time, limit: 4, spans_per_spanset: 1, interrupted: &|| Ok(()) };
+    for (query, read, newest) in
+        [("{ .a = 1 }", 4, 199), ("{ .a = 0 }", 4, 198), ("{ } | count() = 1", 32, 199), ("{ .a = 1 && .a = 0 }", 0, 0)]
+    {
+        let answer = search(&parse(query).unwrap(), &memory, &options).unwrap();
+        assert_eq!(answer.inspected_traces, read, "{query}");
+        assert_eq!(answer.traces.first().map_or(0, |trace| trace.trace_id[0]), newest, "{query}");
+        assert_eq!(answer.is_complete, read == 0, "{query}");
+    }
+    // All are looked at.
+    let answer = search(&parse("{ } with (most_recent=true)").unwrap(), &memory, &options).unwrap();
+    assert_eq!((answer.inspected_traces, answer.traces.len(), answer.is_complete), (200, 4, true));
+}
