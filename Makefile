@@ -73,7 +73,7 @@ peers:
 # The decoders have no unsafe code: panics and overflows are looked for, and an address sanitizer would only slow that down.
 FUZZ_SECONDS ?= 600
 FUZZ_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))fuzz
-FUZZ_CRATES := ingest promql store
+FUZZ_CRATES := ingest promql store traceql
 fuzz: tools-build
 	@cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1 || \
 		{ echo "make fuzz needs cargo-fuzz and a nightly toolchain: cargo install cargo-fuzz --locked && rustup toolchain install nightly"; exit 1; }

@@ -7,36 +7,50 @@ use crate::source::{Comparison, Condition};
 /// Alternatives that a source is given at most; beyond it sees all spans.
 const ALTERNATIVES_MAX: usize = 16;
 
-/// What one span of each trace fulfils, where something is known.
-pub(crate) fn of_pipeline(pipeline: &Pipeline) -> Option<FieldExpr> {
+/// Of which spans something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// Of at least one of each trace in which something is found.
+    OfOne,
+    /// Of each that is found: those in a time are then known by spans of that time.
+    OfFound,
+}
+
+/// What spans fulfil, where something is known.
+pub(crate) fn of_pipeline(pipeline: &Pipeline, said: Said) -> Option<FieldExpr> {
     match pipeline.stages.first() {
-        Some(Stage::Spansets(spansets)) => of_spansets(spansets),
+        Some(Stage::Spansets(spansets)) => of_spansets(spansets, said),
         Some(Stage::Select(_)) => match pipeline.stages.get(1) {
-            Some(Stage::Spansets(spansets)) => of_spansets(spansets),
+            Some(Stage::Spansets(spansets)) => of_spansets(spansets, said),
             _ => None,
         },
         _ => None,
     }
 }
 
-fn of_spansets(spansets: &Spansets) -> Option<FieldExpr> {
+fn of_spansets(spansets: &Spansets, said: Said) -> Option<FieldExpr> {
     match spansets {
         Spansets::Filter(expr) => local(expr),
-        Spansets::Pipeline(pipeline) => of_pipeline(pipeline),
-        Spansets::Binary { operator, left, right } => match operator {
-            SpansetOperator::Or => {
-                let (left, right) = (of_spansets(left)?, of_spansets(right)?);
-                Some(both(FieldOperator::Or, left, right))
-            }
-            SpansetOperator::Structural { keep: Keep::Unrelated, .. } => of_spansets(right),
-            // Both sides must be there: the one that leaves fewer is enough.
-            SpansetOperator::And | SpansetOperator::Structural { .. } => {
-                match (of_spansets(left), of_spansets(right)) {
-                    (Some(left), Some(right)) => Some(if strength(&left) > strength(&right) { left } else { right }),
-                    (left, right) => left.or(right),
+        Spansets::Pipeline(pipeline) => of_pipeline(pipeline, said),
+        Spansets::Binary { operator, left, right } => {
+            let of = |side: &Spansets| of_spansets(side, said);
+            let either = || Some(both(FieldOperator::Or, of(left)?, of(right)?));
+            match (operator, said) {
+                (SpansetOperator::Or, _) => either(),
+                (SpansetOperator::Structural { keep: Keep::Unrelated, .. }, _)
+                | (SpansetOperator::Structural { keep: Keep::Related, .. }, Said::OfFound) => of(right),
+                (SpansetOperator::And | SpansetOperator::Structural { .. }, Said::OfFound) => either(),
+                // Both sides must be there: the one that leaves fewer is enough.
+                (SpansetOperator::And | SpansetOperator::Structural { .. }, Said::OfOne) => {
+                    match (of(left), of(right)) {
+                        (Some(left), Some(right)) => {
+                            Some(if strength(&left) > strength(&right) { left } else { right })
+                        }
+                        (left, right) => left.or(right),
+                    }
                 }
             }
-        },
+        }
     }
 }
 
@@ -138,5 +152,65 @@ fn turned(operator: FieldOperator) -> FieldOperator {
         FieldOperator::Greater => FieldOperator::Less,
         FieldOperator::GreaterOrEqual => FieldOperator::LessOrEqual,
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ast::{Query, QueryKind};
+    use crate::parse::parse;
+
+    fn told(text: &str, said: Said) -> String {
+        let Ok(Query { kind: QueryKind::Search(pipeline), .. }) = parse(text) else { panic!("{text}") };
+        let Some(expr) = of_pipeline(&pipeline, said) else { return "anything".to_owned() };
+        let one = |condition: &Condition| match &condition.comparison {
+            Comparison::With(operator, value) => format!("{} {} {value}", condition.field, operator.symbol()),
+            Comparison::Exists => condition.field.to_string(),
+            Comparison::Matches(pattern) => format!("{} =~ {}", condition.field, pattern.text),
+        };
+        let all = |all: &Vec<Condition>| all.iter().map(one).collect::<Vec<_>>().join(", ");
+        alternatives(&expr).iter().map(all).collect::<Vec<_>>().join(" or ")
+    }
+
+    #[test]
+    fn what_can_not_matter_is_told() {
+        for (query, expected) in [
+            ("{ }", "anything"),
+            ("{ span.a = 1 && status = error }", "span.a = 1, status = error"),
+            (
+                "{ .a = 1 && (name =~ \"x.*\" || 1s < duration) }",
+                ".a = 1, name =~ x.* or .a = 1, duration > 1000000000ns",
+            ),
+            ("{ .a = 1 && traceDuration > 1s }", ".a = 1"),
+            ("{ .a = 1 || traceDuration > 1s }", "anything"),
+            ("{ !(.a = 1) && .b }", ".b = true"),
+            ("{ .a != nil && .b !~ \"x\" && .c = nil }", ".a, .b"),
+            ("{ .a + 1 = 2 && .b = .c }", ""),
+            ("{ trace:id = \"AB\" }", "trace:id = \"000000000000000000000000000000ab\""),
+            ("{ .a = 1 } >> { status = error && .b = 2 }", "status = error, .b = 2"),
+            ("{ .a = 1 && .c = 2 } && { .b > 2 }", ".a = 1, .c = 2"),
+            ("{ .a = 1 && .c = 2 } !>> { .b > 2 }", ".b > 2"),
+            ("{ .a = 1 } || { .b = 2 }", ".a = 1 or .b = 2"),
+            ("{ .a = 1 } || { }", "anything"),
+            ("({ .a = 1 } | count() > 2) > { }", ".a = 1"),
+            ("select(.a) | { .b = 2 }", ".b = 2"),
+            ("by(.a) | { .b = 2 }", "anything"),
+        ] {
+            assert_eq!(told(query, Said::OfOne), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_each_span_that_is_found_fulfils_is_told() {
+        for (query, expected) in [
+            ("{ .a = 1 } >> { .b > 2 }", ".b > 2"),
+            ("{ .a = 1 } &>> { .b > 2 }", ".a = 1 or .b > 2"),
+            ("{ .a = 1 } && { .b > 2 }", ".a = 1 or .b > 2"),
+            ("{ .a = 1 } && { }", "anything"),
+            ("({ .a = 1 } | count() > 2) !> ({ .b > 2 } | { .c = 1 })", ".b > 2"),
+        ] {
+            assert_eq!(told(query, Said::OfFound), expected, "{query}");
+        }
     }
 }

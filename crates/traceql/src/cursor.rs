@@ -16,6 +16,9 @@ const DEPTH_MAX: usize = 100;
 /// Operators, calls and filters of one query at most: everything that walks a tree calls itself for each level, and no tree is deeper.
 const NODES_MAX: usize = 1_000;
 
+/// Operators and stages of metrics at most: they become a tree of PromQL, which allows for 200 levels.
+const METRICS_NODES_MAX: usize = 100;
+
 /// Units of durations in nanoseconds; longer names stand before those that they begin with.
 const UNITS: [(&str, i64); 8] = [
     ("ns", 1),
@@ -80,12 +83,13 @@ pub(crate) struct Cursor<'a> {
     pub at: usize,
     depth: usize,
     nodes: usize,
+    metrics_nodes: usize,
     regexes: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub fn new(text: &'a str) -> Self {
-        let mut cursor = Self { text, at: 0, depth: 0, nodes: 0, regexes: 0 };
+        let mut cursor = Self { text, at: 0, depth: 0, nodes: 0, metrics_nodes: 0, regexes: 0 };
         cursor.skip_space();
         cursor
     }
@@ -142,6 +146,17 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         Err(self.refused(&format!("more than {max} operators, filters and calls: `=~ \"a|b\"` does for many `||`")))
+    }
+
+    /// Counts an operator or stage of metrics.
+    pub fn count_metrics_node(&mut self) -> Result<()> {
+        self.metrics_nodes += 1;
+        let max = METRICS_NODES_MAX;
+        if self.metrics_nodes > max {
+            Err(self.refused(&format!("more than {max} operators of metrics")))
+        } else {
+            Ok(())
+        }
     }
 
     /// Goes a level down; [`Self::leave`] goes up again.

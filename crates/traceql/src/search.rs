@@ -7,12 +7,12 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::answer::{FoundSpan, FoundSpanset, FoundTrace, Search};
 use crate::ast::{Field, FieldExpr, Intrinsic, Pipeline, Query, QueryKind, Spansets, Stage, Static};
-use crate::conditions;
+use crate::conditions::{self, Said};
 use crate::expression::{Access, Node, Row, Whole, access, distinct, is_duration_field, needs_trace};
 use crate::pipeline::{Group, Steps, span_filter};
 use crate::source::{Fields, Seen, Span, SpanSource, Wanted};
 
-/// Traces that one question notes at most: 1,000,000 take 50 MB.
+/// Traces that one question notes at most: 1,000,000 take some 80 MB.
 pub(crate) const TRACES_MAX: usize = 1_000_000;
 /// Traces that are read together, at first and at most.
 const TOGETHER_MIN: usize = 32;
@@ -44,7 +44,7 @@ pub fn search(query: &Query, source: &dyn SpanSource, options: &SearchOptions<'_
     let mut searcher = Searcher::of(pipeline, source, options);
     // With the hint all is looked at: a trace that began later may stand behind.
     searcher.most_recent = query.hints.iter().any(|hint| *hint == ("most_recent".to_owned(), Static::Bool(true)));
-    let mut seen = Candidates::of(conditions::of_pipeline(pipeline));
+    let mut seen = Candidates::of(conditions::of_pipeline(pipeline, Said::OfOne));
     let mut together = TOGETHER_MIN.max(options.limit).min(TOGETHER_MAX);
     let mut ended = options.limit == 0;
     if !ended {
@@ -71,7 +71,8 @@ pub fn search(query: &Query, source: &dyn SpanSource, options: &SearchOptions<'_
 /// Traces of which a span was seen that may matter.
 pub(crate) struct Candidates {
     filter: Option<FieldExpr>,
-    known: HashSet<[u8; 16]>,
+    /// Where they stand among those that wait, as long as they do.
+    known: HashMap<[u8; 16], usize>,
     /// Those that were not read yet, in the order in which they were seen.
     pub waiting: Vec<Seen>,
     pub spans: u64,
@@ -79,7 +80,7 @@ pub(crate) struct Candidates {
 
 impl Candidates {
     pub fn of(filter: Option<FieldExpr>) -> Self {
-        Self { filter, known: HashSet::new(), waiting: Vec::new(), spans: 0 }
+        Self { filter, known: HashMap::new(), waiting: Vec::new(), spans: 0 }
     }
 
     /// Whether no more can be noted.
@@ -102,22 +103,23 @@ impl Candidates {
         source.spans(&wanted, &mut |spans| {
             self.spans += spans.len() as u64;
             let inside = |span: &&Span<'_>| span.start_ns >= time.start && span.start_ns <= time.end;
-            let mut places: HashMap<[u8; 16], usize> = HashMap::new();
             for span in spans.iter().filter(inside) {
                 if node.as_ref().is_none_or(|node| node.holds(&Row { span, place: None })) {
-                    self.note(&mut places, span);
+                    self.note(span);
                 }
             }
             after(self)
         })
     }
 
-    fn note(&mut self, places: &mut HashMap<[u8; 16], usize>, span: &Span<'_>) {
-        if let Some(seen) = places.get(&span.trace_id).and_then(|place| self.waiting.get_mut(*place)) {
+    fn note(&mut self, span: &Span<'_>) {
+        let place = self.known.get(&span.trace_id).copied();
+        let waiting = place.and_then(|place| self.waiting.get_mut(place));
+        if let Some(seen) = waiting.filter(|seen| seen.trace_id == span.trace_id) {
             seen.first_ns = seen.first_ns.min(span.start_ns);
             seen.last_ns = seen.last_ns.max(span.start_ns);
-        } else if !self.is_full() && self.known.insert(span.trace_id) {
-            places.insert(span.trace_id, self.waiting.len());
+        } else if place.is_none() && !self.is_full() {
+            self.known.insert(span.trace_id, self.waiting.len());
             let (first_ns, last_ns) = (span.start_ns, span.start_ns);
             self.waiting.push(Seen { trace_id: span.trace_id, first_ns, last_ns });
         }
@@ -324,7 +326,7 @@ pub fn values(
         )));
     }
     let mut fields = Fields::default();
-    let filter = span_filter(pipeline).or_else(|| conditions::of_pipeline(pipeline));
+    let filter = span_filter(pipeline).or_else(|| conditions::of_pipeline(pipeline, Said::OfFound));
     let alternatives = filter.as_ref().map_or_else(|| vec![Vec::new()], conditions::alternatives);
     let node = filter.as_ref().map(|filter| Node::of(&mut fields, filter));
     let (access, is_duration) = (access(&mut fields, field), is_duration_field(field));

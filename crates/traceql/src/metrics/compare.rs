@@ -97,7 +97,8 @@ impl Counter {
     fn add(&mut self, group: usize, name: &str, value: &Scalar<'_>, (window, weight): (usize, f64)) -> Result<()> {
         let Some(group) = self.groups.get_mut(group) else { return Ok(()) };
         let count = self.windows.count;
-        if value.is_nil() {
+        // Most spans have no message, which says nothing.
+        if value.is_nil() || *value == Scalar::Text("".into()) {
             return Ok(());
         }
         if !group.contains_key(name) {

@@ -1,20 +1,18 @@
-//! How are the spans of a window distributed? Each value is kept while they are few; then they are counted in buckets whose bounds are 0.54% apart, so that
-//! a quantile is at most 0.28% off.
+//! How are the spans of a window distributed? Each value is kept while they are few; then they are counted in buckets, which are the upper bits of the float:
+//! their bounds are at most 0.39% apart, so that a quantile is at most 0.2% off.
 
 use std::collections::BTreeMap;
 
 /// Values of one window that are kept as they are.
 const EXACT_MAX: usize = 1_024;
-/// Buckets between a number and its double.
-const BUCKETS: f64 = 128.0;
-/// Lies above the number of any bucket.
-const ZERO: i64 = 1 << 20;
+/// Bits of a float that its bucket leaves out: all of the fraction but the first eight.
+const LEFT_OUT: u32 = 44;
 
 /// Values and how many spans each stands for.
 #[derive(Debug, Default)]
 pub(crate) struct Distribution {
     exact: Vec<(f64, f64)>,
-    /// By number: above zero those of positive values, below zero those of negative ones.
+    /// By number, in the order of their values.
     buckets: BTreeMap<i64, f64>,
 }
 
@@ -54,20 +52,22 @@ impl Distribution {
     }
 }
 
+/// The bits of a float in an order that is that of floats, and back again.
+fn ordered(bits: i64) -> i64 {
+    if bits < 0 { bits ^ i64::MAX } else { bits }
+}
+
 fn bucket(value: f64) -> i64 {
-    if value == 0.0 {
-        return 0;
-    }
-    let number = ZERO + (value.abs().log2() * BUCKETS).ceil() as i64;
-    if value > 0.0 { number } else { -number }
+    ordered(value.to_bits() as i64) >> LEFT_OUT
 }
 
 fn middle(number: i64) -> f64 {
-    if number == 0 {
+    // Zeros of both signs, and what is next to them.
+    if number == 0 || number == -1 {
         return 0.0;
     }
-    let value = (((number.abs() - ZERO) as f64 - 0.5) / BUCKETS).exp2();
-    if number > 0 { value } else { -value }
+    let bits = (number << LEFT_OUT) | (1 << (LEFT_OUT - 1));
+    f64::from_bits(ordered(bits) as u64)
 }
 
 #[cfg(test)]
@@ -96,7 +96,16 @@ mod tests {
         }
         for share in [0.001, 0.1, 0.5, 0.9, 0.99, 1.0] {
             let (found, exact) = (many.quantile(share).unwrap(), share * 100.0);
-            assert!((found / exact - 1.0).abs() < 0.0055, "{share}: {found}, not {exact}");
+            assert!((found / exact - 1.0).abs() < 0.002, "{share}: {found}, not {exact}");
+        }
+    }
+
+    #[test]
+    fn buckets_are_in_the_order_of_their_values() {
+        let values = [-1e300, -5.5, -1.0, -1e-9, 0.0, 1e-9, 0.3, 1.0, 1.1, 1e9, 1e300];
+        assert!(values.is_sorted_by_key(|value| bucket(*value)));
+        for value in values {
+            assert!((middle(bucket(value)) - value).abs() <= 0.002 * value.abs(), "{value}");
         }
     }
 

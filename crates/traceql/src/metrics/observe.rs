@@ -198,18 +198,18 @@ impl<'a> Observer<'a> {
     }
 
     fn series_of(&mut self, row: &Row<'_>, bucket: Option<f64>) -> Result<usize> {
-        let by = self.by.iter().map(|(_, access, is_duration)| access.read(row).told(*is_duration));
-        let values: Vec<Static> = by.chain(bucket.map(Static::Float)).collect();
         self.key.clear();
-        for value in &values {
-            let text = encoded(value);
-            self.key.push_str(&text.len().to_string());
-            self.key.push(':');
-            self.key.push_str(&text);
+        for (_, access, _) in &self.by {
+            write_key(&access.read(row), &mut self.key);
+        }
+        if let Some(bucket) = bucket {
+            write_key(&Scalar::Float(bucket), &mut self.key);
         }
         if let Some(number) = self.numbers.get(&self.key) {
             return Ok(*number);
         }
+        let by = self.by.iter().map(|(_, access, is_duration)| access.read(row).told(*is_duration));
+        let values: Vec<Static> = by.chain(bucket.map(Static::Float)).collect();
         let count = self.windows.count;
         let (cells, bytes) = match self.spans.function {
             MetricsFunction::Min(_) | MetricsFunction::Max(_) => (Cells::Extremes(vec![f64::NAN; count]), 8),
@@ -282,6 +282,27 @@ impl<'a> Observer<'a> {
         pairs.extend(extra.map(|(name, value)| (name, encoded(&Static::Float(value)))));
         Labels::new(pairs.iter().map(|(name, value)| (*name, value.as_str())))
     }
+}
+
+/// Writes a value so that different ones are written differently: its length stands behind it.
+fn write_key(value: &Scalar<'_>, key: &mut String) {
+    use std::fmt::Write as _;
+    let start = key.len();
+    // Writing to a String cannot fail.
+    let _ = match value {
+        Scalar::Text(text) => {
+            key.push('s');
+            key.push_str(text);
+            Ok(())
+        }
+        Scalar::Int(number) => write!(key, "i{number}"),
+        other => {
+            key.push_str(&encoded(&other.told(false)));
+            Ok(())
+        }
+    };
+    let length = key.len() - start;
+    let _ = write!(key, ":{length};");
 }
 
 /// The least power of two that a value does not exceed; 0 for what is not above 0.

@@ -7,7 +7,7 @@ use causeway_promql::Options;
 
 use super::Windows;
 use crate::ast::Pipeline;
-use crate::conditions;
+use crate::conditions::{self, Said};
 use crate::expression::{Node, Row, Whole, distinct};
 use crate::pipeline::{Steps, span_filter, union};
 use crate::search::{Candidates, TOGETHER_MAX, TRACES_MAX};
@@ -54,7 +54,7 @@ fn of_traces(
     let time = TimeRange { start: windows.after_ns().saturating_add(1), end: windows.until_ns() };
     let interrupted = &*options.interrupted;
     let steps = Steps::of(fields, pipeline);
-    let mut seen = Candidates::of(conditions::of_pipeline(pipeline));
+    let mut seen = Candidates::of(conditions::of_pipeline(pipeline, Said::OfFound));
     seen.visit(source, (time, interrupted), &mut |seen| {
         if seen.is_full() {
             let message =

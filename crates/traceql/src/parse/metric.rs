@@ -134,11 +134,11 @@ pub(super) fn second_stages(cursor: &mut Cursor<'_>, mut expr: MetricsExpr) -> R
     loop {
         let at = cursor.at;
         if let Some(operator) = comparison(cursor) {
-            cursor.count_node()?;
+            cursor.count_metrics_node()?;
             let value = scalar::constant(cursor)?;
             expr = compared(cursor, at, expr, operator, &value)?;
         } else if cursor.next_is("|") && !cursor.next_is("||") {
-            cursor.count_node()?;
+            cursor.count_metrics_node()?;
             cursor.advance(1);
             expr = chosen(cursor, expr)?;
         } else {

@@ -154,7 +154,10 @@ fn binary(cursor: &mut Cursor<'_>, at_least: u8) -> Result<Operand> {
         if *strength < at_least {
             break;
         }
-        cursor.count_node()?;
+        match left {
+            Operand::Metrics(_) | Operand::Number(_) => cursor.count_metrics_node()?,
+            Operand::Spans(_) | Operand::Scalar => cursor.count_node()?,
+        }
         cursor.advance(text.len());
         let right = binary(cursor, strength + 1)?;
         left = combined(cursor, (text, *operator), left, right)?;

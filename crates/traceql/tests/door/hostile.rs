@@ -44,6 +44,33 @@ fn hostile_depth_and_size_are_refused() {
 }
 
 #[test]
+fn the_deepest_queries_that_are_read_are_evaluated() {
+    let chain = |begin: &str, again: &str, times: usize, end: &str| format!("{begin}{}{end}", again.repeat(times));
+    let memory = Memory { spans: vec![span("t", "x @1s +1s {a=1}")] };
+    for query in [
+        chain("{ .a = 2", " || .a = 1", 490, " }"),
+        chain("{ .a = 2 || .a", " + 1", 990, " > 3 }"),
+        chain("{ ", "!(", 49, &format!("!.b {} || .a = 1 }}", ")".repeat(49))),
+        chain("{ }", " && { }", 490, ""),
+        chain("{ }", " || { } ~ { }", 240, ""),
+        chain("", "(", 98, &format!("{{ }}{}", ")".repeat(98))),
+    ] {
+        assert_eq!(count(&memory, &query), 1, "{}", &query[..40]);
+        assert!(!parse(&query).unwrap().to_string().is_empty());
+    }
+    let moments = Moments { start_ns: 0, end_ns: 9_000_000_000, step_ns: 0 };
+    for query in [
+        chain("({ } | count_over_time())", " + 1", 99, ""),
+        chain("", "1 + (", 90, &format!("{{ }} | count_over_time(){}", ")".repeat(90))),
+        chain("{ } | count_over_time()", " > 0 | topk(1)", 49, ""),
+    ] {
+        let found = metrics(&parse(&query).unwrap(), &memory, moments, &Options::default()).unwrap();
+        assert_eq!(found.series.len(), 1, "{}", &query[..40]);
+    }
+    assert!(parse(&chain("({ } | rate())", " + 1", 101, "")).is_err());
+}
+
+#[test]
 fn refusals_say_where_and_what_to_do() {
     for (query, message) in [
         (
@@ -70,6 +97,7 @@ fn refusals_say_where_and_what_to_do() {
 #[test]
 fn any_words_are_read_or_refused() {
     let mut rng = Rng::from_seed(11);
+    #[rustfmt::skip]
     let words = [
         "{",
         "}",

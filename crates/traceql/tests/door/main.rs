@@ -7,3 +7,4 @@ mod hostile;
 mod print;
 mod script;
 mod structure;
+mod values;

@@ -74,14 +74,18 @@ fn random_trace(rng: &mut Rng) -> Vec<Kept> {
 fn structural_operators_find_what_pairs_say() {
     let mut rng = Rng::from_seed(17);
     let operators = [">", "<", ">>", "<<", "~", "!>", "!<", "!>>", "!<<", "!~", "&>", "&<", "&>>", "&<<", "&~"];
+    let query = |operator: &&str| {
+        let query = format!("{{ statusMessage =~ \".*l.*\" }} {operator} {{ statusMessage =~ \".*r.*\" }}");
+        parse(&query).unwrap()
+    };
+    let queries: Vec<_> = operators.iter().map(query).collect();
     let mut nonempty = 0;
     for _ in 0..4_000 {
         let memory = Memory { spans: random_trace(&mut rng) };
-        for operator in operators {
-            let query = format!("{{ statusMessage =~ \".*l.*\" }} {operator} {{ statusMessage =~ \".*r.*\" }}");
+        for (operator, query) in operators.iter().zip(&queries) {
             let time = TimeRange { start: 0, end: 1_000 };
             let options = SearchOptions { time, limit: 5, spans_per_spanset: 100, interrupted: &|| Ok(()) };
-            let found = search(&parse(&query).unwrap(), &memory, &options).unwrap();
+            let found = search(query, &memory, &options).unwrap();
             let spans = found.traces.iter().flat_map(|trace| &trace.spansets).flat_map(|set| &set.spans);
             let times: Vec<i64> = spans.map(|span| span.start_ns).collect();
             assert_eq!(times, naive(&memory.spans, operator), "{operator} in {:#?}", memory.spans);

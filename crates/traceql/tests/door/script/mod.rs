@@ -128,7 +128,7 @@ fn measured(memory: &Memory, what: &str, rest: &str) -> Result<Vec<String>, Stri
             let told = |(time_ns, value): &(i64, f64)| format!("{value}@{}", time_ns / 1_000_000_000);
             series.points.iter().map(told).collect()
         };
-        format!("{{{}}} {}", pairs(&series.labels), values.join(" "))
+        format!("{{{}}} {}", pairs(&series.labels), values.join(" ")).trim_end().to_owned()
     };
     Ok(found.series.iter().map(told).collect())
 }
