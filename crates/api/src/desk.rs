@@ -140,8 +140,7 @@ impl Desk {
             .merge(loki::routes())
             .merge(tempo::routes())
             .merge(jaeger::routes())
-            .merge(senders::routes())
-            .merge(zipkin::routes());
+            .merge(senders::routes());
         self.finish(routes.merge(diagnose::routes()).merge(ui::routes()).fallback(operator::not_found))
     }
 

@@ -43,6 +43,9 @@ pub(crate) enum Held<'a> {
     Part(&'a Part),
 }
 
+/// The scan of a place, with what belongs to it.
+pub(crate) type ScanOf<'a, L> = &'a dyn Fn(Held<'_>) -> Result<Option<(Scan, L)>>;
+
 /// Visits the rows of a time by the scan that each place gets, and with what belongs to that; `None` skips the place.
 ///
 /// # Errors
@@ -51,7 +54,7 @@ pub(crate) fn visit_by<L>(
     spans: &TableSnapshot,
     time: TimeRange,
     interrupted: Interrupted<'_>,
-    scan_of: &dyn Fn(Held<'_>) -> Result<Option<(Scan, L)>>,
+    scan_of: ScanOf<'_, L>,
     take: &mut dyn FnMut(&RecordBatch, &L) -> Result<Go>,
 ) -> Result<()> {
     let mut floor = i64::MIN;

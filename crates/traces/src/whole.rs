@@ -79,12 +79,14 @@ pub(crate) fn id<const N: usize>(ids: &FixedSizeBinaryArray, row: usize) -> Resu
     ids.value(row).try_into().map_err(|_| wrong())
 }
 
+/// A span's id, kind, begin, duration and resource, which a delivery that is repeated has again.
+type Identity = ([u8; 8], i32, i64, Option<i64>, usize);
+
 /// A trace that grows.
 #[derive(Default)]
 struct Growing {
     trace: Trace,
-    /// Spans that are there: id, kind, begin, duration and resource, which a delivery that is repeated has again.
-    seen: HashSet<([u8; 8], i32, i64, Option<i64>, usize)>,
+    seen: HashSet<Identity>,
     resources: HashMap<Vec<u8>, usize>,
     scopes: HashMap<Vec<u8>, usize>,
 }

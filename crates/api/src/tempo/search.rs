@@ -167,8 +167,9 @@ pub(super) async fn values(
     time: TimeRange,
     limit: usize,
 ) -> Result<Option<Vec<Static>>> {
-    let Ok(query) = parse(query) else { return Ok(None) };
+    let query = query.to_owned();
     let asked = tempo.ask(move |kept, waited| {
+        let Ok(query) = parse(&query) else { return Ok(None) };
         let options = SearchOptions { time, limit, spans_per_spanset: 0, interrupted: &|| waited.check() };
         match values_of(&query, &*kept.spans, &field, &options) {
             Err(error) if error.kind == ErrorKind::Invalid => Ok(None),
