@@ -6,10 +6,10 @@ use std::os::fd::AsRawFd as _;
 
 use causeway_model::{Error, ErrorKind};
 use tokio::net::UdpSocket;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::gather::Gather;
+use super::gather::{GATHER_MAX, Gather};
 use super::sender;
 use crate::Desk;
 
@@ -53,8 +53,10 @@ pub async fn serve(desk: &Desk, socket: &UdpSocket, stop: &CancellationToken) {
     if is_keeping {
         keeping.await;
     }
-    while let Ok(received) = socket.try_recv_from(&mut buffer) {
-        take_in(desk, &mut waiting, Ok(received), &buffer);
+    // What has arrived is only known once the system was asked again.
+    let until = Instant::now() + GATHER_MAX;
+    while let Ok(received) = timeout_at(until, socket.recv_from(&mut buffer)).await {
+        take_in(desk, &mut waiting, received, &buffer);
     }
     waiting.keep(desk, sender("syslog-udp", "any"), stop).await;
 }
