@@ -111,8 +111,8 @@ impl Desk {
         })
     }
 
-    /// Everything: OTLP over HTTP and gRPC, other senders of logs, SQL, the debugging loop, changes, flags, Prometheus' and Loki's APIs, the operator's pages and the
-    /// screens.
+    /// Everything: OTLP over HTTP and gRPC, other senders of logs, SQL, the debugging loop, changes, flags, Prometheus' and
+    /// Loki's APIs, the operator's pages and the screens.
     pub fn all(self: &Arc<Self>) -> Router {
         let routes = otlp::http::routes().merge(otlp::grpc::routes()).merge(sql::routes()).merge(operator::routes());
         let routes = routes

@@ -1,7 +1,7 @@
-//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, the senders of logs that speak Loki's, Elasticsearch's or
-//! Splunk's API or plain lines, SQL and the debugging loop over HTTP, changes, flags (OFREP), Prometheus' and Loki's APIs, and what an operator asks of a
-//! running program (health, metrics). One file a dialect; it keeps through `Appender`, asks through `Answerer`, and sees
-//! neither store nor DataFusion.
+//! Which protocols does the front desk speak? OTLP over HTTP and gRPC, the senders of logs that speak Loki's,
+//! Elasticsearch's or Splunk's API or plain lines, SQL and the debugging loop over HTTP, changes, flags (OFREP), Prometheus'
+//! and Loki's APIs, and what an operator asks of a running program (health, metrics). One file a dialect; it keeps through
+//! `Appender`, asks through `Answerer`, and sees neither store nor DataFusion.
 
 mod body;
 mod changes;
