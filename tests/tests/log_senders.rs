@@ -1,5 +1,5 @@
-//! Are logs found in LogQL and SQL that came by Loki's, Elasticsearch's or Splunk's API or as plain lines? From requests as shippers write them, and from real
-//! clients: pino-loki and the bulk helper of Elastic's client.
+//! Are logs found in LogQL and SQL that came by Loki's, Elasticsearch's or Splunk's API or as plain lines? From requests as
+//! shippers write them, and from real clients: pino-loki and the bulk helper of Elastic's client.
 
 use std::process::Command;
 use std::time::Duration;

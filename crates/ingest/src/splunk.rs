@@ -1,6 +1,7 @@
 //! What do events for Splunk's HTTP Event Collector mean? Objects one after the other, or raw lines
-//! (<https://help.splunk.com/en/splunk-enterprise/get-data-in/collect-http-event-data>). An event is read as a line is, with its `fields` beside it. Host,
-//! source, source type and index are the resource's, named as the Collector's receiver names them.
+//! (<https://help.splunk.com/en/splunk-enterprise/get-data-in/collect-http-event-data>). An event is read as a line is, with
+//! its `fields` beside it. Host, source, source type and index are the resource's, named as the Collector's receiver names
+//! them.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

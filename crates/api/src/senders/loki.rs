@@ -1,6 +1,6 @@
 //! How is Loki's push spoken? Protobuf in snappy's block format, or JSON; 204 when all was kept
-//! (<https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs>). What is good of a push is kept and the rest answered with 400, which
-//! clients don't repeat.
+//! (<https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs>). What is good of a push is kept and the
+//! rest answered with 400, which clients don't repeat.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! How is Splunk's HTTP Event Collector spoken? Events and raw lines, answered with a text and a code
-//! (<https://help.splunk.com/en/splunk-enterprise/get-data-in/collect-http-event-data/troubleshoot-http-event-collector>). There are no acknowledgements
-//! to ask for later: what is answered with 200 is on disk.
+//! (<https://help.splunk.com/en/splunk-enterprise/get-data-in/collect-http-event-data/troubleshoot-http-event-collector>).
+//! There are no acknowledgements to ask for later: what is answered with 200 is on disk.
 
 use std::sync::Arc;
 
