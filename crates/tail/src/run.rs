@@ -192,12 +192,14 @@ pub async fn take_in(
             figures.cut += u64::from(record.is_cut);
             batch.push(&record, &Members::default());
         }
-        while batch.records > 0 {
+        let mut is_kept = batch.records == 0;
+        while !is_kept {
             if pause.is_over(clock.monotonic_nano()) {
                 match attempt(&batch, &mut pause, clock, &mut deliver, stop).await? {
                     Outcome::Kept(dropped) => {
                         figures.dropped += dropped;
-                        break;
+                        is_kept = true;
+                        continue;
                     }
                     Outcome::Refused => (),
                     Outcome::Stopped => return Ok(()),
