@@ -134,8 +134,11 @@ impl Progress {
     }
 
     fn end(&self) {
-        if self.is_terminal && !self.is_quiet && self.last.is_some() {
+        let Some(told) = self.last.as_ref().filter(|_| !self.is_quiet) else { return };
+        if self.is_terminal {
             eprintln!();
+        } else {
+            eprintln!("{}", harmless(&told.to_string(), PROGRESS_CHARS_MAX));
         }
     }
 }

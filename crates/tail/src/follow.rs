@@ -214,7 +214,8 @@ impl Follower {
             }
             let folder = checkpoint.path.parent().map(std::fs::read_dir);
             let paths = folder.into_iter().flatten().flatten().flatten().map(|entry| entry.path());
-            for path in paths.filter(|path| is_rotated_name(&checkpoint.path, path) && !is_compressed(path)) {
+            let may_be = |path: &PathBuf| *path == checkpoint.path || is_rotated_name(&checkpoint.path, path);
+            for path in paths.filter(|path| may_be(path) && !is_compressed(path)) {
                 let Some((file, identity)) = open(&path) else { continue };
                 let is_it = checkpoint.fingerprint.fits(&file).unwrap_or(false)
                     && file.metadata().is_ok_and(|metadata| metadata.len() >= checkpoint.offset);
