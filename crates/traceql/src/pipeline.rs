@@ -1,5 +1,6 @@
 //! What do the stages of a query leave of a trace? Spansets, one stage after another.
 
+use causeway_model::{Error, ErrorKind, Result};
 use hashbrown::HashMap;
 
 use crate::ast::{
@@ -9,6 +10,9 @@ use crate::expression::{Node, Row, Whole, is_duration, is_local};
 use crate::source::Fields;
 use crate::tree::united;
 use crate::value::holds;
+
+/// Spansets of one trace at most.
+const SPANSETS_MAX: usize = 10_000;
 
 /// Spans of a trace that belong together, and what is told of them.
 #[derive(Debug, Clone, Default)]
@@ -60,20 +64,27 @@ impl Steps {
     }
 
     /// The spansets of a trace; none where it has nothing of interest.
-    pub fn run(&self, whole: &Whole<'_>) -> Vec<Group> {
+    ///
+    /// # Errors
+    /// `LimitExceeded` where there are too many.
+    pub fn run(&self, whole: &Whole<'_>) -> Result<Vec<Group>> {
         let all = Group { spans: (0..whole.spans.len() as u32).collect(), attributes: Vec::new() };
         self.pass(whole, vec![all])
     }
 
-    fn pass(&self, whole: &Whole<'_>, mut groups: Vec<Group>) -> Vec<Group> {
+    fn pass(&self, whole: &Whole<'_>, mut groups: Vec<Group>) -> Result<Vec<Group>> {
         for step in &self.0 {
             groups = match step {
                 Step::Spans(set) => {
-                    let found = |group: Group| Group { spans: set.find(whole, &group.spans), ..group };
-                    groups.into_iter().map(found).collect()
+                    let found = |group: Group| Ok(Group { spans: set.find(whole, &group.spans)?, ..group });
+                    groups.into_iter().map(found).collect::<Result<_>>()?
                 }
                 Step::By { key, name, is_duration } => {
-                    groups.into_iter().flat_map(|group| split(whole, group, (key, name, *is_duration))).collect()
+                    let mut all = Vec::new();
+                    for group in groups {
+                        split(whole, group, (key, name, *is_duration), &mut all)?;
+                    }
+                    all
                 }
                 Step::Coalesce => vec![Group { spans: union(groups), attributes: Vec::new() }],
                 Step::Aggregate { filter, of, is_duration } => {
@@ -83,7 +94,7 @@ impl Steps {
             };
             groups.retain(|group| !group.spans.is_empty());
         }
-        groups
+        Ok(groups)
     }
 }
 
@@ -112,17 +123,17 @@ impl Set {
         }
     }
 
-    fn find(&self, whole: &Whole<'_>, among: &[u32]) -> Vec<u32> {
-        match self {
+    fn find(&self, whole: &Whole<'_>, among: &[u32]) -> Result<Vec<u32>> {
+        Ok(match self {
             Self::Filter(node) => {
                 let holds = |span: &u32| row(whole, *span).is_some_and(|row| node.holds(&row));
                 among.iter().copied().filter(holds).collect()
             }
             Self::Steps(steps) => {
-                union(steps.pass(whole, vec![Group { spans: among.to_vec(), attributes: Vec::new() }]))
+                union(steps.pass(whole, vec![Group { spans: among.to_vec(), attributes: Vec::new() }])?)
             }
             Self::Binary { operator, left, right } => {
-                let (left, right) = (left.find(whole, among), right.find(whole, among));
+                let (left, right) = (left.find(whole, among)?, right.find(whole, among)?);
                 match operator {
                     SpansetOperator::And if left.is_empty() || right.is_empty() => Vec::new(),
                     SpansetOperator::And | SpansetOperator::Or => united(&left, &right),
@@ -131,18 +142,27 @@ impl Set {
                     }
                 }
             }
-        }
+        })
     }
 }
 
-fn split(whole: &Whole<'_>, group: Group, (key, name, is_duration): (&Node, &str, bool)) -> Vec<Group> {
+/// Adds a group for each value that the spans of one have.
+fn split(
+    whole: &Whole<'_>,
+    group: Group,
+    (key, name, is_duration): (&Node, &str, bool),
+    groups: &mut Vec<Group>,
+) -> Result<()> {
     let mut numbers: HashMap<String, usize> = HashMap::new();
-    let mut groups: Vec<Group> = Vec::new();
     for span in group.spans {
         let Some(row) = row(whole, span) else { continue };
         let value = key.value(&row).told(is_duration);
         let number = *numbers.entry(value.to_string()).or_insert(groups.len());
         if number == groups.len() {
+            if groups.len() >= SPANSETS_MAX {
+                let message = format!("{name} makes more than {SPANSETS_MAX} spansets of one trace: group by less");
+                return Err(Error::new(ErrorKind::LimitExceeded, message));
+            }
             let told = group.attributes.iter().cloned().chain([(name.to_owned(), value)]);
             groups.push(Group { spans: Vec::new(), attributes: told.collect() });
         }
@@ -150,7 +170,7 @@ fn split(whole: &Whole<'_>, group: Group, (key, name, is_duration): (&Node, &str
             group.spans.push(span);
         }
     }
-    groups
+    Ok(())
 }
 
 fn operand(aggregate: &Aggregate) -> Option<&FieldExpr> {

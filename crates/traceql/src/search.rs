@@ -45,20 +45,13 @@ pub fn search(query: &Query, source: &dyn SpanSource, options: &SearchOptions<'_
     // With the hint all is looked at: a trace that began later may stand behind.
     searcher.most_recent = query.hints.iter().any(|hint| *hint == ("most_recent".to_owned(), Static::Bool(true)));
     let mut seen = Candidates::of(conditions::of_pipeline(pipeline, Said::OfOne));
-    let mut together = TOGETHER_MIN.max(options.limit).min(TOGETHER_MAX);
     let mut ended = options.limit == 0;
     if !ended {
         seen.visit(source, (options.time, options.interrupted), &mut |seen| {
-            if seen.waiting.len() >= together {
-                searcher.read(&std::mem::take(&mut seen.waiting))?;
-                together = (together * 2).min(TOGETHER_MAX);
-                ended = searcher.has_enough();
-            }
+            ended = searcher.read_waiting(seen, false)?;
             if seen.is_full() || ended { Ok(ControlFlow::Break(())) } else { Ok(ControlFlow::Continue(())) }
         })?;
-        if !ended {
-            searcher.read(&seen.waiting)?;
-        }
+        ended = ended || searcher.read_waiting(&mut seen, true)?;
     }
     let mut answer = searcher.answer;
     answer.inspected_spans += seen.spans;
@@ -71,7 +64,7 @@ pub fn search(query: &Query, source: &dyn SpanSource, options: &SearchOptions<'_
 /// Traces of which a span was seen that may matter.
 pub(crate) struct Candidates {
     filter: Option<FieldExpr>,
-    /// Where they stand among those that wait, as long as they do.
+    /// Where they stood among those that wait when they were noted.
     known: HashMap<[u8; 16], usize>,
     /// Those that were not read yet, in the order in which they were seen.
     pub waiting: Vec<Seen>,
@@ -135,6 +128,8 @@ struct Searcher<'a> {
     answer: Search,
     bytes: usize,
     most_recent: bool,
+    /// How many traces are read next.
+    together: usize,
 }
 
 impl<'a> Searcher<'a> {
@@ -146,23 +141,39 @@ impl<'a> Searcher<'a> {
             (field.to_string(), access, is_duration_field(&field))
         };
         let told = told_fields(pipeline).into_iter().map(tell).collect();
-        // Roots and spans are told by their names.
+        // Roots and spans are told by their names; kinds tell spans of one id apart.
         fields.service = true;
-        fields.intrinsics.insert(Intrinsic::Name);
+        fields.intrinsics.extend([Intrinsic::Name, Intrinsic::Kind]);
         let answer = Search { is_complete: true, ..Search::default() };
-        Self { source, options, steps, fields, told, answer, bytes: 0, most_recent: false }
+        // Where a filter of spans is all, each trace is found.
+        let least = if span_filter(pipeline).is_some() { 1 } else { TOGETHER_MIN };
+        let together = options.limit.clamp(least, TOGETHER_MAX);
+        Self { source, options, steps, fields, told, answer, bytes: 0, most_recent: false, together }
     }
 
     fn has_enough(&self) -> bool {
         !self.most_recent && self.answer.traces.len() >= self.options.limit
     }
 
-    fn read(&mut self, seen: &[Seen]) -> Result<()> {
-        if seen.is_empty() {
-            return Ok(());
+    /// Reads traces that wait, the newest first, some at a time, and with `all` the rest; whether there are enough then.
+    fn read_waiting(&mut self, seen: &mut Candidates, all: bool) -> Result<bool> {
+        if seen.waiting.is_empty() || !all && seen.waiting.len() < self.together {
+            return Ok(false);
         }
-        let (source, options, fields) = (self.source, self.options, self.fields.clone());
-        source.traces(seen, &fields, options.interrupted, &mut |spans| self.look_at(spans))
+        seen.waiting.sort_by_key(|seen| seen.last_ns.saturating_neg());
+        let mut waiting = seen.waiting.as_slice();
+        while !waiting.is_empty() && (all || waiting.len() >= self.together) {
+            let (next, rest) = waiting.split_at(self.together.min(waiting.len()));
+            let (source, options, fields) = (self.source, self.options, self.fields.clone());
+            source.traces(next, &fields, options.interrupted, &mut |spans| self.look_at(spans))?;
+            waiting = rest;
+            self.together = (self.together * 2).min(TOGETHER_MAX);
+            if self.has_enough() {
+                return Ok(true);
+            }
+        }
+        seen.waiting = waiting.to_vec();
+        Ok(false)
     }
 
     fn look_at(&mut self, spans: &[Span<'_>]) -> Result<()> {
@@ -171,7 +182,7 @@ impl<'a> Searcher<'a> {
         self.answer.inspected_spans += spans.len() as u64;
         let spans = distinct(spans);
         let whole = Whole::of(&spans);
-        let groups = self.steps.run(&whole);
+        let groups = self.steps.run(&whole)?;
         if groups.is_empty() {
             return Ok(());
         }

@@ -125,7 +125,7 @@ pub struct Wanted<'a> {
     pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
 }
 
-/// A trace of which spans were seen.
+/// A trace of which spans were seen; others of it may lie before and behind these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// The trace.

@@ -53,7 +53,7 @@ impl Windows {
     /// With a step, windows end at multiples of it: the first of them holds the start or ends there, the last one holds the end.
     fn of(moments: Moments) -> Result<Self> {
         let Moments { start_ns, end_ns, step_ns } = moments;
-        let refused = || Error::invalid("the end lies before the start, or the step is none");
+        let refused = || Error::invalid("the end must be later than the start, and the step not negative");
         if step_ns == 0 {
             let length_ns = end_ns.checked_sub(start_ns).filter(|length| *length > 0).ok_or_else(refused)?;
             return Ok(Self { first_ns: end_ns, length_ns, count: 1 });

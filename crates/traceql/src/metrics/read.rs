@@ -6,7 +6,7 @@ use causeway_model::{Error, ErrorKind, Result, TimeRange};
 use causeway_promql::Options;
 
 use super::Windows;
-use crate::ast::Pipeline;
+use crate::ast::{Intrinsic, Pipeline};
 use crate::conditions::{self, Said};
 use crate::expression::{Node, Row, Whole, distinct};
 use crate::pipeline::{Steps, span_filter, union};
@@ -54,6 +54,8 @@ fn of_traces(
     let time = TimeRange { start: windows.after_ns().saturating_add(1), end: windows.until_ns() };
     let interrupted = &*options.interrupted;
     let steps = Steps::of(fields, pipeline);
+    // Kinds tell spans of one id apart.
+    fields.intrinsics.insert(Intrinsic::Kind);
     let mut seen = Candidates::of(conditions::of_pipeline(pipeline, Said::OfFound));
     seen.visit(source, (time, interrupted), &mut |seen| {
         if seen.is_full() {
@@ -69,7 +71,7 @@ fn of_traces(
             looked_at += spans.len() as u64;
             let spans = distinct(spans);
             let whole = Whole::of(&spans);
-            for at in union(steps.run(&whole)) {
+            for at in union(steps.run(&whole)?) {
                 let at = at as usize;
                 let Some(span) = whole.spans.get(at) else { continue };
                 if let Some(window) = windows.window(span.start_ns) {

@@ -207,6 +207,16 @@ fn large_traces_of_any_shape_are_walked() {
 }
 
 #[test]
+fn a_trace_has_so_many_spansets() {
+    let many = trace(10_001, |_| None);
+    let time = TimeRange { start: 0, end: 1 << 40 };
+    let options = SearchOptions { time, limit: 20, spans_per_spanset: 3, interrupted: &|| Ok(()) };
+    assert_eq!(count(&many, "{ } | by(name) | by(status) | by(kind)"), 10_001);
+    let refused = search(&parse("{ } | by(span:id)").unwrap(), &many, &options).unwrap_err();
+    assert!(refused.message.contains("by(span:id) makes more than 10000 spansets of one trace"), "{}", refused.message);
+}
+
+#[test]
 fn numbers_at_the_end_of_their_range_are_taken() {
     let extreme =
         |start_ns, duration_ns, parent: &str| Kept { start_ns, duration_ns, ..span("t", &format!("x{parent}")) };

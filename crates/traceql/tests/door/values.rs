@@ -1,10 +1,11 @@
 //! Which values has a field among the spans of a filter, and what is asked of the source for it?
 
 use causeway_model::TimeRange;
+use causeway_promql::Options;
 use causeway_traceql::ast::{QueryKind, Spansets, Stage, Static};
-use causeway_traceql::{SearchOptions, parse, search, values};
+use causeway_traceql::{Moments, SearchOptions, metrics, parse, search, values};
 
-use super::script::{Memory, span};
+use super::script::{Kept, Memory, span};
 
 fn memory() -> Memory {
     let lines = [
@@ -60,4 +61,42 @@ fn a_search_tells_what_it_looked_at() {
     let gone = |_: ()| Err(causeway_model::Error::unavailable("gone"));
     let interrupted = SearchOptions { interrupted: &|| gone(()), ..options };
     assert_eq!(search(&parse("{ }").unwrap(), &memory(), &interrupted).unwrap_err().message, "gone");
+}
+
+#[test]
+fn windows_of_today_are_those_of_scripts() {
+    const TODAY_NS: i64 = 1_764_400_005_000_000_000;
+    let late = |line: &str| {
+        let span = span("t", line);
+        Kept { start_ns: span.start_ns + TODAY_NS, ..span }
+    };
+    let memory =
+        Memory { spans: ["a @1s +1s", "b < a @15s +1s", "c @29s +1s"].iter().map(|line| late(line)).collect() };
+    let moments = Moments { start_ns: TODAY_NS, end_ns: TODAY_NS + 30_000_000_000, step_ns: 15_000_000_000 };
+    for query in ["{ } | count_over_time()", "({ } | rate()) * 15", "{ } | count() > 2 | count_over_time() | topk(1)"] {
+        let found = metrics(&parse(query).unwrap(), &memory, moments, &Options::default()).unwrap();
+        let points: Vec<(i64, f64)> =
+            found.series[0].points.iter().map(|(time_ns, value)| (time_ns - TODAY_NS, value.round())).collect();
+        assert_eq!(points, [(0, 0.0), (15_000_000_000, 2.0), (30_000_000_000, 1.0)], "{query}");
+    }
+}
+
+#[test]
+fn no_more_traces_are_read_than_are_asked_for() {
+    let one =
+        |number: u8| Kept { trace_id: [number; 16], ..span("t", &format!("x @{number}s +1s {{a={}}}", number % 2)) };
+    let memory = Memory { spans: (0..200).map(one).collect() };
+    let time = TimeRange { start: 0, end: 1_000_000_000_000 };
+    let options = SearchOptions { time, limit: 4, spans_per_spanset: 1, interrupted: &|| Ok(()) };
+    for (query, read, newest) in
+        [("{ .a = 1 }", 4, 199), ("{ .a = 0 }", 4, 198), ("{ } | count() = 1", 32, 199), ("{ .a = 1 && .a = 0 }", 0, 0)]
+    {
+        let answer = search(&parse(query).unwrap(), &memory, &options).unwrap();
+        assert_eq!(answer.inspected_traces, read, "{query}");
+        assert_eq!(answer.traces.first().map_or(0, |trace| trace.trace_id[0]), newest, "{query}");
+        assert_eq!(answer.is_complete, read == 0, "{query}");
+    }
+    // All are looked at.
+    let answer = search(&parse("{ } with (most_recent=true)").unwrap(), &memory, &options).unwrap();
+    assert_eq!((answer.inspected_traces, answer.traces.len(), answer.is_complete), (200, 4, true));
 }
