@@ -35,7 +35,8 @@ pub struct TraceArguments {
 /// See [`Failure`].
 pub async fn run(arguments: &TraceArguments) -> Result<(), Failure> {
     let server = &arguments.server;
-    let asked = server.ask(Method::GET, "/api/v1/traces", &[arguments.trace_id.as_str()], &[], None);
+    let segments = [arguments.trace_id.as_str()];
+    let asked = server.ask(Method::GET, "/api/v1/traces", &segments, &[], None);
     let answer = crate::sql::with_progress(asked).await?;
     let printed = match server.format {
         Print::Json => format!("{answer}\n"),
