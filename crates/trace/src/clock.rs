@@ -2,7 +2,7 @@
 //! Jaeger does ("clock skew adjuster").
 //!
 //! The rule: a child no longer than its parent goes into its middle, as the way there and back took the rest; a longer one that begins
-//! before its parent goes to its begin. One that goes on after its parent is left as it is: its caller may have given up. What
+//! before its parent goes to its begin. A longer one that goes on after its parent is left: its caller may have given up. What
 //! consumes a message may begin whenever it likes after it was sent, so that it moves only where it would begin before.
 
 use crate::span::{CONSUMER, Link};
