@@ -24,6 +24,11 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("causeway-logql", 2, &["causeway-model", "causeway-promql"]),
     ("causeway-traceql", 2, &["causeway-model", "causeway-promql"]),
     ("causeway-logs", 3, &["causeway-model", "causeway-store", "causeway-promql", "causeway-logql"]),
+    (
+        "causeway-traces",
+        3,
+        &["causeway-model", "causeway-store", "causeway-query", "causeway-promql", "causeway-traceql"],
+    ),
     ("causeway-meters", 2, &["causeway-model", "causeway-ingest"]),
     ("causeway-red", 3, &["causeway-model", "causeway-ingest", "causeway-meters"]),
     ("causeway-patterns", 3, &["causeway-model", "causeway-ingest", "causeway-meters"]),
