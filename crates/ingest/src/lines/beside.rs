@@ -59,7 +59,8 @@ impl<'a> Beside<'a> {
     /// The line with all this beside it.
     pub(crate) fn line<'b>(&'b self, time_unix_nano: Option<i64>, text: &'b str) -> Line<'b> {
         let Self { severity, trace_id, span_id, attributes } = self;
-        Line { time_unix_nano, severity: *severity, trace_id: *trace_id, span_id: *span_id, attributes, text }
+        let (severity, trace_id, span_id) = (*severity, *trace_id, *span_id);
+        Line { time_unix_nano, severity, trace_id, span_id, attributes, text, ..Line::default() }
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Line<'a> {
     pub time_unix_nano: Option<i64>,
     /// How bad it is.
     pub severity: Severity<'a>,
+    /// How bad all lines of its stream are said to be; it counts where nothing says it of this one.
+    pub stream_severity: Severity<'a>,
     /// The trace that it belongs to.
     pub trace_id: Option<[u8; 16]>,
     /// The span that it belongs to.
@@ -167,6 +169,7 @@ impl LineRows {
             Keep::Text => line.severity.or(read.unwrap_or_default()),
             Keep::Fields => read.unwrap_or(line.severity),
         };
+        let severity = severity.or(line.stream_severity);
         let mut time = line.time_unix_nano;
         if time.is_some() {
             meaning.ignore(Role::Time);

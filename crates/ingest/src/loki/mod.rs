@@ -115,9 +115,7 @@ impl Push {
                 let beside = Beside::of(metadata.iter().map(|(name, value)| (&**name, Value::String(value))));
                 let text = String::from_utf8_lossy(line);
                 let mut line = beside.line(time_unix_nano, &text);
-                if line.severity.number == 0 {
-                    line.severity.number = stream.severity_number;
-                }
+                line.stream_severity = Severity { number: stream.severity_number, text: "" };
                 self.rows.add(stream.resource, &line).map(drop)
             }
             Err(reason) => self.rows.count_refused(reason),

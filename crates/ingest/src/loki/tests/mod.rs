@@ -162,7 +162,7 @@ fn labels_say_how_bad_lines_are_where_nothing_else_does() {
     let number = |line: Vec<String>| line.into_iter().filter(|told| told.starts_with("severity")).collect::<Vec<_>>();
     assert_eq!(number(one(&labels, "m", &[])), ["severity_number=17"]);
     assert_eq!(number(one(&labels, r#"{"level":50}"#, &[])), ["severity_number=17", "severity_text=error"]);
-    assert_eq!(number(one(&labels, r#"{"level":"info"}"#, &[])), ["severity_number=17"]);
+    assert_eq!(number(one(&labels, r#"{"level":"info"}"#, &[])), ["severity_number=9", "severity_text=info"]);
     assert_eq!(number(one(&labels, "m", &[("detected_level", "warn")])), ["severity_number=13"]);
     assert_eq!(number(one(&[("level", "loud"), ("severity", "DEBUG")], "m", &[])), ["severity_number=5"]);
 }
