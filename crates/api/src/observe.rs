@@ -128,6 +128,8 @@ const ROUTES: &[&str] = &[
     "/healthz",
     "/readyz",
     "/metrics",
+    "/services",
+    "/errors",
     "/traces",
     "/logs",
     "/compare",

@@ -8,8 +8,8 @@ interface SparkProps {
   times: number[]
   values: (number | null)[]
   range: Range
-  /** Unix ms from which on the numbers beside it are counted. */
-  since: number
+  /** Unix ms from which on the numbers beside it are counted; nothing where that is the whole line. */
+  since?: number
   marks: Mark[]
   to: (time: number) => string
   bad?: boolean
@@ -42,7 +42,7 @@ export function Spark({ times, values: all, range, since, marks, to, bad, label 
       <svg viewBox="0 0 100 26" preserveAspectRatio="none" role="img" aria-label={label}>
         <path className="area" d={lines.map((line) => `M${line[0]![0]},26 L${line.map((point) => point.join()).join(' ')} L${line.at(-1)![0]},26 Z`).join(' ')} />
         <path className="line" d={lines.map((line) => `M${line.map((point) => point.join()).join(' L')}`).join(' ')} />
-        <line className="at" x1={x(since)} x2={x(since)} y1="0" y2="26" />
+        {since !== undefined && <line className="at" x1={x(since)} x2={x(since)} y1="0" y2="26" />}
       </svg>
       <Marks marks={marks} range={range} to={to} small />
     </div>
