@@ -1,14 +1,15 @@
 // Who calls whom? Services from left to right, lines as wide as they are busy and as red as they fail, each with its numbers.
-import { useMemo } from 'react'
+import { useEffect, useMemo } from 'react'
 import type { Call, MapService, ServiceKind } from '../api'
 import { milliseconds, rate, share } from '../format'
 import { useSize } from '../use'
-import { NODE_HEIGHT, NODE_WIDTH, type Spot, curve, layout, middles } from './layout'
+import { NODE_HEIGHT, NODE_WIDTH, type Spot, curve, layout, wordSpots } from './layout'
 import { callName, failedShare, isBad, lineWidth, ratesInWords, redness, shown } from './shown'
 
 /** A map is made smaller until here; beyond it is scrolled. */
-const SCALE_MIN = 0.6
+const SCALE_MIN = 0.8
 /** Pixels of the words on a line. */
+const WORDS_WIDTH = 76
 const WORDS_HEIGHT = 28
 const ARROW = 7
 
@@ -41,11 +42,15 @@ export function ServiceMap({ services, calls, seconds, node, call, pick }: Props
   const shape = JSON.stringify([nodes.map(({ name }) => name).sort(), lines.map(({ client, server, kind }) => [client, server, kind]).sort()])
   const { placed, spotOf } = useMemo(() => {
     const [names, edges] = JSON.parse(shape) as [string[], [string, string, ServiceKind][]]
-    const placed = layout(names, edges.map(([from, to]) => ({ from, to })))
-    const words = middles(placed.paths, WORDS_HEIGHT)
+    const ends = edges.map(([from, to]) => ({ from, to }))
+    const placed = layout(names, ends)
+    const words = wordSpots(ends, placed.paths, WORDS_WIDTH, WORDS_HEIGHT)
     return { placed, spotOf: new Map(edges.map(([client, server, kind], index) => [callName({ client, server, kind }), { path: placed.paths[index] ?? [], words: words[index]! }])) }
   }, [shape])
   const scale = width > 0 ? Math.min(1, Math.max(SCALE_MIN, width / placed.width)) : 1
+  useEffect(() => {
+    box.current?.querySelector('[aria-pressed="true"]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }, [node, call, width, box])
   const most = Math.max(...lines.map(({ requests }) => requests), 0)
   const touches = (line: Call) => (node !== null ? line.client === node || line.server === node : call === null || callName(line) === call)
   const places = lines.flatMap((line) => {

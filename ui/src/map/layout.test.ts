@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Edge, NODE_HEIGHT, NODE_WIDTH, curve, layout, middles } from './layout'
+import { type Edge, NODE_HEIGHT, NODE_WIDTH, curve, layout, wordSpots } from './layout'
 
 const edges = (text: string): Edge[] => text.split(' ').map((pair) => ({ from: pair.split('>')[0]!, to: pair.split('>')[1]! }))
 const names = (all: Edge[]) => [...new Set(all.flatMap(({ from, to }) => [from, to]))]
@@ -57,10 +57,15 @@ describe('layout', () => {
   })
 })
 
-test('words on lines do not cover each other', () => {
-  const path = [{ x: 0, y: 0 }, { x: 10, y: 0 }]
-  const spots = middles([path, path, [{ x: 0, y: 100 }, { x: 10, y: 100 }]], 20)
-  expect(spots.map(({ x }) => x)).toEqual([5, 5, 5])
-  expect(spots[1]!.y - spots[0]!.y).toBeGreaterThanOrEqual(20)
-  expect(spots[2]!.y - spots[1]!.y).toBeGreaterThanOrEqual(20)
+test('words on lines do not cover each other, and stand where fewer lines meet', () => {
+  const all = edges('a>x b>x c>x a>y a>a')
+  const { paths } = layout(names(all), all)
+  const spots = wordSpots(all, paths, 60, 28)
+  spots.forEach((one, index) => spots.slice(index + 1).forEach((other) => {
+    expect(Math.abs(one.x - other.x) >= 60 || Math.abs(one.y - other.y) >= 28).toBe(true)
+  }))
+  const middle = (path: { x: number }[]) => (path[0]!.x + path.at(-1)!.x) / 2
+  expect(spots[1]!.x).toBeLessThan(middle(paths[1]!))
+  expect(spots[3]!.x).toBeGreaterThan(middle(paths[3]!))
+  expect(wordSpots([{ from: 'a', to: 'gone' }], [[]], 60, 28)).toEqual([{ x: 0, y: 0 }])
 })

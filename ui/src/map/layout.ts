@@ -22,8 +22,8 @@ export interface Layout {
 export const NODE_WIDTH = 152
 export const NODE_HEIGHT = 44
 /** Room for the numbers of a call between two columns. */
-const COLUMN_GAP = 104
-const ROW_GAP = 22
+const COLUMN_GAP = 128
+const ROW_GAP = 26
 /** What a line needs that passes a column. */
 const PASSING_HEIGHT = 12
 const MARGIN = 12
@@ -246,25 +246,34 @@ export function curve(spots: Spot[]): string {
   return `M${first.x},${first.y} ${parts.join(' ')}`
 }
 
-/** The middle of each path, moved up and down so that words of this height do not cover each other. */
-export function middles(paths: Spot[][], height: number): Spot[] {
-  const spots = paths.map((spots) => {
-    // Between two columns, as in a column it would cover a node: that is where every other stretch lies.
-    const last = Math.floor(spots.length / 4) * 2 + 1
-    const [one, other] = [spots[last - 1], spots[last]]
-    return one && other ? { x: (one.x + other.x + (one.x === other.x ? LOOP : 0)) / 2, y: (one.y + other.y) / 2 } : { x: 0, y: 0 }
+/** Where on its last or first stretch the words of a line stand: two thirds of the way to the end at which fewer lines meet. */
+const ALONG = 0.66
+
+const bezier = (from: number, half: number, to: number, at: number) =>
+  (1 - at) ** 3 * from + 3 * (1 - at) ** 2 * at * half + 3 * (1 - at) * at ** 2 * (from + to - half) + at ** 3 * to
+
+/** Where the words of each line stand, of this width and height, so that none covers another. */
+export function wordSpots(edges: Edge[], paths: Spot[][], width: number, height: number): Spot[] {
+  const leaving = new Map<string, number>()
+  const arriving = new Map<string, number>()
+  for (const { from, to } of edges) {
+    leaving.set(from, (leaving.get(from) ?? 0) + 1)
+    arriving.set(to, (arriving.get(to) ?? 0) + 1)
+  }
+  const spots = edges.map(({ from, to }, index): Spot => {
+    const path = paths[index] ?? []
+    const nearEnd = (leaving.get(from) ?? 0) >= (arriving.get(to) ?? 0)
+    const [one, other] = nearEnd ? path.slice(-2) : path.slice(0, 2)
+    if (!one || !other) return { x: 0, y: 0 }
+    if (one.x === other.x) return { x: one.x + LOOP, y: (one.y + other.y) / 2 }
+    const at = nearEnd ? ALONG : 1 - ALONG
+    return { x: bezier(one.x, (one.x + other.x) / 2, other.x, at), y: bezier(one.y, one.y, other.y, at) }
   })
-  const columns = new Map<number, number[]>()
-  spots.forEach(({ x }, index) => columns.set(Math.round(x), [...(columns.get(Math.round(x)) ?? []), index]))
-  for (const indices of columns.values()) {
-    indices.sort((one, other) => spots[one]!.y - spots[other]!.y)
-    const wanted = indices.map((index) => spots[index]!.y)
-    indices.forEach((index, at) => {
-      const above = indices[at - 1]
-      if (above !== undefined) spots[index]!.y = Math.max(spots[index]!.y, spots[above]!.y + height)
-    })
-    const shift = mean(indices.map((index, at) => wanted[at]! - spots[index]!.y))
-    for (const index of indices) spots[index]!.y += shift
+  const placed: Spot[] = []
+  for (const spot of spots.toSorted((one, other) => one.y - other.y)) {
+    for (const above of placed) if (Math.abs(above.x - spot.x) < width && spot.y < above.y + height) spot.y = above.y + height
+    placed.push(spot)
+    placed.sort((one, other) => one.y - other.y)
   }
   return spots
 }

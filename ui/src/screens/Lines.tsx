@@ -119,7 +119,9 @@ export function LineList({ lines, beside, text, reached }: LineListProps) {
   const rows = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 30 })
   const items = rows.getVirtualItems()
   const end = items.at(-1)?.index ?? 0
-  useEffect(() => reached?.(end), [reached, end])
+  useEffect(() => {
+    reached?.(end)
+  }, [reached, end])
   const toggle = (name: string) => setParams({ open: open.includes(name) ? open.filter((other) => other !== name) : [...open, name] }, { replace: true })
   const words = wordsOf(text)
   return (

@@ -122,12 +122,12 @@ function Operations({ answer, seconds }: { answer: Counted<ServiceMap>; seconds:
     <Section title={operations.length > OPERATIONS_MAX ? `The busiest ${OPERATIONS_MAX} of ${count(operations.length)} operations` : 'Operations'} answer={answer}>
       <div className="scroll">
         <table className="table">
-          <RateHeads first={<th>Operation</th>} />
+          <RateHeads few first={<th>Operation</th>} />
           <tbody>
             {operations.slice(0, OPERATIONS_MAX).map((operation) => (
               <tr key={`${operation.kind} ${operation.operation}`}>
                 <td className="words"><Link className="cover" to={urlTo('/traces', { service: operation.service, operation: operation.operation, spans: 'all' })}>{operation.operation}</Link> <span className="tag">{operation.kind}</span></td>
-                <RateCells rates={operation} seconds={seconds} />
+                <RateCells rates={operation} seconds={seconds} few />
               </tr>
             ))}
           </tbody>
@@ -143,8 +143,8 @@ function Neighbours({ answer, name, seconds }: { answer: Counted<ServiceMap>; na
   return (
     <Section title="Calls" answer={answer}>
       <table className="table">
-        <RateHeads first={<th>With</th>} />
-        <tbody>{answer.calls.map((call, index) => <tr key={index}><td className="cut">{call.server === name ? `from ${call.client}` : `to ${call.server}`}</td><RateCells rates={call} seconds={seconds} /></tr>)}</tbody>
+        <RateHeads few first={<th>With</th>} />
+        <tbody>{answer.calls.map((call, index) => <tr key={index}><td className="cut">{call.server === name ? `from ${call.client}` : `to ${call.server}`}</td><RateCells rates={call} seconds={seconds} few /></tr>)}</tbody>
       </table>
     </Section>
   )

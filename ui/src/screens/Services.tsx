@@ -29,8 +29,8 @@ export function Services() {
   const toggle = <label className="check soft"><input type="checkbox" checked={failed} onChange={(event) => setParams({ failed: event.target.checked ? '1' : null })} />Failed only</label>
   const others = data && data.services.length > NODES_MAX ? `the busiest ${NODES_MAX} of ${count(data.services.length)}` : ''
   return (
-    <div className="stack">
-      <div className={node || call ? 'map-and-side' : ''}>
+    <div className={node || call ? 'map-and-side' : ''}>
+      <div className="stack">
         <Panel title="Map" actions={<>{toggle}<span className="dim">{[data && plural(data.services.length, 'node'), data && plural(data.calls.length, 'call'), others, data && data.left_out > 0 && `${count(data.left_out)} left out`].filter(Boolean).join(', ')}</span></>} known={knownByCounts(data)} busy={busy} flush>
           {error ? <Failed error={error} /> : !data ? <div className="notice"><Skeleton rows={8} height={34} /></div> : data.services.length === 0 ? <None failed={failed} /> : (
             <>
@@ -39,10 +39,10 @@ export function Services() {
             </>
           )}
         </Panel>
-        {node && data && <OneService key={node} name={node} service={chosenService ?? null} range={range} seconds={seconds} close={() => pick({ node: null, call: null })} />}
-        {call && data && <OneCall call={chosenCall ?? null} services={data.services} range={range} seconds={seconds} answer={data} close={() => pick({ node: null, call: null })} />}
+        {data && data.services.length > 0 && <Tables answer={data} seconds={seconds} />}
       </div>
-      {data && data.services.length > 0 && <Tables answer={data} seconds={seconds} />}
+      {node && data && <OneService key={node} name={node} service={chosenService ?? null} range={range} seconds={seconds} close={() => pick({ node: null, call: null })} />}
+      {call && data && <OneCall call={chosenCall ?? null} services={data.services} range={range} seconds={seconds} answer={data} close={() => pick({ node: null, call: null })} />}
     </div>
   )
 }
@@ -61,21 +61,19 @@ function Legend() {
   )
 }
 
-const HEADS = ['Requests', 'Failed', 'p50', 'p95', 'p99']
-
-/** The five numbers of a row, the same in every table of rates. */
-export function RateCells({ rates, seconds }: { rates: Rates; seconds: number }) {
+/** The numbers of a row, the same in every table of rates; where there is little room, of the durations one. */
+export function RateCells({ rates, seconds, few }: { rates: Rates; seconds: number; few?: boolean }) {
   return (
     <>
       <td className="num fit" title={`${count(rates.requests)}, in as long a time before ${count(rates.requests_before)}`}>{rate(rates.requests / seconds)}</td>
       <td className={isBad(rates) ? 'num fit error' : rates.failed ? 'num fit' : 'num fit dim'} title={`${count(rates.failed)}, in as long a time before ${count(rates.failed_before)}`}>{share(rates.requests > 0 ? failedShare(rates) : null)}</td>
-      {[rates.p50_ms, rates.p95_ms, rates.p99_ms].map((ms, index) => <td key={index} className="num fit">{milliseconds(ms)}</td>)}
+      {(few ? [rates.p95_ms] : [rates.p50_ms, rates.p95_ms, rates.p99_ms]).map((ms, index) => <td key={index} className="num fit">{milliseconds(ms)}</td>)}
     </>
   )
 }
 
-export function RateHeads({ first }: { first: ReactNode }) {
-  return <thead><tr>{first}{HEADS.map((head) => <th key={head} className="num fit">{head}</th>)}</tr></thead>
+export function RateHeads({ first, few }: { first: ReactNode; few?: boolean }) {
+  return <thead><tr>{first}{['Requests', 'Failed', ...(few ? ['p95'] : ['p50', 'p95', 'p99'])].map((head) => <th key={head} className="num fit">{head}</th>)}</tr></thead>
 }
 
 function Tables({ answer, seconds }: { answer: Counted<Answer>; seconds: number }) {
