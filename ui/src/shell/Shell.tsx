@@ -2,7 +2,6 @@
 import { type AnchorHTMLAttributes, type MouseEvent, type ReactNode, Suspense, lazy, useEffect, useState } from 'react'
 import icon from '../icon.svg'
 import { Compare } from '../screens/Compare'
-import { Errors } from '../screens/Errors'
 import { Flags } from '../screens/Flags'
 import { Home } from '../screens/Home'
 import { Investigation } from '../screens/Investigation'
@@ -18,6 +17,7 @@ import { KeySheet, useKeys } from './Keys'
 import { Palette } from './Palette'
 import { TimePicker } from './TimePicker'
 
+const Errors = lazy(() => import('../screens/Errors').then(({ Errors }) => ({ default: Errors })))
 const Services = lazy(() => import('../screens/Services').then(({ Services }) => ({ default: Services })))
 const Sql = lazy(() => import('../screens/Sql').then(({ Sql }) => ({ default: Sql })))
 
@@ -56,7 +56,7 @@ function Content({ path }: { path: string }) {
   switch (path) {
     case '/': return <Home />
     case '/services': return <Suspense fallback={null}><Services /></Suspense>
-    case '/errors': return <Errors />
+    case '/errors': return <Suspense fallback={null}><Errors /></Suspense>
     case '/traces': return <Traces />
     case '/logs': return <Logs />
     case '/compare': return <Compare />
