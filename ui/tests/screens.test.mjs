@@ -234,7 +234,7 @@ describe('screens', () => {
     await open(`/errors?${WINDOW}`)
     await page.getByRole('button', { name: /^TimeoutError/ }).click()
     await page.getByText('causeway_errors_total').waitFor()
-    await page.getByRole('cell', { name: '1.4.2' }).waitFor()
+    await page.getByRole('cell', { name: '1.4.2', exact: true }).waitFor()
     assert.ok(new URL(page.url()).searchParams.get('group'), 'the URL is the whole state')
     await page.getByRole('link', { name: 'Trace 1 of TimeoutError' }).click()
     await page.getByRole('group', { name: /^Spans/ }).waitFor()
@@ -263,7 +263,7 @@ describe('screens', () => {
     assert.deepEqual(await lines.getByRole('button').allInnerTexts().then((texts) => texts.map((text) => /parcel.*/.exec(text)?.[0])), ['parcel 4 sent', 'parcel 1 sent'])
     await lines.getByRole('button').first().click()
     await page.getByText('no trace id, so no request to go to').waitFor()
-    await lines.locator('.kv').first().waitFor()
+    await lines.getByText('service.version').waitFor()
   })
 
   test('keys, the palette and the window of time', async () => {
