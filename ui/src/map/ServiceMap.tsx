@@ -113,7 +113,7 @@ function Words({ line, spot, seconds, chosen, faded, pick }: { line: Call; spot:
   return (
     <button className={`call ${faded ? 'faded' : ''}`} style={{ left: spot.x, top: spot.y }} aria-pressed={chosen} onClick={pick} title={said} aria-label={said}>
       <span>{rate(line.requests / seconds)}{failed > 0 && <span className="error"> {share(failed)}</span>}</span>
-      <span className="soft">{milliseconds(line.p95_ms)}</span>
+      {line.p95_ms !== null && <span className="soft">{milliseconds(line.p95_ms)}</span>}
     </button>
   )
 }

@@ -81,7 +81,7 @@ export function Live({ query, text, without }: Props) {
         <h2><span className={state === 'following' && !paused ? 'dot ok pulse' : error ? 'dot error' : 'dot'} />{state === 'asking' ? 'Asking…' : state === 'ended' ? 'Ended' : paused ? 'Paused' : 'Live'}</h2>
         {state === 'ended' ? <button className="button small" onClick={() => setAgain(again + 1)}>Follow again</button> : <button className="button small" aria-pressed={paused} onClick={() => setPaused(!paused)}>{paused ? 'Go on' : 'Pause'}</button>}
         <span className="soft" role="status">{paused ? 'nothing is read; what is missed is told when it goes on' : state === 'following' ? `${digits(perSecond(live, begun, performance.now()))} lines/s` : ''}</span>
-        <span className="dim">{plural(live.came, 'line')} of {count(live.seen)} looked at since{live.came > kept ? `, the newest ${count(LIVE_LINES_MAX)} kept` : ''}</span>
+        <span className="dim">{plural(live.came, 'line')}, {count(live.seen)} looked at since it began{live.came > kept ? `, the newest ${count(LIVE_LINES_MAX)} kept` : ''}</span>
         {live.missed > 0 && <span className="tag warn" title="They came faster than they were read. A search finds them.">{count(live.missed)} missed</span>}
         {without && <span className="tag warn" title="It is SQL; lines that come are picked by the other conditions alone">without the SQL predicate</span>}
         <span className="how">as they come, in LogQL <Copy text={query} icon title="Copy the query" /></span>

@@ -9,21 +9,21 @@ import { Spark } from '../parts/Spark'
 import { Link } from '../shell/Shell'
 import { type Range, clock, rfc3339 } from '../time'
 import { urlTo } from '../url'
-import { useAsk, useNow } from '../use'
+import { useAsk, useSeen } from '../use'
 
 const TONES: Record<string, string> = { fatal: 'tag error', error: 'tag error', warn: 'tag warn' }
 
-/** The lines of which a service and a severity are asked for; `sel` is a stretch of the window. */
+/** Of a service or of all, and of some levels. */
 export function Patterns({ service, level, range }: { service: string | null; level: (name: string) => boolean; range: Range }) {
-  const now = useNow()
-  const window = { start: rfc3339(range.start), end: rfc3339(range.end), service }
-  const { data, error, busy } = useAsk(JSON.stringify([now, window]), (signal) => logPatterns(window, signal))
+  const seen = useSeen('logs', range)
+  const window = seen && { start: rfc3339(seen.start), end: rfc3339(seen.end), service }
+  const { data, error, busy } = useAsk(window && JSON.stringify(window), (signal) => logPatterns(window!, signal))
   const listed = (data?.patterns ?? []).filter((pattern) => level(pattern.level))
   const lines = listed.reduce((sum, { count }) => sum + count, 0)
   const rest = data && [data.others > 0 && `${count(data.others)} lines of kinds beyond the limits`, data.left_out > 0 && `${plural(data.left_out, 'pattern')} left out`].filter(Boolean).join(', ')
   return (
     <Panel title={data ? plural(listed.length, 'pattern') : 'Patterns'} actions={<span className="dim">{data && listed.length > 0 ? `of ${plural(Math.round(lines), 'line')}${service ? ` of ${service}` : ''}, most frequent first` : ''}{rest && `; ${rest}`}</span>} known={knownByCounts(data)} busy={busy} flush className="patterns">
-      {error ? <Failed error={error} /> : !data ? <div className="notice"><Skeleton rows={8} /></div> : listed.length === 0 ? (
+      {error ? <Failed error={error} /> : !data || !seen ? <div className="notice"><Skeleton rows={8} /></div> : listed.length === 0 ? (
         <p className="notice">No pattern was counted here. Lines are clustered as they come; of what was imported later there are only lines.</p>
       ) : (
         <div className="scroll">
@@ -38,7 +38,7 @@ export function Patterns({ service, level, range }: { service: string | null; le
                     <td className="fit">{pattern.service}</td>
                     <td className="fit"><span className={TONES[pattern.level] ?? 'tag'}>{pattern.level || '–'}</span></td>
                     <td className="num fit" title={`In as long a time before: ${count(pattern.before)}`}>{count(pattern.count)}</td>
-                    <td className="bars"><Spark times={times} values={values} range={range} marks={[]} to={() => ''} bad={pattern.level in TONES && pattern.level !== 'warn'} label="Lines over time" /></td>
+                    <td className="bars"><Spark times={times} values={values} range={seen} marks={[]} to={() => ''} bad={pattern.level in TONES && pattern.level !== 'warn'} label="Lines over time" /></td>
                     <td className="fit mono">{pattern.first_seen_ms === null ? '–' : clock(pattern.first_seen_ms, { beside: range.end })}</td>
                     <td className="fit mono">{pattern.last_seen_ms === null ? '–' : clock(pattern.last_seen_ms, { beside: range.end })}</td>
                   </tr>
