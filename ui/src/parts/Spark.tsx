@@ -13,6 +13,8 @@ interface SparkProps {
   marks: Mark[]
   to: (time: number) => string
   bad?: boolean
+  /** Every one counts: what came just now is shown although its bucket has only begun. */
+  counts?: boolean
   label: string
 }
 
@@ -29,9 +31,9 @@ function stretches(points: (Point | null)[]): Point[][] {
   return found
 }
 
-export function Spark({ times, values: all, range, since, marks, to, bad, label }: SparkProps) {
+export function Spark({ times, values: all, range, since, marks, to, bad, counts, label }: SparkProps) {
   // The last bucket has only begun: drawn, it would look like a fall.
-  const values = all.length > 2 ? all.slice(0, -1) : all
+  const values = all.length > 2 && !counts ? all.slice(0, -1) : all
   const top = Math.max(...values.map((value) => value ?? 0), 1e-9)
   const step = (times[1] ?? range.end) - (times[0] ?? range.start)
   const x = (ms: number) => Math.min(100, Math.max(0, ((ms - range.start) / (range.end - range.start)) * 100)).toFixed(2)

@@ -86,7 +86,7 @@ function Group({ group, answer, range, changes, open }: GroupProps) {
         </td>
         <td className="fit"><Link className="cover" to={urlTo('/services', { node: group.service })}>{group.service}</Link></td>
         <td className="num fit" title={`In as long a time before: ${count(group.before)}`}>{count(group.count)}</td>
-        <td className="bars"><Spark times={times} values={values} range={range} marks={changeMarks(changes, group.service)} to={(time) => compareAround('spans', ofService, range, time)} bad label={`${name} over time`} /></td>
+        <td className="bars"><Spark counts times={times} values={values} range={range} marks={changeMarks(changes, group.service)} to={(time) => compareAround('spans', ofService, range, time)} bad label={`${name} over time`} /></td>
         <td className="fit mono">{at(group.last_seen_ms, range)}</td>
         <td className="fit">{group.traces.slice(0, 3).map((id, index) => <Link key={id} className="button quiet small" to={urlTo(`/traces/${id}`)} title={`Trace ${id}`} aria-label={`Trace ${index + 1} of ${name}`}>{index + 1}</Link>)}</td>
       </tr>

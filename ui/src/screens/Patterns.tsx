@@ -38,7 +38,7 @@ export function Patterns({ service, level, range }: { service: string | null; le
                     <td className="fit">{pattern.service}</td>
                     <td className="fit"><span className={TONES[pattern.level] ?? 'tag'}>{pattern.level || '–'}</span></td>
                     <td className="num fit" title={`In as long a time before: ${count(pattern.before)}`}>{count(pattern.count)}</td>
-                    <td className="bars"><Spark times={times} values={values} range={seen} marks={[]} to={() => ''} bad={pattern.level in TONES && pattern.level !== 'warn'} label="Lines over time" /></td>
+                    <td className="bars"><Spark counts times={times} values={values} range={seen} marks={[]} to={() => ''} bad={pattern.level in TONES && pattern.level !== 'warn'} label="Lines over time" /></td>
                     <td className="fit mono">{pattern.first_seen_ms === null ? '–' : clock(pattern.first_seen_ms, { beside: range.end })}</td>
                     <td className="fit mono">{pattern.last_seen_ms === null ? '–' : clock(pattern.last_seen_ms, { beside: range.end })}</td>
                   </tr>
