@@ -339,6 +339,119 @@ export async function flagAudit(key: string, signal?: AbortSignal): Promise<Flag
   return (await request<{ edits: FlagEdit[] }>('GET', `/api/v1/flags/${encodeURIComponent(key)}/audit`, undefined, signal)).edits
 }
 
+/** An answer from series that were counted as telemetry came, with the question to ask it again. */
+export type Counted<T> = T & { start_ms: number; end_ms: number; step_ms: number; left_out: number; asked: { path: string; ms: number } }
+
+/** Requests, failures and durations; `before` is in as long a time before. */
+export interface Rates {
+  requests: number
+  failed: number
+  requests_before: number
+  failed_before: number
+  p50_ms: number | null
+  p95_ms: number | null
+  p99_ms: number | null
+}
+
+export interface ServiceVersion {
+  version: string
+  requests: number
+  failed: number
+  instances: string[]
+  first_seen_ms: number | null
+  last_seen_ms: number | null
+}
+
+export type ServiceKind = 'service' | 'database' | 'messaging_system' | 'external' | 'user'
+
+export interface MapService extends Rates {
+  name: string
+  kind: ServiceKind
+  versions: ServiceVersion[]
+}
+
+export interface Call extends Rates {
+  client: string
+  server: string
+  kind: ServiceKind
+  /** PromQL. */
+  query: string
+}
+
+export interface Operation extends Rates {
+  service: string
+  operation: string
+  kind: string
+}
+
+export interface ServiceMap {
+  services: MapService[]
+  calls: Call[]
+  operations: Operation[]
+}
+
+/** How often something came: by step (Unix ms of its begin), in the window, in as long a time before. */
+export interface Came {
+  count: number
+  before: number
+  ratio: number | null
+  is_new: boolean
+  is_surging: boolean
+  first_seen_ms: number | null
+  last_seen_ms: number | null
+  counts: [number, number][]
+}
+
+export type Regression =
+  | { kind: 'new_in_version' | 'back_in_version'; version: string; clean_version: string }
+  | { kind: 'back_after_silence'; silence_ms: number }
+
+export interface ErrorGroup extends Came {
+  service: string
+  fingerprint: string
+  error_type: string
+  message: string
+  culprit: string
+  regression: Regression | null
+  versions: { version: string; count: number; first_seen_ms: number | null; last_seen_ms: number | null }[]
+  traces: string[]
+  /** PromQL. */
+  query: string
+}
+
+export interface LogPattern extends Came {
+  service: string
+  level: string
+  pattern: string
+}
+
+export interface CountedWindow {
+  /** RFC 3339. */
+  start: string
+  end: string
+  service?: string | null
+  failed?: boolean
+}
+
+async function counted<T>(path: string, window: CountedWindow, signal?: AbortSignal): Promise<Counted<T>> {
+  const params = new URLSearchParams(Object.entries(window).flatMap(([name, value]) => (value ? [[name, String(value)]] : [])))
+  const asked = `${path}?${params}`
+  const begun = performance.now()
+  const answer = await request<Counted<T>>('GET', asked, undefined, signal)
+  return { ...answer, asked: { path: asked, ms: performance.now() - begun } }
+}
+
+export const serviceMap = (window: CountedWindow, signal?: AbortSignal) => counted<ServiceMap>('/api/v1/services', window, signal)
+export const errorGroups = (window: CountedWindow, signal?: AbortSignal) => counted<{ errors: ErrorGroup[]; others: number }>('/api/v1/errors', window, signal)
+export const logPatterns = (window: CountedWindow, signal?: AbortSignal) => counted<{ patterns: LogPattern[]; others: number }>('/api/v1/patterns', window, signal)
+
+/** Follows lines as they come, after the last `limit` ones. It lasts, so it takes no turn from the questions. */
+export async function followLogs(query: string, limit: number, signal: AbortSignal): Promise<ReadableStreamDefaultReader<Uint8Array>> {
+  const reply = await fetch(`/api/v1/logs/tail?${new URLSearchParams({ query, limit: String(limit) })}`, { signal })
+  if (!reply.ok || !reply.body) throw problem(await reply.text(), reply.status)
+  return reply.body.getReader()
+}
+
 export interface Ready {
   ready: boolean
   problems: string[]

@@ -1,4 +1,5 @@
 // How is what people click and type said in SQL? Literals are quoted here and nowhere else.
+import { type Term, termsOf } from './search'
 import { type Range, rfc3339 } from './time'
 
 /** One condition on a field: `service_name`, a column, or `attr:`, `resource:`, `scope:` and a key. */
@@ -63,29 +64,31 @@ export function all(...conditions: (string | null | undefined | false)[]): strin
 /** Spans at which a request enters a service. */
 export const ENTRY = '(kind IN (2, 5) OR parent_span_id IS NULL)'
 
-/**
- * What is typed into a search box over logs: words (all must occur), "phrases", /regular expressions/, key=value, key!=value and
- * -word for what must not occur. Null where nothing is asked.
- */
+/** What is typed into a search box over logs, as a condition. Null where nothing is asked. */
 export function searchSql(text: string): string | null {
-  const terms = [...text.matchAll(/(-?)(?:"([^"]*)"|\/((?:[^/\\]|\\.)+)\/(i?)|(\S+))/g)]
-  const conditions = terms.map(([, minus, phrase, regex, caseless, word]) => {
-    const condition = termSql({ phrase, regex, caseless: caseless === 'i', word })
-    return condition && minus ? `NOT coalesce(${condition}, FALSE)` : condition
-  })
-  return conditions.some(Boolean) ? all(...conditions) : null
+  const conditions = termsOf(text).map((term) => (term.not ? `NOT coalesce(${termSql(term)}, FALSE)` : termSql(term)))
+  return conditions.length > 0 ? all(...conditions) : null
 }
 
-function termSql({ phrase, regex, caseless, word }: { phrase?: string; regex?: string; caseless: boolean; word?: string }): string | null {
+function termSql(term: Term): string {
   const like = (part: string) => `body LIKE ${literal(`%${part.replace(/[\\%_]/g, '\\$&')}%`)}`
-  if (regex !== undefined) return `body ${caseless ? '~*' : '~'} ${literal(regex)}`
-  if (phrase !== undefined) return phrase ? like(phrase) : null
-  if (!word) return null
-  const pair = /^([\w.:-]+?)(!?=)(.*)$/s.exec(word)
-  if (pair) {
-    const field = pair[1] === 'service' ? 'service_name' : pair[1]!
-    return filterSql({ field, op: pair[2] as '=' | '!=', value: pair[3]! })
+  switch (term.kind) {
+    case 'expression': return `body ${term.caseless ? '~*' : '~'} ${literal(term.text)}`
+    case 'pair': return filterSql(term)
+    // A whole word is found by the index; anything else needs the text itself.
+    case 'word': return `has_token(body, ${literal(term.text)})`
+    case 'part': return like(term.text)
   }
-  // A whole word is found by the index; anything else needs the text itself.
-  return /^[\p{L}\p{N}_]+$/u.test(word) ? `has_token(body, ${literal(word)})` : like(word)
 }
+
+/** Spans of a call, as those who call have them: of `server` they know the span below, or what the call's attributes name. */
+export function callSql(call: { client: string; server: string; kind: string }, hasSpans: boolean, range: Range): string {
+  if (hasSpans) return `span_id IN (SELECT parent_span_id FROM spans WHERE ${all(timeSql(range), `service_name = ${literal(call.server)}`, 'kind IN (2, 5)')})`
+  return all('kind IN (3, 4)', `coalesce(${CALL_NAMES.map((name) => `attr(${literal(name)})`).join(', ')}) = ${literal(call.server)}`)
+}
+
+/** What names the other end of a call, the most telling first: as `crates/model/src/calls.rs` has it, which a test compares. */
+export const CALL_NAMES = [
+  'peer.service', 'server.address', 'net.peer.name', 'db.namespace', 'db.name', 'messaging.destination.name', 'rpc.service', 'network.peer.address',
+  'db.system.name', 'db.system', 'messaging.system', 'rpc.system',
+]

@@ -18,10 +18,10 @@ test('the first load stays small', () => {
   assert.ok(bytes < FIRST_LOAD_BYTES_MAX, `${bytes} bytes: ${files}`)
 })
 
-test('the editor is not part of it', () => {
+test('the editor and the map are not part of it', () => {
   const manifest = JSON.parse(read('dist', 'manifest.json'))
-  assert.ok(!(manifest['index.html'].imports ?? []).some((name) => /codemirror|Sql/.test(name)))
-  assert.ok(manifest['src/screens/Sql.tsx'].isDynamicEntry)
+  assert.ok(!(manifest['index.html'].imports ?? []).some((name) => /codemirror|Sql|Services/.test(name)))
+  for (const screen of ['Sql', 'Services']) assert.ok(manifest[`src/screens/${screen}.tsx`].isDynamicEntry)
 })
 
 test('the page has nothing inline and names no other host', () => {

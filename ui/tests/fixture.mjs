@@ -116,6 +116,8 @@ export async function startFixture(target, onset) {
         answer.pipe(response)
       })
       onward.on('error', () => response.destroy())
+      // What is followed ends when nobody listens any more.
+      response.on('close', () => onward.destroy())
       request.pipe(onward)
       return
     }

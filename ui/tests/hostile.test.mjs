@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { openBrowser } from './browser.mjs'
 import { startProgram } from './program.mjs'
-import { HOSTILE, defineHostileFlag, sendHostile } from './telemetry.mjs'
+import { HOSTILE, counted, defineHostileFlag, sendHostile, sendLines } from './telemetry.mjs'
 
 const END = Date.now()
 const WINDOW = 'from=now-25m'
@@ -50,7 +50,7 @@ describe('hostile records', () => {
     await open(`/traces/${trace}`)
     await page.getByRole('group', { name: /^Spans/ }).press('Home')
     const details = page.getByRole('complementary', { name: 'Span' })
-    for (const title of ['1 event', '1 link', '1 log', 'Resource']) await shows(details.locator('section').filter({ has: page.getByRole('heading', { name: title }) }))
+    for (const title of ['2 events', '1 link', '1 log', 'Resource']) await shows(details.locator('section').filter({ has: page.getByRole('heading', { name: title }) }))
     await shows(details.locator('dl').last())
     await open(`/traces/${trace}?view=list`)
     await shows(page.getByRole('list', { name: 'Spans and logs in order of time' }))
@@ -67,6 +67,31 @@ describe('hostile records', () => {
     await shows(page.getByRole('complementary', { name: 'Fields' }).locator('.value'))
     await lines.locator('.kv').first().getByRole('button', { name: '=' }).first().click()
     await shows(page.getByRole('list', { name: 'Conditions' }))
+    await unhurt()
+  })
+
+  test('Services and Errors: nodes, calls, versions, operations, groups and their queries', { timeout: 180_000 }, async () => {
+    await counted(program.url)
+    await open(`/services?${WINDOW}&node=${service}`)
+    await shows(page.locator('.service-map'))
+    for (const name of ['Services', 'Calls']) await shows(panel(name))
+    for (const name of ['Operations', 'Errors']) await shows(page.getByRole('complementary', { name: 'Service' }).locator('section').filter({ has: page.getByRole('heading', { name }) }))
+    await page.locator('.service-map .call').first().click()
+    await shows(page.getByRole('complementary', { name: 'Call' }))
+    await open(`/errors?${WINDOW}`)
+    const group = page.getByRole('button', { name: VISIBLE })
+    await group.first().click()
+    await shows(page.getByRole('table'))
+    await unhurt()
+  })
+
+  test('Patterns and lines as they come', async () => {
+    await open(`/logs?${WINDOW}&view=patterns`)
+    await shows(page.getByRole('table'))
+    await open(`/logs?${WINDOW}&view=live&service=${service}&q=${encodeURIComponent(`"${VISIBLE}"`)}`)
+    await page.getByText('lines/s').waitFor()
+    await sendLines(program.url, HOSTILE, [HOSTILE])
+    await shows(page.getByRole('list', { name: /Logs, newest first/ }))
     await unhurt()
   })
 

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { openBrowser } from './browser.mjs'
 import { startFixture } from './fixture.mjs'
 import { startProgram } from './program.mjs'
-import { sendChanges, sendLargeTrace, sendShop } from './telemetry.mjs'
+import { counted, sendChanges, sendLargeTrace, sendLines, sendShop } from './telemetry.mjs'
 
 const END = Date.now()
 const MINUTES = 40
@@ -201,6 +201,71 @@ describe('screens', () => {
     await order.getByText('POST /orders').first().waitFor()
   })
 
+  test('services stand on a map; a node and a call tell what is known of them and lead on', { timeout: 180_000 }, async () => {
+    await counted(program.url)
+    await open(`/services?${WINDOW}`)
+    await page.getByRole('button', { name: /^payment, service: .* failed/ }).click()
+    const side = page.getByRole('complementary', { name: 'Service' })
+    await side.getByText('POST /charge').waitFor()
+    await side.getByText('TimeoutError').waitFor()
+    await side.getByText(/^fraud score timed out/).waitFor()
+    assert.equal(new URL(page.url()).searchParams.get('node'), 'payment')
+    await page.reload()
+    await side.getByRole('link', { name: /^Traces of [\d,]+ requests/ }).click()
+    await page.getByText(/\d+ requests · drag to select/).waitFor()
+    const call = page.getByRole('complementary', { name: 'Call' })
+    for (const [name, span] of [['web calls inventory', 'GET inventory'], ['payment calls fraud.example', 'POST fraud-score'], ['user calls web', 'POST /checkout']]) {
+      await open(`/services?${WINDOW}`)
+      const line = page.getByRole('button', { name: new RegExp(`^${name}: `) })
+      await line.focus()
+      await line.press('Enter')
+      await call.getByText('traces_service_graph_request_total').waitFor()
+      await call.getByRole('link', { name: /^Traces of [\d,]+ calls/ }).click()
+      await page.getByRole('row').getByText(span).first().waitFor()
+    }
+    await open(`/services?${WINDOW}`)
+    await page.getByRole('checkbox', { name: 'Failed only' }).check()
+    await page.getByRole('button', { name: /^inventory, service/ }).waitFor({ state: 'detached' })
+    await page.getByRole('row').getByRole('link', { name: /^payment/ }).first().click()
+    await side.getByText('POST /charge').waitFor()
+  })
+
+  test('errors are grouped, say since when and in which versions, and lead to their traces', async () => {
+    await open(`/errors?${WINDOW}`)
+    await page.getByRole('button', { name: /^TimeoutError/ }).click()
+    await page.getByText('causeway_errors_total').waitFor()
+    await page.getByRole('cell', { name: '1.4.2', exact: true }).waitFor()
+    assert.ok(new URL(page.url()).searchParams.get('group'), 'the URL is the whole state')
+    await page.getByRole('link', { name: 'Trace 1 of TimeoutError' }).click()
+    await page.getByRole('group', { name: /^Spans/ }).waitFor()
+  })
+
+  test('patterns of logs lead to their lines', async () => {
+    await open(`/logs?${WINDOW}&service=payment`)
+    await page.getByRole('button', { name: 'Patterns', exact: true }).click()
+    await page.getByRole('link', { name: /^fraud score timed out/ }).click()
+    await page.getByRole('list', { name: /Logs, newest first/ }).getByText(/fraud score timed out, attempt/).first().waitFor()
+    assert.match(new URL(page.url()).searchParams.get('q'), /^fraud score timed out attempt/)
+  })
+
+  test('lines stand there as they come, those that fit, and none while it is paused', async () => {
+    await open(`/logs?${WINDOW}&view=live&q=${encodeURIComponent('parcel -lost event!=x')}`)
+    const lines = page.getByRole('list', { name: /Logs, newest first/ })
+    await page.getByText('lines/s').waitFor()
+    await sendLines(program.url, 'post', ['parcel 1 sent', 'parcel 2 lost', 'parcels 3 sent'])
+    await lines.getByText('parcel 1 sent').waitFor()
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await sendLines(program.url, 'post', ['parcel 4 sent'])
+    await page.getByText('nothing is read').waitFor()
+    assert.equal(await lines.getByText('parcel 4 sent').count(), 0)
+    await page.getByRole('button', { name: 'Go on' }).click()
+    await lines.getByText('parcel 4 sent').waitFor()
+    assert.deepEqual(await lines.getByRole('button').allInnerTexts().then((texts) => texts.map((text) => /parcel.*/.exec(text)?.[0])), ['parcel 4 sent', 'parcel 1 sent'])
+    await lines.getByRole('button').first().click()
+    await page.getByText('no trace id, so no request to go to').waitFor()
+    await lines.getByText('service.version').waitFor()
+  })
+
   test('keys, the palette and the window of time', async () => {
     await open(`/?${WINDOW}`)
     await page.getByRole('heading', { name: 'Services' }).waitFor()
@@ -226,8 +291,8 @@ describe('screens', () => {
     for (const scheme of ['dark', 'light']) {
       await page.emulateMedia({ colorScheme: scheme })
       await page.setViewportSize(scheme === 'dark' ? { width: 900, height: 700 } : { width: 1440, height: 900 })
-      for (const path of ['/', '/traces', `/traces/${large}`, '/logs', '/compare', '/investigate', '/flags', '/sql']) {
-        await open(`${path}?${WINDOW}`)
+      for (const path of ['/', '/services', '/services?node=payment', '/errors', '/traces', `/traces/${large}`, '/logs', '/logs?view=patterns', '/logs?view=live', '/compare', '/investigate', '/flags', '/sql']) {
+        await open(`${path}${path.includes('?') ? '&' : '?'}${WINDOW}`)
         await page.getByText('Store ready').waitFor()
         assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), scheme)
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { openBrowser } from './browser.mjs'
 import { startFixture } from './fixture.mjs'
 import { startProgram } from './program.mjs'
-import { sendChanges, sendShop } from './telemetry.mjs'
+import { counted, sendChanges, sendShop } from './telemetry.mjs'
 
 const SIZES = [['light', 1280, 800], ['dark', 1920, 1080], ['dark', 1280, 800], ['light', 800, 700]]
 
@@ -23,6 +23,8 @@ if (program) {
   })
   await sendShop(program.url, { end, minutes: 40 })
   await sendChanges(program.url, end)
+  // What is counted as it comes is a sample of a series some seconds later.
+  await counted(program.url)
 }
 const answer = await fetch(`${url}/api/v1/sql`, {
   method: 'POST',
@@ -32,10 +34,15 @@ const answer = await fetch(`${url}/api/v1/sql`, {
 const [trace, span] = answer.rows[0] ?? ['0'.repeat(32), '']
 const screens = {
   home: '/',
+  services: '/services',
+  service: '/services?node=payment',
+  errors: '/errors',
   traces: '/traces',
   trace: `/traces/${trace}?span=${span}`,
   request: `/traces/${trace}?view=list`,
   logs: '/logs',
+  patterns: '/logs?view=patterns',
+  live: '/logs?view=live',
   compare: `/compare?table=spans&selection=${encodeURIComponent('status_code = 2')}`,
   investigate: '/investigate',
   flags: '/flags',
@@ -44,7 +51,7 @@ const screens = {
 await pictures('filled', async (page, take) => {
   for (const [name, path] of Object.entries(screens)) {
     await page.goto(url + path)
-    await take(name)
+    await take(name, { lasts: name === 'live' })
   }
   for (const [name, key] of Object.entries({ palette: 'Control+k', keys: '?', time: '.' })) {
     await page.goto(url)
@@ -60,9 +67,11 @@ await program?.stop()
 async function pictures(store, show) {
   for (const [theme, width, height] of SIZES) {
     const { browser, page, complaints } = await openBrowser({ theme, width, height })
-    await show(page, async (name) => {
+    await show(page, async (name, { lasts = false } = {}) => {
       await page.getByText('Store ready').waitFor()
-      await page.waitForLoadState('networkidle')
+      // What is followed never ends: there its state tells that it was answered.
+      if (lasts) await page.getByText('lines/s').waitFor()
+      else await page.waitForLoadState('networkidle')
       await page.waitForFunction(() => !document.querySelector('.skeleton, .busy'))
       await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) })
     })

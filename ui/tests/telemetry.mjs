@@ -154,13 +154,16 @@ export async function sendLargeTrace(url, { end, spans, seed = 7 }) {
 }
 
 const INCIDENT_MS = 180_000
+/** Twice as long as it takes, and some for a busy machine. */
+const COUNTED_MS = 90_000
 
 /** One request, one log and one change, whose every field is written by someone who means harm. Returns the trace's id. */
 function hostileRequest(sender, next, at, ms) {
   const trace = hex(next, 16)
   const harm = { [HOSTILE]: HOSTILE }
   const slow = ms > 1000
-  const events = [{ timeUnixNano: nanos(at + 1), name: HOSTILE, attributes: attributes(harm) }]
+  const exception = { 'exception.type': HOSTILE, 'exception.message': HOSTILE, 'exception.stacktrace': HOSTILE }
+  const events = [{ timeUnixNano: nanos(at + 1), name: HOSTILE, attributes: attributes(harm) }, ...(slow ? [{ timeUnixNano: nanos(at + 2), name: 'exception', attributes: attributes(exception) }] : [])]
   const more = { traceState: `x=${HOSTILE}`, links: [{ traceId: hex(next, 16), spanId: hex(next, 8), traceState: HOSTILE, attributes: attributes(harm) }] }
   const root = span(sender, next, { service: HOSTILE, name: HOSTILE, kind: 2, trace, start: at, ms: ms + 20, error: slow ? HOSTILE : '', extra: { ...harm, ...(slow && { [`slow ${HOSTILE}`]: HOSTILE }) }, events, more })
   span(sender, next, { service: HOSTILE, name: `call ${HOSTILE}`, kind: 3, trace, parent: root, start: at + 10, ms, error: slow ? HOSTILE : '', extra: { ...harm, 'server.address': HOSTILE, 'db.query.text': HOSTILE, 'feature_flag.key': HOSTILE, 'feature_flag.result.variant': HOSTILE }, events, more })
@@ -190,6 +193,13 @@ export const sendChanges = (url, end) => call(url, 'POST', '/api/v1/changes', [
   { time: new Date(end - 540_000).toISOString(), kind: 'config', entity: 'payment', before: 'timeout 2 s', after: 'timeout 1.2 s', actor: 'kim', source: 'test' },
 ])
 
+/** Lines of a service, said now. */
+export async function sendLines(url, service, bodies) {
+  const sender = new Sender(url)
+  for (const body of bodies) log(sender, { service, time: Date.now(), severity: 9, text: 'INFO', body })
+  await sender.flush()
+}
+
 /** A flag that is defined and switched by someone who means harm. */
 export async function defineHostileFlag(url) {
   const path = `/api/v1/flags/${encodeURIComponent(HOSTILE)}`
@@ -201,6 +211,16 @@ export async function defineHostileFlag(url) {
 async function call(url, method, path, body) {
   const reply = await fetch(url + path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
   if (!reply.ok) throw new Error(`${method} ${path}: ${reply.status} ${await reply.text()}`)
+}
+
+/** Waits until calls and errors of the last minutes are counted: a call waits 10 s for its other end, series are sampled every 15 s. */
+export async function counted(url) {
+  const until = performance.now() + COUNTED_MS
+  const has = async (path, key) => (await (await fetch(url + path)).json())[key]?.length > 0
+  while (!(await has('/api/v1/services', 'calls')) || !(await has('/api/v1/errors', 'errors')) || !(await has('/api/v1/patterns', 'patterns'))) {
+    if (performance.now() > until) throw new Error('nothing was counted')
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  }
 }
 
 /** The shop's last `minutes`, the last `slowMinutes` of them in trouble. */

@@ -124,6 +124,8 @@ const ROUTES: &[&str] = &[
     "/healthz",
     "/readyz",
     "/metrics",
+    "/services",
+    "/errors",
     "/traces",
     "/logs",
     "/compare",

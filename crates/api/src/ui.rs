@@ -19,7 +19,8 @@ use crate::{Desk, operator};
 struct Dist;
 
 /// The URLs of screens. The page itself reads the rest of the URL.
-const SCREENS: &[&str] = &["/traces", "/traces/{id}", "/logs", "/compare", "/investigate", "/flags", "/sql"];
+const SCREENS: &[&str] =
+    &["/services", "/errors", "/traces", "/traces/{id}", "/logs", "/compare", "/investigate", "/flags", "/sql"];
 
 /// What a page may do. Telemetry is written by strangers and shown here, so nothing inline, nothing from elsewhere, no
 /// evaluated text, no strings parsed as HTML, no frame around it.

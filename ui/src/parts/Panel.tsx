@@ -16,8 +16,10 @@ export function Copy({ text, label = 'Copy', title, icon }: { text: string; labe
 
 /** The questions behind what a panel says, with what they cost. */
 export interface Known {
+  /** In SQL, or the line that asks again where no row was read. */
   sql: string
-  rows: number
+  /** null: series that were counted as telemetry came, so that no row was read. */
+  rows: number | null
   ms: number
   partial: boolean
   coverage?: number
@@ -30,19 +32,25 @@ export const knownBy = (answer: Answer | null): Known[] =>
 export const knownByHow = (how: How | undefined): Known[] =>
   (how?.queries ?? []).map((query) => ({ sql: query.sql, rows: query.rows_scanned, ms: query.elapsed_ms, partial: query.partial || how?.exact === false, note: how?.notes?.join('; ') }))
 
+/** A line that asks the same again, for a terminal. */
+const askedAgain = (path: string) => `curl '${window.location.origin}${path.replaceAll("'", '%27')}'`
+
+export const knownByCounts = (answer: { asked: { path: string; ms: number } } | null | undefined): Known[] =>
+  answer ? [{ sql: askedAgain(answer.asked.path), rows: null, ms: answer.asked.ms, partial: false }] : []
+
 /** Rows looked at, time taken, exact or not, and the query to run again. */
 export function HowKnown({ known }: { known: Known[] }) {
   const first = known[0]
   if (!first) return <span className="how" />
-  const rows = known.reduce((sum, { rows }) => sum + rows, 0)
+  const rows = known.every(({ rows }) => rows === null) ? null : known.reduce((sum, { rows }) => sum + (rows ?? 0), 0)
   const ms = known.reduce((sum, { ms }) => sum + ms, 0)
   const partial = known.find(({ partial }) => partial)
   const text = known.map(({ sql }) => sql).join(';\n\n')
   return (
     <span className="how">
-      {count(rows)} rows · {ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms · {partial ? <span className="warn" title={partial.note}>{partial.coverage === undefined ? 'sampled' : `${Math.round(partial.coverage * 100)}% covered`}</span> : 'exact'}
+      {rows === null ? <span title="Series that are counted from spans and logs as they come: what came more than five minutes late is not in them. A quantile is off by 4.5% at most.">counted as it came</span> : `${count(rows)} rows`} · {ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms · {partial ? <span className="warn" title={partial.note}>{partial.coverage === undefined ? 'sampled' : `${Math.round(partial.coverage * 100)}% covered`}</span> : 'exact'}
       <Copy text={text} icon title={known.length > 1 ? `Copy the ${known.length} queries` : 'Copy the query'} />
-      <Link className="button quiet small" to={urlTo('/sql', { q: first.sql })} title="Open the query on the SQL page">SQL</Link>
+      {first.rows !== null && <Link className="button quiet small" to={urlTo('/sql', { q: first.sql })} title="Open the query on the SQL page">SQL</Link>}
     </span>
   )
 }

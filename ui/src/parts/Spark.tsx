@@ -8,11 +8,13 @@ interface SparkProps {
   times: number[]
   values: (number | null)[]
   range: Range
-  /** Unix ms from which on the numbers beside it are counted. */
-  since: number
+  /** Unix ms from which on the numbers beside it are counted; nothing where that is the whole line. */
+  since?: number
   marks: Mark[]
   to: (time: number) => string
   bad?: boolean
+  /** Every one counts: what came just now is shown although its bucket has only begun. */
+  counts?: boolean
   label: string
 }
 
@@ -29,9 +31,9 @@ function stretches(points: (Point | null)[]): Point[][] {
   return found
 }
 
-export function Spark({ times, values: all, range, since, marks, to, bad, label }: SparkProps) {
+export function Spark({ times, values: all, range, since, marks, to, bad, counts, label }: SparkProps) {
   // The last bucket has only begun: drawn, it would look like a fall.
-  const values = all.length > 2 ? all.slice(0, -1) : all
+  const values = all.length > 2 && !counts ? all.slice(0, -1) : all
   const top = Math.max(...values.map((value) => value ?? 0), 1e-9)
   const step = (times[1] ?? range.end) - (times[0] ?? range.start)
   const x = (ms: number) => Math.min(100, Math.max(0, ((ms - range.start) / (range.end - range.start)) * 100)).toFixed(2)
@@ -42,7 +44,7 @@ export function Spark({ times, values: all, range, since, marks, to, bad, label 
       <svg viewBox="0 0 100 26" preserveAspectRatio="none" role="img" aria-label={label}>
         <path className="area" d={lines.map((line) => `M${line[0]![0]},26 L${line.map((point) => point.join()).join(' ')} L${line.at(-1)![0]},26 Z`).join(' ')} />
         <path className="line" d={lines.map((line) => `M${line.map((point) => point.join()).join(' L')}`).join(' ')} />
-        <line className="at" x1={x(since)} x2={x(since)} y1="0" y2="26" />
+        {since !== undefined && <line className="at" x1={x(since)} x2={x(since)} y1="0" y2="26" />}
       </svg>
       <Marks marks={marks} range={range} to={to} small />
     </div>

@@ -80,19 +80,14 @@ function nameOf(lines: Line[], index: number): string {
   return first === index ? time : `${time}~${index - first}`
 }
 
+/** The words of a search that are looked for in the text itself. */
+const wordsOf = (text: string) => [...text.matchAll(/"([^"]+)"|([\p{L}\p{N}_]+)(?![=!/\p{L}])/gu)].map((match) => match[1] ?? match[2]!).filter((word) => word.length > 1)
+
 export function Lines({ predicate, range, text }: { predicate: string; range: Range; text: string }) {
   const { lines, before, cut, last, busy, error, more } = usePages(predicate, range)
-  const box = useRef<HTMLDivElement>(null)
-  const { params } = usePlace()
-  const open = params.getAll('open')
-  const rows = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 30 })
-  const items = rows.getVirtualItems()
-  const end = items.at(-1)?.index ?? 0
-  useEffect(() => {
+  const reached = useCallback((end: number) => {
     if (before && end > lines.length - 200) more()
-  }, [before, end, lines.length, more])
-  const toggle = (name: string) => setParams({ open: open.includes(name) ? open.filter((other) => other !== name) : [...open, name] }, { replace: true })
-  const words = [...text.matchAll(/"([^"]+)"|([\p{L}\p{N}_]+)(?![=!/\p{L}])/gu)].map((match) => match[1] ?? match[2]!).filter((word) => word.length > 1)
+  }, [before, lines.length, more])
   return (
     <section className={`panel ${busy ? 'busy' : ''}`} aria-label="Lines">
       <header>
@@ -100,29 +95,58 @@ export function Lines({ predicate, range, text }: { predicate: string; range: Ra
         <HowKnown known={knownBy(last)} />
       </header>
       {error ? <Failed error={error} /> : lines.length === 0 ? <div className="notice">{busy ? <Skeleton rows={12} /> : 'No line fits in this window. Widen the window or take a condition away.'}</div> : (
-        <div ref={box} className="lines" tabIndex={0} role="list" aria-label="Logs, newest first">
-          <div className="inner" style={{ height: rows.getTotalSize() }}>
-            {items.map(({ index, start }) => {
-              const line = lines[index]!
-              const name = nameOf(lines, index)
-              const opened = open.includes(name)
-              return (
-                <div key={index} data-index={index} ref={rows.measureElement} role="listitem" className={`line-row ${level(line)}`} style={{ transform: `translateY(${start}px)` }}>
-                  <button className="head" aria-expanded={opened} onClick={() => toggle(name)}>
-                    <span className="edge" />
-                    <span className="dim nowrap">{clock(exact(line.time).ms, { beside: range.end, millis: true }).slice(-12)}</span>
-                    <span className="level cut">{line.severity_text ?? (line.severity_number || '–')}</span>
-                    <span className="cut soft">{line.service ?? '–'}</span>
-                    <span className="cut"><Marked text={line.body ?? ''} words={words} /></span>
-                  </button>
-                  {opened && <Opened line={line} />}
-                </div>
-              )
-            })}
-          </div>
-        </div>
+        <LineList lines={lines} beside={range.end} text={text} reached={reached} />
       )}
     </section>
+  )
+}
+
+interface LineListProps {
+  /** Newest first. */
+  lines: Line[]
+  /** Unix ms of a day whose times need no date. */
+  beside: number
+  /** What was searched for. */
+  text: string
+  /** Told the last line that is in view, by its number. */
+  reached?: (end: number) => void
+}
+
+export function LineList({ lines, beside, text, reached }: LineListProps) {
+  const box = useRef<HTMLDivElement>(null)
+  const { params } = usePlace()
+  const open = params.getAll('open')
+  const rows = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 30 })
+  const items = rows.getVirtualItems()
+  const end = items.at(-1)?.index ?? 0
+  useEffect(() => {
+    reached?.(end)
+  }, [reached, end])
+  const toggle = (name: string) => setParams({ open: open.includes(name) ? open.filter((other) => other !== name) : [...open, name] }, { replace: true })
+  const words = wordsOf(text)
+  return (
+    <div ref={box} className="lines" tabIndex={0} role="list" aria-label="Logs, newest first">
+      <div className="inner" style={{ height: rows.getTotalSize() }}>
+        {items.map(({ index, start }) => {
+          const line = lines[index]
+          if (!line) return null
+          const name = nameOf(lines, index)
+          const opened = open.includes(name)
+          return (
+            <div key={index} data-index={index} ref={rows.measureElement} role="listitem" className={`line-row ${level(line)}`} style={{ transform: `translateY(${start}px)` }}>
+              <button className="head" aria-expanded={opened} onClick={() => toggle(name)}>
+                <span className="edge" />
+                <span className="dim nowrap">{clock(exact(line.time).ms, { beside, millis: true }).slice(-12)}</span>
+                <span className="level cut">{line.severity_text ?? (line.severity_number || '–')}</span>
+                <span className="cut soft">{line.service ?? '–'}</span>
+                <span className="cut"><Marked text={line.body ?? ''} words={words} /></span>
+              </button>
+              {opened && <Opened line={line} />}
+            </div>
+          )
+        })}
+      </div>
+    </div>
   )
 }
 

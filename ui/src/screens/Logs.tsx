@@ -1,8 +1,9 @@
-// What was said? A histogram by severity, the fields with their top values, and the lines, newest first.
+// What was said? A histogram by severity, the fields with their top values, and the lines, newest first; their patterns; what comes now.
 import { useMemo } from 'react'
 import { count, plural, short } from '../format'
 import { Chart, type Series, buckets } from '../parts/Chart'
 import { compareAround, useChanges } from '../parts/changes'
+import { levelsFrom, searchLogql } from '../logql'
 import { Chips, useFilters } from '../parts/Fields'
 import { Failed, Panel, Skeleton, knownBy } from '../parts/Panel'
 import { all, filterSql, literal, searchSql, timeSql } from '../sql'
@@ -11,10 +12,15 @@ import { go, setParams, urlTo, usePlace } from '../url'
 import { useRange, useRows, useSeen } from '../use'
 import { Facets } from './Facets'
 import { Lines } from './Lines'
-import { OWN } from './own'
+import { Live } from './Live'
+import { Patterns } from './Patterns'
+import { OWN, OWN_SERVICE } from './own'
 import { Typed } from './Traces'
 
 const HISTOGRAM_BUCKETS = 90
+
+/** What is shown of the lines that are found, by its name in the URL. */
+const VIEWS = { lines: 'Lines', patterns: 'Patterns', live: 'Live' }
 
 /** From the least to the most urgent; colours are for what is wrong. */
 const LEVELS: { label: string; from: number; color: string }[] = [
@@ -43,10 +49,13 @@ export function Logs() {
   const predicate = picked === 'TRUE' ? among : all(among, picked)
   const selection = selectionOf(params)
   const shown = selection ?? range
-  const seen = useSeen('logs', range)
+  const view = params.get('view') ?? 'lines'
   return (
     <>
       <form className="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+        <div className="segments" role="group" aria-label="View">
+          {Object.entries(VIEWS).map(([name, label]) => <button key={name} type="button" aria-pressed={view === name} onClick={() => setParams({ view: name === 'lines' ? null : name, open: null })}>{label}</button>)}
+        </div>
         <Typed label="Search" value={text} param="q" placeholder={'word  "a phrase"  /expression/  key=value  -without'} grow searchKey />
         <Typed label="SQL predicate" value={params.get('where') ?? ''} param="where" placeholder="attr_int('attempt') > 1" />
         <label className="field">
@@ -58,13 +67,25 @@ export function Logs() {
         <label className="check"><input type="checkbox" checked={own} onChange={(event) => setParams({ own: event.target.checked ? '1' : null })} />Causeway’s own</label>
       </form>
       {(filters.length > 0 || service) && <Chips />}
-      {seen ? <Histogram among={among} predicate={predicate} range={seen} selection={selection} service={service} /> : <Panel title="Logs" busy><Skeleton rows={1} height={104} /></Panel>}
-      <div className="logs">
-        <Facets predicate={predicate} range={shown} />
-        <Lines predicate={predicate} range={shown} text={text} />
-      </div>
+      {view === 'live' ? <Live query={searchLogql({ service, level, filters, text, without: own ? null : OWN_SERVICE })} text={text} without={params.get('where')} /> : (
+        <>
+          <Found among={among} predicate={predicate} range={range} selection={selection} service={service} />
+          {view === 'patterns' ? <Patterns service={service ?? filters.find(({ field, op }) => field === 'service_name' && op === '=')?.value ?? null} level={(name) => level === 0 || levelsFrom(level).includes(name)} range={shown} /> : (
+            <div className="logs">
+              <Facets predicate={predicate} range={shown} />
+              <Lines predicate={predicate} range={shown} text={text} />
+            </div>
+          )}
+        </>
+      )}
     </>
   )
+}
+
+/** The histogram, from the first line on. */
+function Found({ among, predicate, range, selection, service }: HistogramProps) {
+  const seen = useSeen('logs', range)
+  return seen ? <Histogram among={among} predicate={predicate} range={seen} selection={selection} service={service} /> : <Panel title="Logs" busy><Skeleton rows={1} height={104} /></Panel>
 }
 
 interface Bucket {

@@ -12,7 +12,7 @@ const KEYS: [string, string][] = [
   ['.', 'Choose the window of time'],
   ['r', 'Ask again, up to now'],
   ['d', 'Dark or light'],
-  ['g h, g t, g l …', 'Home, Traces, Logs, Compare (c), Investigate (i), Flags (f), SQL (s)'],
+  ['g h, g t, g l …', 'Home, Services (v), Errors (e), Traces, Logs, Compare (c), Investigate (i), Flags (f), SQL (s)'],
   ['↑ ↓', 'In a trace: the span above, the span below'],
   ['← →', 'In a trace: close, open what is below a span'],
   ['← → ↑ ↓', 'On a chart: move, with Shift select; Enter takes it, Esc forgets it'],

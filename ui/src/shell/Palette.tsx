@@ -39,6 +39,8 @@ export function Palette({ close }: { close: () => void }) {
           </Command.Group>
           {(services.rows ?? []).map(({ service }) => (
             <Command.Group key={service} heading={service}>
+              {item(`${service} on the map`, () => go(urlTo('/services', { node: service })), <>{service} on the map</>)}
+              {item(`${service} errors`, () => go(urlTo('/errors', { service })), <>Errors of {service}</>)}
               {item(`${service} traces`, () => go(urlTo('/traces', { service })), <>Traces of {service}</>)}
               {item(`${service} logs`, () => go(urlTo('/logs', { f: filterParam({ field: 'service_name', op: '=', value: service }) })), <>Logs of {service}</>)}
               {item(`${service} investigate`, () => go(urlTo('/investigate', { service })), <>Investigate {service}</>)}

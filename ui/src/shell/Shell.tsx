@@ -17,6 +17,8 @@ import { KeySheet, useKeys } from './Keys'
 import { Palette } from './Palette'
 import { TimePicker } from './TimePicker'
 
+const Errors = lazy(() => import('../screens/Errors').then(({ Errors }) => ({ default: Errors })))
+const Services = lazy(() => import('../screens/Services').then(({ Services }) => ({ default: Services })))
 const Sql = lazy(() => import('../screens/Sql').then(({ Sql }) => ({ default: Sql })))
 
 export interface Screen {
@@ -29,6 +31,8 @@ export interface Screen {
 
 export const SCREENS: Screen[] = [
   { path: '/', name: 'Home', key: 'h', icon: 'M2 7.5 8 2.5l6 5M3.5 6.5v7h9v-7' },
+  { path: '/services', name: 'Services', key: 'v', icon: 'M2 8a1.8 1.8 0 1 0 3.6 0A1.8 1.8 0 1 0 2 8zM10.4 3.5a1.8 1.8 0 1 0 3.6 0 1.8 1.8 0 1 0-3.6 0zM10.4 12.5a1.8 1.8 0 1 0 3.6 0 1.8 1.8 0 1 0-3.6 0zM5.3 7.1l5.3-2.7M5.3 8.9l5.3 2.7' },
+  { path: '/errors', name: 'Errors', key: 'e', icon: 'M8 2.5 14.5 13.5h-13zM8 6.5v3.5M8 11.7v.1' },
   { path: '/traces', name: 'Traces', key: 't', icon: 'M2 3.5h8M4.5 8h7M7 12.5h7' },
   { path: '/logs', name: 'Logs', key: 'l', icon: 'M2 3.5h12M2 6.5h9M2 9.5h12M2 12.5h6' },
   { path: '/compare', name: 'Compare', key: 'c', icon: 'M3 13.5v-5M6.5 13.5v-11M10 13.5V6M13.5 13.5v-8' },
@@ -51,6 +55,8 @@ function Content({ path }: { path: string }) {
   if (path.startsWith('/traces/')) return <Trace id={decodeURIComponent(path.slice('/traces/'.length))} />
   switch (path) {
     case '/': return <Home />
+    case '/services': return <Suspense fallback={null}><Services /></Suspense>
+    case '/errors': return <Suspense fallback={null}><Errors /></Suspense>
     case '/traces': return <Traces />
     case '/logs': return <Logs />
     case '/compare': return <Compare />

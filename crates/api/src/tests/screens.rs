@@ -7,7 +7,8 @@ async fn tools_get_text_and_people_the_page() {
     let house = house().await;
     let tool = call(&house.address, "GET", "/", &[("accept", "*/*")], b"").await;
     assert!(String::from_utf8(tool.body).unwrap().contains("/v1/logs"));
-    for path in ["/", "/traces", "/traces/5b8efff798038103d269b633813fc60c", "/sql?q=SELECT%201"] {
+    let trace = "/traces/5b8efff798038103d269b633813fc60c";
+    for path in ["/", "/services", "/errors?service=web", "/traces", trace, "/logs?view=live", "/sql?q=SELECT%201"] {
         let page = call(&house.address, "GET", path, &[("accept", "text/html,*/*;q=0.8")], b"").await;
         let body = String::from_utf8(page.body).unwrap();
         // Without `make build` the program has no screens and says how to get them.
