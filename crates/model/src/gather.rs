@@ -68,7 +68,8 @@ impl Batch {
         let at = self.records().schema().index_of(name)?;
         let mut columns = self.records().columns().to_vec();
         columns[at] = values;
-        let side = |columns: Vec<ArrayRef>, family: Family| Side { columns, attributes: self.attributes(family).clone() };
+        let side =
+            |columns: Vec<ArrayRef>, family: Family| Side { columns, attributes: self.attributes(family).clone() };
         Self::new(
             self.table(),
             side(columns, Family::Record),

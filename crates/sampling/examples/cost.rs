@@ -92,7 +92,8 @@ async fn main() -> std::result::Result<(), Box<dyn Error>> {
         let (mut peak, mut held) = (0, 0);
         for batches in &requests {
             let sender = "example".to_owned();
-            let delivery = Delivery { sender, received_unix_nano: START_NS, batches: batches.clone(), ledger: Vec::new() };
+            let delivery =
+                Delivery { sender, received_unix_nano: START_NS, batches: batches.clone(), ledger: Vec::new() };
             sampler.append(delivery).await?;
             if clock.0.fetch_add(1, Ordering::Relaxed) % 20 == 0 {
                 sampler.turn(false).await?;
@@ -103,7 +104,11 @@ async fn main() -> std::result::Result<(), Box<dyn Error>> {
         sampler.turn(true).await?;
         let seconds = timer.monotonic_nano() as f64 / 1e9;
         let (kept, early) = (sink.0.load(Ordering::Relaxed), sampler.figures().early_traces);
-        println!("{name}: {:.2} s a million, {kept} spans kept, {held} held ({} MiB), {early} traces early", seconds / million, peak >> 20);
+        println!(
+            "{name}: {:.2} s a million, {kept} spans kept, {held} held ({} MiB), {early} traces early",
+            seconds / million,
+            peak >> 20
+        );
     }
     Ok(())
 }

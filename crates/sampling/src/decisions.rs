@@ -68,10 +68,7 @@ mod tests {
             decisions.add(trace, if trace % 2 == 0 { Decision::Kept(trace) } else { Decision::Dropped });
         }
         let found: Vec<Option<Decision>> = (0..5).map(|trace| decisions.of(trace)).collect();
-        assert_eq!(
-            found,
-            [None, None, Some(Decision::Kept(2)), Some(Decision::Dropped), Some(Decision::Kept(4))]
-        );
+        assert_eq!(found, [None, None, Some(Decision::Kept(2)), Some(Decision::Dropped), Some(Decision::Kept(4))]);
         assert_eq!((decisions.len(), decisions.forgotten), (3, 2));
     }
 }

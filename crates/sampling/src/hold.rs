@@ -131,7 +131,8 @@ impl Hold {
         if thresholds.is_empty() {
             return Ok(None);
         }
-        let batch = if thresholds.len() == kept.len() { batch.clone() } else { batch.filter(&BooleanArray::from(kept))? };
+        let batch =
+            if thresholds.len() == kept.len() { batch.clone() } else { batch.filter(&BooleanArray::from(kept))? };
         with_thresholds(batch, &thresholds).map(Some)
     }
 

@@ -1,7 +1,5 @@
 //! Why is a trace kept? For what one of its spans is, else by chance.
 
-use std::sync::Arc;
-
 use causeway_meters::service_names;
 use causeway_model::{Batch, SAMPLE_WEIGHT_MAX, sample_weight, sampling_randomness};
 use hashbrown::HashMap;
@@ -37,8 +35,7 @@ pub enum Policy {
 
 impl Policy {
     /// All, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Error, Self::Rule, Self::Latency, Self::Rare, Self::Probability, Self::RateLimit];
+    pub const ALL: [Self; 6] = [Self::Error, Self::Rule, Self::Latency, Self::Rare, Self::Probability, Self::RateLimit];
 
     /// The name at /metrics.
     pub fn name(self) -> &'static str {

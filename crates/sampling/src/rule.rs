@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{Array, StringArray};
 use causeway_model::{Batch, Error, Family, Result, Value};
 use causeway_traceql::ast::{Kind, Scope, Status};
 use causeway_traceql::{Span, SpanFilter};

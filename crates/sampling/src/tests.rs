@@ -186,11 +186,13 @@ async fn http_failures_and_rules_keep_a_trace() {
 
 #[tokio::test]
 async fn what_is_slow_for_its_route_or_rare_is_kept() {
-    let options = SamplingOptions { slow_quantile: 0.99, rare_attributes: vec!["name".into(), "region".into()], ..bare(0.0) };
+    let options =
+        SamplingOptions { slow_quantile: 0.99, rare_attributes: vec!["name".into(), "region".into()], ..bare(0.0) };
     let stand = Stand::new(options);
     let text = |value: &str| json!({"stringValue": value});
     for round in 0..20_u128 {
-        let usual = (0..100).map(|at| attributed(span(1 + round * 1000 + at, 1, 0, 10), "region", text("eu"))).collect();
+        let usual =
+            (0..100).map(|at| attributed(span(1 + round * 1000 + at, 1, 0, 10), "region", text("eu"))).collect();
         stand.send("web", usual).await;
     }
     stand.turn(HOLD_S).await;
@@ -273,7 +275,8 @@ async fn full_memory_decides_the_oldest_early_and_refuses_only_when_the_store_do
 async fn at_the_end_nothing_is_held_and_other_signals_never_are() {
     let stand = Arc::new(Stand::new(bare(0.0)));
     stand.send("web", vec![failed(span(1, 1, 0, 1))]).await;
-    let logs = decode(Signal::Logs, Encoding::Json, br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}"#, START_NS);
+    let logs =
+        decode(Signal::Logs, Encoding::Json, br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}"#, START_NS);
     let logs = logs.unwrap();
     let ledger = vec![logs.ledger_entry(Signal::Logs)];
     let delivery = Delivery { sender: "l".into(), received_unix_nano: START_NS, batches: logs.batches, ledger };

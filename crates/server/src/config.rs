@@ -264,8 +264,7 @@ fn sampling(given: &SettingsSource, file: &SettingsSource) -> Option<SamplingOpt
             .sampling_traces_per_second_max
             .or(file.sampling_traces_per_second_max)
             .map(f64::from),
-        held_bytes_max: bytes
-            .map_or(default.held_bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        held_bytes_max: bytes.map_or(default.held_bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         ..default
     })
 }
@@ -593,9 +592,8 @@ mod tests {
 
     #[test]
     fn a_share_alone_switches_sampling_on() {
-        let sampling = |text: &str| {
-            Settings::resolve(SettingsSource::default(), SettingsSource::parse(text).unwrap()).sampling
-        };
+        let sampling =
+            |text: &str| Settings::resolve(SettingsSource::default(), SettingsSource::parse(text).unwrap()).sampling;
         assert!(sampling("sampling_hold = '30s'").is_none());
         let options = sampling("sampling_share = 0.1").unwrap();
         assert_eq!((options.share, options.hold, options.rules.len()), (0.1, Duration::from_secs(10), 0));

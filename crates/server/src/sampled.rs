@@ -57,7 +57,11 @@ fn numbers(figures: &Figures) -> Vec<Metric> {
     vec![
         gauge("causeway_sampling_held_traces", "Traces that are not decided yet.", figures.held_traces),
         metric("causeway_sampling_held_spans", "Acknowledged spans in memory, which a crash would lose.", held_spans),
-        gauge("causeway_sampling_held_bytes", "Memory of these, and of those on their way to the store.", figures.held_bytes),
+        gauge(
+            "causeway_sampling_held_bytes",
+            "Memory of these, and of those on their way to the store.",
+            figures.held_bytes,
+        ),
         gauge("causeway_sampling_decisions", "Decisions that are remembered for late spans.", figures.decisions),
         gauge("causeway_sampling_routes", "Routes whose usual durations are known.", figures.routes),
         gauge("causeway_sampling_values", "Values that are counted to find rare ones.", figures.values),

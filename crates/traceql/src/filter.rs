@@ -26,7 +26,8 @@ impl SpanFilter {
             QueryKind::Metrics(_) => None,
         };
         let Some(filter) = filter else {
-            let message = "a filter of single spans is expected, such as `{ span.http.route = \"/pay\" && duration > 2s }`";
+            let message =
+                "a filter of single spans is expected, such as `{ span.http.route = \"/pay\" && duration > 2s }`";
             return Err(Error::invalid(message));
         };
         let mut fields = Fields::default();
