@@ -34,7 +34,7 @@ pub fn sampling_randomness(trace_state: &str, trace_id: [u8; 16]) -> u64 {
 
 /// The threshold at which so large a share is kept; nothing where 56 bits can't tell it from none.
 pub fn threshold_of_share(share: f64) -> Option<u64> {
-    let kept = (share.min(1.0) * THRESHOLDS as f64) as u64;
+    let kept = (share.clamp(0.0, 1.0) * THRESHOLDS as f64) as u64;
     (kept > 0).then(|| THRESHOLDS - kept)
 }
 

@@ -74,14 +74,14 @@ mod tests {
     fn the_slow_are_as_many_as_the_quantile_leaves_and_a_route_that_slows_down_is_learned() {
         let (mut latency, mut rng) = (Latency::new(0.99), Rng::from_seed(3));
         let mut slow = |factor: f64, requests: usize| {
-            let mut seconds = || factor * 0.01 * (rng.unit() * 4.0).exp();
+            let mut seconds = || factor * -0.01 * (1.0 - rng.unit()).ln();
             (0..requests).filter(|_| latency.is_slow(1, seconds())).count()
         };
         assert_eq!(slow(1.0, 100), 0, "nothing is known yet");
         let found = slow(1.0, 50_000);
-        assert!((250..=550).contains(&found), "{found} of 50,000: the upper end of the bucket leaves fewer than 500");
+        assert!((300..=550).contains(&found), "{found} of 50,000: the upper end of the bucket leaves fewer than 500");
         let after = slow(3.0, 5_000);
-        assert!(after > 500, "{after}: what is slower than usual stands out");
+        assert!(after > 150, "{after}: what is slower than usual stands out");
         slow(3.0, 100_000);
         let later = slow(3.0, 10_000);
         assert!((50..=110).contains(&later), "{later}: and is usual later");
