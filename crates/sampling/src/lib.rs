@@ -43,7 +43,7 @@ pub const HOLD_MAX: Duration = Duration::from_secs(300);
 pub const SLOW_QUANTILE: f64 = 0.99;
 /// A value is rare when it was seen less often. 5: enough to look at.
 pub const RARE_BELOW: u32 = 5;
-/// Memory of what is held. 64 MiB: some 100,000 spans with ten attributes each.
+/// Memory of what is held. 64 MiB: some 160,000 spans with ten attributes each.
 pub const HELD_BYTES_MAX: usize = 64 << 20;
 /// Decisions that are remembered for late spans. 500,000 take 25 MiB: the last eight minutes at a thousand traces a second.
 pub const DECISIONS_MAX: usize = 500_000;
