@@ -1,5 +1,5 @@
 //! Does the whole hold, seen from outside? House rules, faults, real senders, a real Prometheus, commands, programs in development,
-//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, senders of logs and of spans, syslog, files that are followed, patterns and errors, the program's own telemetry.
+//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, senders of logs and of spans, syslog, files that are followed, patterns and errors, traces that are sampled, the program's own telemetry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
@@ -13,6 +13,7 @@ mod kinds;
 mod log_senders;
 mod loki;
 mod prometheus;
+mod sampling;
 mod senders;
 mod shop;
 mod span_metrics;

@@ -12,7 +12,7 @@ const SECONDS_MAX: f64 = (1 << 14) as f64;
 
 /// Observed durations, each with the number of requests that it stands for.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Durations {
+pub struct Durations {
     /// Index of a bucket and what is in it, in rising order.
     buckets: Vec<(i32, f64)>,
     count: f64,
@@ -30,6 +30,28 @@ impl Durations {
         }
         self.count += weight;
         self.sum += seconds * weight;
+    }
+
+    /// A duration that this share of them does not exceed: the upper end of its bucket, so that none of those in it exceeds it. Nothing where
+    /// there are none.
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let wanted = share * self.count;
+        let mut below = 0.0;
+        let bucket = self.buckets.iter().find(|(_, count)| {
+            below += count;
+            below >= wanted
+        });
+        let (index, _) = bucket.or(self.buckets.last())?;
+        Some(2.0_f64.powf(f64::from(*index) / BUCKETS_PER_DOUBLING))
+    }
+
+    /// Lets each count half as much, so that what comes now outweighs what was.
+    pub fn halve(&mut self) {
+        self.buckets.iter_mut().for_each(|(_, count)| *count /= 2.0);
+        // What stands for less than one a thousand times over is gone.
+        self.buckets.retain(|(_, count)| *count > 0.001);
+        self.count = self.buckets.iter().map(|(_, count)| count).sum();
+        self.sum /= 2.0;
     }
 
     /// As a native histogram of Prometheus.
@@ -83,5 +105,22 @@ mod tests {
         assert!(histogram.positive_buckets.len() <= 273, "{}", histogram.positive_buckets.len());
         assert_eq!(histogram.positive_buckets.iter().sum::<f64>(), 100_001.0);
         assert_eq!(histogram.buckets().iter().map(|it| it.count).sum::<f64>(), 100_001.0);
+    }
+
+    #[test]
+    fn a_quantile_is_the_end_of_its_bucket_and_the_present_outweighs_the_past() {
+        let mut durations = Durations::default();
+        assert_eq!(durations.quantile(0.5), None);
+        (1..=1000).for_each(|milliseconds| durations.add(f64::from(milliseconds) / 1000.0, 1.0));
+        for (share, seconds) in [(0.5, 0.5), (0.99, 0.99), (1.0, 1.0)] {
+            let found = durations.quantile(share).unwrap();
+            assert!((seconds..seconds * 1.095).contains(&found), "{share}: {found}");
+        }
+        (0..3).for_each(|_| durations.halve());
+        (0..1000).for_each(|_| durations.add(8.0, 1.0));
+        let found = durations.quantile(0.5).unwrap();
+        assert!((8.0..8.8).contains(&found), "{found}");
+        (0..30).for_each(|_| durations.halve());
+        assert_eq!(durations.quantile(0.5), None);
     }
 }

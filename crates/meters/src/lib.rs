@@ -16,6 +16,7 @@ mod durations;
 mod meters;
 pub mod testing;
 
+pub use durations::Durations;
 pub use meters::{Family, Limits, Meters, Observation, SpanKey, Turn};
 
 /// How often samples are kept. 15 s: as often as most scrape.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayData, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayData, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter, filter_record_batch, take};
 use arrow::row::{RowConverter, SortField};
 use hashbrown::{HashMap, HashSet};
@@ -56,6 +56,27 @@ impl Batch {
             side(self.resources(), Family::Resource),
             of(self.scope_of())?,
             side(self.scopes(), Family::Scope),
+            self.keys().clone(),
+        )
+    }
+
+    /// The batch with other values in one of its records' columns.
+    ///
+    /// # Errors
+    /// `Internal` where there is no such column, `Corrupt` where the values are not of its type and length.
+    pub fn with_record_column(&self, name: &str, values: ArrayRef) -> Result<Self> {
+        let at = self.records().schema().index_of(name)?;
+        let mut columns = self.records().columns().to_vec();
+        columns[at] = values;
+        let side =
+            |columns: Vec<ArrayRef>, family: Family| Side { columns, attributes: self.attributes(family).clone() };
+        Self::new(
+            self.table(),
+            side(columns, Family::Record),
+            self.resource_of().clone(),
+            side(self.resources().columns().to_vec(), Family::Resource),
+            self.scope_of().clone(),
+            side(self.scopes().columns().to_vec(), Family::Scope),
             self.keys().clone(),
         )
     }

@@ -36,7 +36,10 @@ pub use metrics::{DAY_NS, NO_RECORDED_VALUE, day_of, series_row_identity};
 pub use nulls::null_column;
 pub use pattern::of_re2;
 pub use rollup::{Point, Rollup, began_anew, join_rollups, larger, rollups_of, smaller};
-pub use sampling::{SAMPLE_WEIGHT_MAX, sample_weight};
+pub use sampling::{
+    SAMPLE_WEIGHT_MAX, sample_weight, sampling_randomness, sampling_threshold, threshold_of_share,
+    with_sampling_threshold,
+};
 pub use table::{Column, ColumnLevel, Table};
 pub use value::{Kind, Value, json_escape_into};
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use causeway_api::{Pages, SeriesLimitOptions};
 use causeway_metrics::Translation;
 use causeway_model::{Error, Result, Table};
+use causeway_sampling::{HOLD_MAX, Rule, SamplingOptions};
 use causeway_store::StoreOptions;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -80,6 +81,30 @@ pub struct SettingsSource {
     /// Groups the exceptions of spans and logs that arrive and counts them, by service and version [default: true]
     #[arg(long, env = "CAUSEWAY_ERROR_GROUPS", value_name = "BOOL")]
     pub error_groups: Option<bool>,
+    /// Keeps this share of traces, such as 0.1, and all of those that failed, are slow or rare [default: all are kept]
+    #[arg(long, env = "CAUSEWAY_SAMPLING_SHARE", value_name = "SHARE")]
+    pub sampling_share: Option<Share>,
+    /// How long spans are held, in memory, before their trace is decided, at most 5m [default: 10s]
+    #[arg(long, env = "CAUSEWAY_SAMPLING_HOLD", value_name = "DURATION")]
+    pub sampling_hold: Option<Age>,
+    /// Keeps requests that are slower than this quantile of their route; 1 for none [default: 0.99]
+    #[arg(long, env = "CAUSEWAY_SAMPLING_SLOW_QUANTILE", value_name = "QUANTILE")]
+    pub sampling_slow_quantile: Option<Share>,
+    /// Attributes of spans of which rare values are kept, `name` for the operation; several with commas between [default: name]
+    #[arg(long, env = "CAUSEWAY_SAMPLING_RARE_ATTRIBUTES", value_name = "KEY,…", value_delimiter = ',')]
+    pub sampling_rare_attributes: Option<Vec<String>>,
+    /// A value is rare when it was seen less often lately; 0 for none [default: 5]
+    #[arg(long, env = "CAUSEWAY_SAMPLING_RARE_BELOW", value_name = "COUNT")]
+    pub sampling_rare_below: Option<u32>,
+    /// Always keeps traces with a span that passes a filter in TraceQL, such as `{ span.tier = "gold" }`; several with semicolons between
+    #[arg(long, env = "CAUSEWAY_SAMPLING_KEEP", value_name = "FILTER;…", value_delimiter = ';')]
+    pub sampling_keep: Option<Vec<KeepRule>>,
+    /// Of each service, traces a second that are kept by the share; beyond, the share falls [default: no limit]
+    #[arg(long, env = "CAUSEWAY_SAMPLING_TRACES_PER_SECOND_MAX", value_name = "COUNT")]
+    pub sampling_traces_per_second_max: Option<u32>,
+    /// Memory of held spans; beyond, the oldest are decided early [default: 64MiB]
+    #[arg(long, env = "CAUSEWAY_SAMPLING_BYTES_MAX", value_name = "SIZE")]
+    pub sampling_bytes_max: Option<Size>,
     /// A file of Prometheus' configuration: its `scrape_configs` are scraped; read anew at SIGHUP [default: none]
     #[arg(long, env = "CAUSEWAY_SCRAPE_CONFIG", value_name = "FILE")]
     pub scrape_config: Option<PathBuf>,
@@ -178,6 +203,8 @@ pub struct Settings {
     pub self_telemetry: bool,
     /// What is counted of what arrives.
     pub counts: Counts,
+    /// Which traces are kept, unless all are.
+    pub sampling: Option<SamplingOptions>,
     /// Resource attributes that are labels.
     pub metric_resource_labels: Vec<String>,
     /// What is scraped.
@@ -215,6 +242,31 @@ fn counts(given: &SettingsSource, file: &SettingsSource) -> Counts {
         log_patterns: given.log_patterns.or(file.log_patterns).unwrap_or(true),
         error_groups: given.error_groups.or(file.error_groups).unwrap_or(true),
     }
+}
+
+/// Nothing where no share is asked for: it is what switches sampling on.
+fn sampling(given: &SettingsSource, file: &SettingsSource) -> Option<SamplingOptions> {
+    let default = SamplingOptions::new(given.sampling_share.or(file.sampling_share)?.0);
+    let rules = given.sampling_keep.as_ref().or(file.sampling_keep.as_ref());
+    let rare_attributes = given.sampling_rare_attributes.as_ref().or(file.sampling_rare_attributes.as_ref());
+    let bytes = given.sampling_bytes_max.or(file.sampling_bytes_max).map(|size| size.0);
+    let hold = given.sampling_hold.or(file.sampling_hold).map_or(default.hold, |age| age.0);
+    Some(SamplingOptions {
+        hold: hold.min(HOLD_MAX),
+        slow_quantile: given
+            .sampling_slow_quantile
+            .or(file.sampling_slow_quantile)
+            .map_or(default.slow_quantile, |share| share.0),
+        rare_attributes: rare_attributes.cloned().unwrap_or(default.rare_attributes),
+        rare_below: given.sampling_rare_below.or(file.sampling_rare_below).unwrap_or(default.rare_below),
+        rules: rules.into_iter().flatten().map(|rule| rule.0.clone()).collect(),
+        traces_per_second_max: given
+            .sampling_traces_per_second_max
+            .or(file.sampling_traces_per_second_max)
+            .map(f64::from),
+        held_bytes_max: bytes.map_or(default.held_bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        ..default
+    })
 }
 
 fn series_limits(given: &SettingsSource, file: &SettingsSource) -> SeriesLimitOptions {
@@ -255,7 +307,7 @@ impl Settings {
     /// What `given` says, else what `file` says, else the default.
     pub fn resolve(given: SettingsSource, file: SettingsSource) -> Self {
         let (series, rollups) = (series_limits(&given, &file), rollups_age_max(&given, &file));
-        let counts = counts(&given, &file);
+        let (counts, sampling) = (counts(&given, &file), sampling(&given, &file));
         let syslog = syslog(&given, &file);
         let mut store = StoreOptions::new(given.data.or(file.data).unwrap_or_else(|| "data".into()));
         let age = |given: Option<Age>, file: Option<Age>| given.or(file).map(|age| age.0);
@@ -311,6 +363,7 @@ impl Settings {
                 .or(file.metric_resource_labels)
                 .unwrap_or_else(|| RESOURCE_LABELS.map(str::to_owned).into()),
             counts,
+            sampling,
             series,
             syslog,
             in_flight_bytes_max: memory(
@@ -352,6 +405,48 @@ impl FromStr for MetricNames {
 }
 
 impl TryFrom<String> for MetricNames {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// A share of all, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Share(pub f64);
+
+impl TryFrom<f64> for Share {
+    type Error = String;
+
+    fn try_from(share: f64) -> Result<Self, String> {
+        if (0.0..=1.0).contains(&share) { Ok(Self(share)) } else { Err(format!("{share} is not from 0 to 1")) }
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<f64>().map_err(|_| format!("`{text}` is not a number from 0 to 1"))?.try_into()
+    }
+}
+
+/// A filter of what is always kept.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct KeepRule(pub Rule);
+
+impl FromStr for KeepRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.trim().parse().map(Self)
+    }
+}
+
+impl TryFrom<String> for KeepRule {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -496,6 +591,20 @@ mod tests {
     }
 
     #[test]
+    fn a_share_alone_switches_sampling_on() {
+        let sampling =
+            |text: &str| Settings::resolve(SettingsSource::default(), SettingsSource::parse(text).unwrap()).sampling;
+        assert!(sampling("sampling_hold = '30s'").is_none());
+        let options = sampling("sampling_share = 0.1").unwrap();
+        assert_eq!((options.share, options.hold, options.rules.len()), (0.1, Duration::from_secs(10), 0));
+        let text = "sampling_share = 1\nsampling_hold = '1h'\nsampling_traces_per_second_max = 20\n\
+                    sampling_keep = ['{ span.tier = \"gold\" }', '{ duration > 2s }']";
+        let options = sampling(text).unwrap();
+        assert_eq!((options.hold, options.rules.len()), (HOLD_MAX, 2));
+        assert_eq!(options.traces_per_second_max, Some(20.0));
+    }
+
+    #[test]
     fn bad_files_are_refused_with_their_line() {
         let bad = [
             ("listen = '127.0.0.1:1'\nlisen = 'x'", "line 2"),
@@ -507,6 +616,8 @@ mod tests {
             ("memtable_bytes_max = '99999999999TiB'", "not a size"),
             ("log_format = 'xml'", "line 1"),
             ("metric_names = 'Pretty'", "NoTranslation"),
+            ("sampling_share = 1.5", "from 0 to 1"),
+            ("sampling_keep = ['{ nonsense']", "line 1"),
             ("listen = ", "line 1"),
             ("[retention]\nlogs = '1d'", "line 1"),
             ("data = 'a'\ndata = 'b'", "line 2"),
@@ -536,7 +647,7 @@ mod tests {
             let refused = SettingsSource::parse(&format!("{id} = [[1.5]]")).unwrap_err();
             assert!(!refused.message.contains("unknown field"), "{}", refused.message);
         }
-        assert_eq!(keys, 37);
+        assert_eq!(keys, 45);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What is counted on the way to the store? Requests from spans, patterns of log lines, groups of errors: each as its settings say, one in front of the
-//! other. Causeway's own telemetry goes to the store past them: it is no part of the system that it watches.
+//! other, and all of them in front of what samples traces, where that is asked for, since they are to count everything. Causeway's own telemetry goes to the store past them: it is no part of the system that it watches.
 
 use std::sync::Arc;
 
@@ -9,17 +9,20 @@ use causeway_meters::{Counted, Counting};
 use causeway_model::{Appender, Clock};
 use causeway_patterns::LogPatterns;
 use causeway_red::SpanMetrics;
+use causeway_sampling::{Sampler, SamplingOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Counts;
+use crate::sampled;
 
-/// What counts.
+/// What counts, and what samples.
 #[derive(Clone, Default)]
 pub struct Counters {
     spans: Option<Arc<Counted<SpanMetrics>>>,
     patterns: Option<Arc<Counted<LogPatterns>>>,
     errors: Option<Arc<Counted<ErrorGroups>>>,
+    sampler: Option<Arc<Sampler>>,
 }
 
 /// One more in front of the others.
@@ -42,10 +45,16 @@ fn turns<C: Counting + 'static>(counted: &Arc<Counted<C>>, drained: &Cancellatio
 }
 
 impl Counters {
-    /// Counts in front of a store: what the doors keep by, and what counts there.
-    pub fn in_front_of(store: Arc<dyn Appender>, counts: Counts, clock: &Arc<dyn Clock>) -> (Arc<dyn Appender>, Self) {
-        let mut appender = store;
+    /// Counts and samples in front of a store: what the doors keep by, and what counts there.
+    pub fn in_front_of(
+        store: Arc<dyn Appender>,
+        counts: Counts,
+        sampling: Option<SamplingOptions>,
+        clock: &Arc<dyn Clock>,
+    ) -> (Arc<dyn Appender>, Self) {
+        let (mut appender, sampler) = sampled::in_front_of(store, sampling, clock);
         let counters = Self {
+            sampler,
             spans: before(&mut appender, counts.span_metrics, clock),
             patterns: before(&mut appender, counts.log_patterns, clock),
             errors: before(&mut appender, counts.error_groups, clock),
@@ -53,12 +62,13 @@ impl Counters {
         (appender, counters)
     }
 
-    /// Keeps samples until `drained`, and a last time then.
+    /// Keeps samples, and lets go what is held, until `drained`, and a last time then.
     pub fn run(&self, drained: &CancellationToken) -> Vec<JoinHandle<()>> {
         let mut running = Vec::new();
         running.extend(self.spans.iter().map(|counted| turns(counted, drained)));
         running.extend(self.patterns.iter().map(|counted| turns(counted, drained)));
         running.extend(self.errors.iter().map(|counted| turns(counted, drained)));
+        running.extend(self.sampler.iter().map(|sampler| sampled::run(sampler.clone(), drained.clone())));
         running
     }
 
@@ -67,7 +77,8 @@ impl Counters {
         let spans = self.spans.iter().flat_map(|counted| span_figures(counted.look(SpanMetrics::figures)));
         let patterns = self.patterns.iter().flat_map(|counted| pattern_figures(counted.look(LogPatterns::figures)));
         let errors = self.errors.iter().flat_map(|counted| error_figures(counted.look(ErrorGroups::figures)));
-        spans.chain(patterns).chain(errors).collect()
+        let sampler = self.sampler.iter().flat_map(|sampler| sampled::metrics(sampler));
+        spans.chain(patterns).chain(errors).chain(sampler).collect()
     }
 }
 

@@ -15,6 +15,7 @@ mod local_store;
 mod logs;
 mod prometheus;
 mod recording;
+mod sampled;
 mod serve;
 mod services;
 mod sql;

@@ -103,7 +103,7 @@ pub async fn run_until(
     let scraper = prometheus::scraping(&settings, house.store.clone(), clock.clone(), series.clone(), &stop).await?;
     let answering = prometheus::answering(&house.store, &settings, &*clock, scraper.clone());
     let live = Arc::new(Live::new(house.store.clone()));
-    let (appender, counters) = Counters::in_front_of(live.clone(), settings.counts, &clock);
+    let (appender, counters) = Counters::in_front_of(live.clone(), settings.counts, settings.sampling.clone(), &clock);
     let connections = Connections::new(CONNECTIONS_MAX, Patience::default(), stop.clone());
     let vitals = HouseVitals {
         store: house.store.clone(),

@@ -5,6 +5,7 @@ pub mod ast;
 mod conditions;
 mod cursor;
 mod expression;
+mod filter;
 mod metrics;
 mod parse;
 mod pipeline;
@@ -16,6 +17,7 @@ mod value;
 
 pub use answer::{Exemplar, FoundSpan, FoundSpanset, FoundTrace, MetricSeries, Metrics, Search};
 pub use cursor::{ParseError, ParseErrorKind};
+pub use filter::SpanFilter;
 pub use metrics::{Moments, metrics};
 pub use parse::{QUERY_BYTES_MAX, parse};
 pub use search::{SearchOptions, search, values};
