@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_hole_before_a_line_is_passed_over_and_counted() {
-        let hole = vec![0; RECORD_BYTES_MAX];
+        let hole = vec![0u8; RECORD_BYTES_MAX];
         let found = split(&[&hole, b"\0first\n", b"\0\0", b"second\0\n"]);
         let line = |text: &str, bytes| (text.to_owned(), bytes, false);
         assert_eq!(found, [line("first", RECORD_BYTES_MAX + 7), line("second\0", 10)]);
