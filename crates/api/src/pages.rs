@@ -31,7 +31,7 @@ pub struct Pages {
 /// What a path gives away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// Health and numbers, which monitors fetch under any name; and gRPC, which no page can speak.
+    /// Health and numbers, which monitors fetch under any name; and telemetry in by gRPC, whose content type browsers ask about first.
     Open,
     /// Telemetry in. Browsers ask before a page sends it across origins, unless its content type is one of a form's: it is
     /// the answer to that question that holds them off. Pages of this machine may, as only its own programs can serve them.
@@ -45,10 +45,7 @@ enum Reach {
 fn reach_of(path: &str) -> Reach {
     match path {
         "/healthz" | "/readyz" | "/metrics" => Reach::Open,
-        path if ["/opentelemetry.", "/jaeger.api_v2.", "/tempopb.", "/prometheus/-/"]
-            .iter()
-            .any(|it| path.starts_with(it)) =>
-        {
+        path if ["/opentelemetry.", "/jaeger.api_v2.", "/prometheus/-/"].iter().any(|it| path.starts_with(it)) => {
             Reach::Open
         }
         "/prometheus/api/v1/write" | "/loki/api/v1/push" => Reach::Sending,

@@ -18,6 +18,9 @@ use crate::wire::Fault;
 /// Actions of one request. 100,000: shippers send 50 to 10,000, and each is answered by some hundred bytes.
 pub const ACTIONS_MAX: usize = 100_000;
 
+/// Bytes of an index's name, as Elasticsearch has it: each answer repeats it.
+const INDEX_BYTES_MAX: usize = 255;
+
 /// What is to be done with a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -92,6 +95,10 @@ pub fn decode_bulk(index: Option<&str>, body: &[u8], received_unix_nano: i64) ->
         })?;
         if item.index.is_empty() {
             return Err(Error::invalid(format!("Validation Failed: {number}: index is missing;")));
+        }
+        if item.index.len() > INDEX_BYTES_MAX {
+            let what = format!("Validation Failed: {number}: the index name has more than {INDEX_BYTES_MAX} bytes;");
+            return Err(Error::invalid(what));
         }
         let document = if item.action == Action::Delete { None } else { lines.next() };
         item.refused = keep(&item, document.map(|(document, _)| document), &mut rows).map_err(error_of)?;

@@ -130,6 +130,7 @@ impl Event {
                 continue;
             }
             if let Some(source) = source.and_then(|at| self.sources.get_mut(at)) {
+                source.clear();
                 source.push_str(&value);
             } else if is_time {
                 self.time_unix_nano = time_of_text(&value);

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use causeway_model::SystemClock;
-use causeway_tail::{Batch, Follower, Options, Sender, Told, follow, take_in};
+use causeway_tail::{Batch, Figures, Follower, Options, Sender, Told, follow, take_in};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -106,7 +106,13 @@ fn host_name() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
 }
 
-/// One line on a terminal that is written over; elsewhere only what changes.
+/// What a line is worth that stays: trouble, files that come and go, and the first of each kind of loss.
+fn news(told: &Told) -> (Option<&str>, usize, usize, [bool; 3]) {
+    let Figures { files, files_refused, cut, dropped, failed_reads, .. } = told.figures;
+    (told.trouble.as_deref(), files, files_refused, [cut > 0, dropped > 0, failed_reads > 0])
+}
+
+/// One line on a terminal that is written over; elsewhere only what is news.
 struct Progress {
     is_quiet: bool,
     is_terminal: bool,
@@ -119,10 +125,7 @@ impl Progress {
     }
 
     fn tell(&mut self, told: &Told) {
-        let is_news = self
-            .last
-            .as_ref()
-            .is_none_or(|last| last.trouble != told.trouble || last.figures.files != told.figures.files);
+        let is_news = self.last.as_ref().is_none_or(|last| news(last) != news(told));
         let is_shown = if self.is_terminal { self.last.as_ref() != Some(told) } else { is_news };
         if is_shown && !self.is_quiet {
             let line = harmless(&told.to_string(), PROGRESS_CHARS_MAX);

@@ -208,7 +208,7 @@ impl Follower {
 
     /// What an earlier run was reading may have got a name since then that no pattern has.
     fn find_left(&mut self, known: &[Checkpoint], present: &mut HashSet<Identity>, now_nano: u64) {
-        for checkpoint in known.iter().filter(|checkpoint| checkpoint.fingerprint.tells()) {
+        for checkpoint in known {
             if self.files.iter().any(|followed| followed.goes_on_from(checkpoint)) {
                 continue;
             }
@@ -217,7 +217,9 @@ impl Follower {
             let may_be = |path: &PathBuf| *path == checkpoint.path || is_rotated_name(&checkpoint.path, path);
             for path in paths.filter(|path| may_be(path) && !is_compressed(path)) {
                 let Some((file, identity)) = open(&path) else { continue };
-                let is_it = checkpoint.fingerprint.fits(&file).unwrap_or(false)
+                // Of a file that was not read yet only the inode is known.
+                let is_it = (checkpoint.fingerprint.tells() || checkpoint.identity == identity)
+                    && checkpoint.fingerprint.fits(&file).unwrap_or(false)
                     && file.metadata().is_ok_and(|metadata| metadata.len() >= checkpoint.offset);
                 if is_it && present.insert(identity) {
                     self.follow(path, file, identity, checkpoint.offset);
@@ -417,9 +419,10 @@ impl Followed {
         self.left_since.is_some_and(|since| Duration::from_nanos(now_nano.saturating_sub(since)) >= ROTATED_WAIT)
     }
 
-    /// Whether nothing more is expected of it, and all of it is acknowledged.
+    /// Whether nothing more is expected of it, and all of it is read and acknowledged. While the server was away nothing was read of it.
     fn is_done(&self, now_nano: u64) -> bool {
-        self.is_over(now_nano) && self.joiner.is_empty() && self.acknowledged >= self.given
+        let is_read = || self.file.metadata().map_or(true, |metadata| metadata.len() <= self.read);
+        self.is_over(now_nano) && is_read() && self.joiner.is_empty() && self.acknowledged >= self.given
     }
 
     /// Of the file as it is, and as it was before it was emptied.

@@ -9,6 +9,7 @@ pub struct Lines {
     held: Vec<u8>,
     /// Bytes of the line so far, those beyond the limit among them.
     bytes: usize,
+    is_cut: bool,
 }
 
 /// One line without its end.
@@ -47,18 +48,22 @@ impl Lines {
         self.bytes
     }
 
+    /// Zeros before a line are a hole: a file that is emptied under a writer who goes on at the old place begins with one.
     fn hold(&mut self, bytes: &[u8]) {
-        let room = RECORD_BYTES_MAX.saturating_sub(self.held.len());
-        self.held.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         self.bytes = self.bytes.saturating_add(bytes.len());
+        let hole = if self.held.is_empty() { bytes.iter().take_while(|byte| **byte == 0).count() } else { 0 };
+        let bytes = bytes.get(hole..).unwrap_or_default();
+        let room = RECORD_BYTES_MAX.saturating_sub(self.held.len());
+        self.is_cut |= bytes.len() > room;
+        self.held.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     fn give(&mut self, each: &mut impl FnMut(Line<'_>)) {
         let text = self.held.strip_suffix(b"\r").unwrap_or(&self.held);
-        each(Line { text, bytes: self.bytes, is_cut: self.bytes > self.held.len() + 1 });
+        each(Line { text, bytes: self.bytes, is_cut: self.is_cut });
         self.held.clear();
         self.held.shrink_to(RECORD_BYTES_MAX / 64);
-        self.bytes = 0;
+        (self.bytes, self.is_cut) = (0, false);
     }
 }
 
@@ -92,5 +97,15 @@ mod tests {
         let found = split(&[&long, b"\ny\n"]);
         let told: Vec<_> = found.iter().map(|(text, bytes, is_cut)| (text.len(), *bytes, *is_cut)).collect();
         assert_eq!(told, [(RECORD_BYTES_MAX, RECORD_BYTES_MAX + 6, true), (1, 2, false)]);
+        let ends_there = split(&[&vec![b'x'; RECORD_BYTES_MAX + 1]]);
+        assert!(ends_there.iter().all(|(text, _, is_cut)| text.len() == RECORD_BYTES_MAX && *is_cut));
+    }
+
+    #[test]
+    fn a_hole_before_a_line_is_passed_over_and_counted() {
+        let hole = vec![0u8; RECORD_BYTES_MAX];
+        let found = split(&[&hole, b"\0first\n", b"\0\0", b"second\0\n"]);
+        let line = |text: &str, bytes| (text.to_owned(), bytes, false);
+        assert_eq!(found, [line("first", RECORD_BYTES_MAX + 7), line("second\0", 10)]);
     }
 }

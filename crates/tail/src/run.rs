@@ -144,16 +144,21 @@ pub async fn follow(
             // What is rotated meanwhile stays open.
             follower.look(clock.monotonic_nano());
         }
-        while pause.is_over(clock.monotonic_nano()) {
+        while pause.is_over(clock.monotonic_nano()) && !stop.is_cancelled() {
             let Some(batch) = waiting.take().or_else(|| follower.read(clock.monotonic_nano())) else { break };
             match attempt(&batch, &mut pause, clock, &mut deliver, stop).await? {
                 Outcome::Kept(dropped) => follower.acknowledge(&batch, dropped)?,
                 Outcome::Refused => waiting = Some(batch),
                 Outcome::Stopped => return follower.save(),
             }
+            tell(&told(&follower, &pause));
         }
-        tell(&Told { figures: follower.figures(), trouble: pause.trouble.clone() });
+        tell(&told(&follower, &pause));
     }
+}
+
+fn told(follower: &Follower, pause: &Pause) -> Told {
+    Told { figures: follower.figures(), trouble: pause.trouble.clone() }
 }
 
 /// Sends what comes in from somewhere, such as standard input, until it ends or `stop`. While the server is away nothing is read, so that whoever
@@ -197,7 +202,7 @@ pub async fn take_in(
             if pause.is_over(clock.monotonic_nano()) {
                 match attempt(&batch, &mut pause, clock, &mut deliver, stop).await? {
                     Outcome::Kept(dropped) => {
-                        figures.dropped += dropped;
+                        figures.dropped = figures.dropped.saturating_add(dropped);
                         is_kept = true;
                         continue;
                     }

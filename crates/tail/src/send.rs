@@ -63,9 +63,14 @@ impl Sender {
         let answer = request.send().await.map_err(|error| Refusal::Later(unreached(&error), None))?;
         let status = answer.status();
         if status.is_success() {
-            let said: Value = answer.json().await.unwrap_or_default();
-            let dropped = said.get("dropped").and_then(Value::as_object).into_iter().flatten();
-            return Ok(dropped.filter_map(|(_, count)| count.as_u64()).sum());
+            let said = answer.bytes().await.map_err(|error| Refusal::Later(unreached(&error), None))?;
+            let said: Value = serde_json::from_slice(&said).unwrap_or_default();
+            // A page that some other server shows for any address, or after a redirect, has kept nothing.
+            let stored = said.get("stored").and_then(Value::as_u64);
+            let stored = stored.ok_or_else(|| {
+                Refusal::Never(format!("the server answered {status} and does not say what it stored: is it Causeway?"))
+            })?;
+            return Ok(batch.records.saturating_sub(stored));
         }
         let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let after = after.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));

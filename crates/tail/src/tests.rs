@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::Batch;
+use crate::batch::{BATCH_BYTES_MAX, Batch};
 use crate::follow::{Figures, Follower, Options, ROTATED_WAIT};
 use crate::records::RECORD_WAIT;
 use crate::run::{Told, follow, take_in};
@@ -148,6 +148,42 @@ fn a_renamed_file_is_read_to_its_end_and_let_go() {
     let mut found = scene.drain();
     found.sort();
     assert_eq!(found, ["4", "5"]);
+}
+
+#[test]
+fn what_was_rotated_while_the_server_was_away_is_read_when_it_is_back() {
+    let mut scene = Scene::new("*.log", true);
+    let names = ["cart.log", "pay.log"];
+    names.iter().for_each(|name| scene.append(name, "{\"n\":1}\n"));
+    assert_eq!(scene.drain().len(), 2);
+    for name in names {
+        scene.append(name, &format!("{{\"last of\":\"{name}\"}}\n"));
+        scene.rename(name, &format!("{name}.1"));
+    }
+    scene.look();
+    scene.wait(2 * ROTATED_WAIT);
+    // Each goes in a batch of its own; the other waits for its turn.
+    let mut found = scene.drain();
+    found.sort();
+    assert_eq!(found, names.map(|name| format!("{{\"last of\":\"{name}\"}}")));
+    scene.wait(ROTATED_WAIT);
+    assert!(scene.drain().is_empty());
+    assert_eq!(scene.follower().figures().files, 0);
+    // Born and rotated while the server was away, and then we were restarted.
+    let mut scene = Scene::new("app.log", true);
+    scene.append("app.log", "1\n");
+    assert_eq!(scene.drain(), ["1"]);
+    scene.rename("app.log", "app.log.2");
+    scene.append("app.log", "unread\n");
+    scene.look();
+    scene.rename("app.log", "app.log.1");
+    scene.append("app.log", "new\n");
+    scene.look();
+    scene.follower().save().unwrap();
+    scene.follower = None;
+    let mut found = scene.drain();
+    found.sort();
+    assert_eq!(found, ["new", "unread"]);
 }
 
 #[test]
@@ -393,6 +429,26 @@ async fn a_server_that_is_away_gets_everything_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn told_to_stop_it_does_not_catch_up_first() {
+    let scene = Scene::new("app.log", true);
+    let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(1000));
+    scene.append("app.log", &line.repeat(4 * BATCH_BYTES_MAX / line.len()));
+    let (stop, sent) = (CancellationToken::new(), Mutex::new(0));
+    let deliver = async |_: &Batch| {
+        *sent.lock() += 1;
+        stop.cancel();
+        Ok(0)
+    };
+    let told = Mutex::new(0);
+    let tell = |now: &Told| *told.lock() = now.figures.lines;
+    follow(Follower::open(scene.options()).unwrap(), &Hours::default(), deliver, tell, &stop).await.unwrap();
+    assert_eq!(*sent.lock(), 1);
+    assert!(*told.lock() > 0, "what was sent is told");
+    let mut scene = scene;
+    assert!(scene.read().is_some(), "the rest is for the next run");
+}
+
+#[tokio::test]
 async fn standard_input_is_sent_to_its_end() {
     let (kept, attempts) = (Mutex::new(Vec::new()), Mutex::new(0));
     let deliver = async |batch: &Batch| {
@@ -432,8 +488,9 @@ async fn server() -> String {
     type Given = Query<std::collections::BTreeMap<String, String>>;
     let answer = async |Query(given): Given, body: String| match &*given["service.name"] {
         "good" if given["host.name"] == "box" && body == "{\"message\":\"m\"}\n" => {
-            (StatusCode::OK, [("retry-after", "0")], r#"{"dropped":{"line_too_long":2,"x":1}}"#)
+            (StatusCode::OK, [("retry-after", "0")], r#"{"received":5,"stored":2,"dropped":{"line_too_long":2,"x":1}}"#)
         }
+        "another" => (StatusCode::OK, [("retry-after", "0")], "<html>Log in</html>"),
         "busy" => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")], "later"),
         "bad" => (StatusCode::BAD_REQUEST, [("retry-after", "x")], "no"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, [("retry-after", "x")], ""),
@@ -449,8 +506,10 @@ async fn server() -> String {
 async fn a_servers_answers_are_understood() {
     let client = causeway_kit::http_client("http:").no_proxy().build().unwrap();
     let sender = Sender::new(client.clone(), &server().await, "box".to_owned()).unwrap();
-    let batch = |service: &str| Batch { body: b"{\"message\":\"m\"}\n".to_vec(), ..Batch::of(service) };
+    let batch = |service: &str| Batch { body: b"{\"message\":\"m\"}\n".to_vec(), records: 5, ..Batch::of(service) };
     assert_eq!(sender.send(&batch("good")).await, Ok(3));
+    let another = sender.send(&batch("another")).await.unwrap_err();
+    assert!(matches!(&another, Refusal::Never(message) if message.contains("is it Causeway")), "{another:?}");
     let busy =
         Refusal::Later("the server answered 429 Too Many Requests: later".to_owned(), Some(Duration::from_secs(7)));
     assert_eq!(sender.send(&batch("busy")).await, Err(busy));

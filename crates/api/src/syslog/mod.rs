@@ -85,7 +85,9 @@ impl Syslog {
             let Some(tls) = tls else {
                 return connection::attend(&desk, stream, "syslog-tcp", peer, &stop).await;
             };
-            match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
+            let handshake = timeout(HANDSHAKE_MAX, tls.accept(stream));
+            let Some(handshake) = stop.run_until_cancelled(handshake).await else { return };
+            match handshake {
                 Ok(Ok(stream)) => connection::attend(&desk, stream, "syslog-tls", peer, &stop).await,
                 failed => {
                     desk.syslog.refuse_connection("tls_handshake");

@@ -34,6 +34,10 @@ async fn on_loopback_only_its_own_names_are_answered() {
         for path in ["/", "/prometheus/api/v1/query?query=up", "/prometheus/api/v1/labels"] {
             assert_eq!(call(&house.address, "GET", path, &[("host", host)], b"").await.status, 403, "{path}");
         }
+        // A page can write what gRPC writes, by HTTP/1 too, and read the answer.
+        let grpc = [("host", host), ("content-type", "application/grpc")];
+        let asked = call(&house.address, "POST", "/tempopb.StreamingQuerier/Search", &grpc, &[0; 5]).await;
+        assert_eq!(asked.status, 403);
     }
     for path in ["/healthz", "/readyz", "/metrics", "/prometheus/-/healthy"] {
         assert_eq!(call(&house.address, "GET", path, &[("host", "prober")], b"").await.status, 200, "{path}");

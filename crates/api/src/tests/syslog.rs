@@ -210,3 +210,19 @@ async fn a_connection_may_be_encrypted() {
         assert!(refused.message.contains(named), "{}", refused.message);
     }
 }
+
+#[tokio::test]
+async fn a_handshake_that_has_not_ended_does_not_hold_up_the_stop() {
+    let (house, syslog) = house().await;
+    let folder = house.folder.path();
+    certificate(folder);
+    let tls = acceptor(&folder.join("cert.pem"), &folder.join("key.pem")).unwrap();
+    let _silent = TcpStream::connect(listen(&syslog, Some(tls))).await.unwrap();
+    while counted(&house, "causeway_syslog_connections", "") == 0.0 {
+        tokio::task::yield_now().await;
+    }
+    house.stop.cancel();
+    assert!(syslog.drained().await);
+    // It was not waited for until it took too long.
+    assert_eq!(counted(&house, "causeway_syslog_connections_refused_total", "tls_handshake"), 0.0);
+}

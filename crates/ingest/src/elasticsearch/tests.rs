@@ -85,6 +85,10 @@ fn what_cannot_be_paired_is_refused_as_a_whole() {
     }
     let error = decode_bulk(None, b"{\"index\":{}}\n{}\n", RECEIVED).unwrap_err();
     assert!(error.message.contains("index is missing"), "{error}");
+    let longest = "i".repeat(super::INDEX_BYTES_MAX);
+    assert_eq!(decode_bulk(Some(&longest), b"{\"index\":{}}\n{}\n", RECEIVED).unwrap().items.len(), 1);
+    let error = decode_bulk(Some(&format!("{longest}i")), b"{\"index\":{}}\n{}\n", RECEIVED).unwrap_err();
+    assert!(error.message.contains("index name"), "{error}");
     let many = "{\"delete\":{}}\n".repeat(ACTIONS_MAX + 1);
     assert_eq!(decode(&many).unwrap_err().kind, ErrorKind::TooLarge);
     assert_eq!(decode("").unwrap().items, []);

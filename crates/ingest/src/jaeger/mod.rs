@@ -75,12 +75,12 @@ fn write_process(message: &[u8], resource: &mut Message, attributes: u32) -> Res
         match number {
             1 => match data.bytes()? {
                 [] => (),
-                name => resource.attribute(attributes, b"service.name", Raw::Text(name)),
+                name => resource.attribute(attributes, b"service.name", Raw::Text(name))?,
             },
             2 => {
                 let tag = Tag::read(data.bytes()?)?;
                 let key = if tag.key == b"hostname" { b"host.name" } else { tag.key };
-                resource.attribute(attributes, key, tag.value);
+                resource.attribute(attributes, key, tag.value)?;
             }
             _ => (),
         }
@@ -255,14 +255,14 @@ impl<'a> Span<'a> {
                     } else {
                         let kind = if reference.kind == FOLLOWS_FROM { "follows_from" } else { "child_of" };
                         let trace_id = trace_id_of(reference.trace_id);
-                        span.link(&trace_id, reference.span_id, "opentracing.ref_type", kind);
+                        span.link(&trace_id, reference.span_id, "opentracing.ref_type", kind)?;
                     }
                     seen += 1;
                 }
                 8 => {
                     let tag = Tag::read(data.bytes()?)?;
                     if !Self::default().take(&tag) {
-                        span.attribute(SPAN_ATTRIBUTES, tag.key, tag.value);
+                        span.attribute(SPAN_ATTRIBUTES, tag.key, tag.value)?;
                     }
                 }
                 9 => write_log(data.bytes()?, span)?,
@@ -317,7 +317,7 @@ fn write_log(message: &[u8], span: &mut Message) -> Result<(), Fault> {
             if number == 2 {
                 let tag = Tag::read(data.bytes()?)?;
                 if tag.key != name_key || !matches!(tag.value, Raw::Text(_)) {
-                    written.attribute(attributes, tag.key, tag.value);
+                    written.attribute(attributes, tag.key, tag.value)?;
                 }
             }
         }

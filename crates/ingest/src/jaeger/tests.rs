@@ -240,6 +240,19 @@ fn what_is_wrong_with_one_span_costs_that_span() {
     assert_eq!(decode(&[0x0a, 9], RECEIVED).unwrap_err().kind, ErrorKind::Invalid);
 }
 
+/// One span of references that say nothing: two bytes each here, some dozen as links.
+#[test]
+fn few_bytes_that_would_become_many_are_refused() {
+    let references = [0x22u8, 0].repeat(8 << 20);
+    let mut span = vec![0x0a];
+    crate::wire::put_varint(references.len() as u64, &mut span);
+    span.extend_from_slice(&references);
+    let mut body = vec![0x0a];
+    crate::wire::put_varint(span.len() as u64, &mut body);
+    body.extend_from_slice(&span);
+    assert_eq!(decode(&body, RECEIVED).unwrap_err().kind, ErrorKind::TooLarge);
+}
+
 /// Spans that take turns between a large process and small ones must not write the large one for each.
 #[test]
 fn processes_that_take_turns_do_not_grow_without_measure() {

@@ -62,8 +62,14 @@ impl Message {
         written
     }
 
+    /// Before anything that a sender may repeat: what takes two bytes in its protocol may take some dozen here.
+    fn check_room(&self) -> Result<(), Fault> {
+        if self.out.len() > BODY_BYTES_MAX { Err(Fault::Limit("too many bytes in one request")) } else { Ok(()) }
+    }
+
     /// A `KeyValue`.
-    pub(crate) fn attribute(&mut self, number: u32, key: &[u8], value: Raw<'_>) {
+    pub(crate) fn attribute(&mut self, number: u32, key: &[u8], value: Raw<'_>) -> Result<(), Fault> {
+        self.check_room()?;
         self.nested(number, |pair| {
             pair.bytes(1, key);
             pair.nested(2, |any| match value {
@@ -74,6 +80,7 @@ impl Message {
                 Raw::Bytes(bytes) => any.bytes(7, bytes),
             });
         });
+        Ok(())
     }
 
     /// A `Span.Event` of a span.
@@ -83,6 +90,7 @@ impl Message {
         name: &[u8],
         attributes: impl FnOnce(&mut Self, u32) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
+        self.check_room()?;
         self.nested(11, |event| {
             event.fixed64(1, time);
             event.bytes(2, name);
@@ -91,12 +99,12 @@ impl Message {
     }
 
     /// A `Span.Link` of a span, with one attribute.
-    pub(crate) fn link(&mut self, trace_id: &[u8], span_id: &[u8], key: &str, value: &str) {
+    pub(crate) fn link(&mut self, trace_id: &[u8], span_id: &[u8], key: &str, value: &str) -> Result<(), Fault> {
         self.nested(13, |link| {
             link.bytes(1, trace_id);
             link.bytes(2, span_id);
-            link.attribute(LINK_ATTRIBUTES, key.as_bytes(), Raw::Text(value.as_bytes()));
-        });
+            link.attribute(LINK_ATTRIBUTES, key.as_bytes(), Raw::Text(value.as_bytes()))
+        })
     }
 
     /// Five bytes are kept free for the length, which is known only afterwards.
@@ -216,9 +224,7 @@ impl<'a> SpansRequest<'a> {
                 message.bytes(2, scope.version);
             });
         }
-        if self.message.out.len() > BODY_BYTES_MAX {
-            return Err(Fault::Limit("too many bytes in one request"));
-        }
+        self.message.check_room()?;
         self.message.nested(2, write)
     }
 

@@ -11,7 +11,7 @@ const CASES: usize = 8_000;
 
 const EVENTS: &str = concat!(
     r#"{"time":1764000000.123,"host":"h","source":"/a.log","sourcetype":"st","index":"main","event":"plain \"text\"","fields":{"pod":"p","n":["a"],"service.name":"cart","trace_id":"0af7651916cd43dd8448eb211c80319c","otel.log.severity.number":17}}"#,
-    r#"{"event":{"level":"warn","msg":"m","a":{"b":1}},"time":"1764000000","host":null}"#,
+    r#"{"event":{"level":"warn","msg":"m","a":{"b":1}},"time":"1764000000","host":null,"source":"x","source":"y"}"#,
     "\n \t",
     r#"{"event":"{\"level\":30,\"msg\":\"hi\"}"}"#,
 );
@@ -36,7 +36,14 @@ fn events_follow_each_other_with_or_without_space() {
             "time=1764000000123000000",
             "trace_id=0af7651916cd43dd8448eb211c80319c",
         ],
-        vec!["attr.a.b=1", "body=m", "severity_number=13", "severity_text=warn", "time=1764000000000000000"],
+        vec![
+            "attr.a.b=1",
+            "body=m",
+            "resource.com.splunk.source=y",
+            "severity_number=13",
+            "severity_text=warn",
+            "time=1764000000000000000",
+        ],
         vec!["body=hi", "severity_number=9", "severity_text=info"],
     ];
     assert_eq!(told(&events.decoded), expected);

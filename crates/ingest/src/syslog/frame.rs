@@ -1,5 +1,5 @@
-//! Where does one message of a connection end and the next begin (RFC 6587)? By a count of octets before it or by a newline behind it; which of the
-//! two is seen anew for each message.
+//! Where does one message of a connection end and the next begin (RFC 6587)? By a count of octets before it or by a newline behind it, for which some
+//! senders write a zero byte (section 3.4.2); which of the two is seen anew for each message.
 
 /// Bytes of one message. 64 KiB: rsyslog sends 8 KiB unless told otherwise, and a datagram holds no more. What is longer is cut.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -23,7 +23,7 @@ enum Within {
     Start,
     /// A message of which so many bytes are to come.
     Counted(usize),
-    /// A message up to its newline.
+    /// A message up to its newline or zero byte.
     Line,
 }
 
@@ -79,7 +79,7 @@ impl Framer {
                     }
                 }
                 Within::Line => {
-                    let end = memchr::memchr(b'\n', bytes);
+                    let end = memchr::memchr2(b'\n', 0, bytes);
                     let (taken, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
                     self.hold(taken);
                     bytes = rest;

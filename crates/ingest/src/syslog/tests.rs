@@ -194,6 +194,7 @@ fn counts_and_newlines_are_told_apart_message_by_message() {
     assert_eq!(framed(&[b"9 <1>ab"]), [("<1>ab".to_owned(), true)]);
     assert_eq!(framed(&[b"12345678 <1>a\n0 <1>b\n"]), whole(&["12345678 <1>a", "0 <1>b"]));
     assert_eq!(framed(&[b"12"]), whole(&["12"]));
+    assert_eq!(framed(&[b"<1>a\0<2>b\0", b"4 <3>c\0<4>", b"d\r\n\0"]), whole(&["<1>a", "<2>b", "<3>c", "<4>d"]));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) fn write(time: u64, text: &[u8], span: &mut Message) -> Result<(), Fa
                 Value::Int(value) => Raw::Int(*value),
                 Value::Double(value) => Raw::Double(*value),
             };
-            written.attribute(number, key, value);
+            written.attribute(number, key, value)?;
         }
         Ok(())
     })

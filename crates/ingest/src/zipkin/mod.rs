@@ -49,10 +49,10 @@ fn walk<'a>(body: &'a [u8], request: &mut SpansRequest<'a>) -> Result<(), Fault>
             if service != Some(span.local.service) {
                 service = Some(span.local.service);
                 request.resource(|resource, number| {
-                    if !span.local.service.is_empty() {
-                        resource.attribute(number, b"service.name", Raw::Text(span.local.service));
+                    if span.local.service.is_empty() {
+                        return Ok(());
                     }
-                    Ok(())
+                    resource.attribute(number, b"service.name", Raw::Text(span.local.service))
                 })?;
             }
             request.span(span.scope, |written| span.write(message, written))?;
@@ -102,15 +102,16 @@ impl<'a> Endpoint<'a> {
         Ok(endpoint)
     }
 
-    fn write(&self, span: &mut Message, address_key: &str, port_key: &str) {
+    fn write(&self, span: &mut Message, address_key: &str, port_key: &str) -> Result<(), Fault> {
         let ipv4 = <[u8; 4]>::try_from(self.ipv4).ok().map(|octets| Ipv4Addr::from(octets).to_string());
         let ipv6 = <[u8; 16]>::try_from(self.ipv6).ok().map(|octets| Ipv6Addr::from(octets).to_string());
         if let Some(address) = ipv4.or(ipv6) {
-            span.attribute(SPAN_ATTRIBUTES, address_key.as_bytes(), Raw::Text(address.as_bytes()));
+            span.attribute(SPAN_ATTRIBUTES, address_key.as_bytes(), Raw::Text(address.as_bytes()))?;
         }
         if self.port != 0 {
-            span.attribute(SPAN_ATTRIBUTES, port_key.as_bytes(), Raw::Int(i64::from(self.port)));
+            span.attribute(SPAN_ATTRIBUTES, port_key.as_bytes(), Raw::Int(i64::from(self.port)))?;
         }
+        Ok(())
     }
 }
 
@@ -177,10 +178,10 @@ impl<'a> Span<'a> {
             let end = self.duration_us.checked_mul(1_000).and_then(|duration| start.checked_add(duration));
             span.fixed64(8, end.unwrap_or(NO_TIME));
         }
-        self.local.write(span, "network.local.address", "network.local.port");
-        self.remote.write(span, "network.peer.address", "network.peer.port");
+        self.local.write(span, "network.local.address", "network.local.port")?;
+        self.remote.write(span, "network.peer.address", "network.peer.port")?;
         if !self.remote.service.is_empty() {
-            span.attribute(SPAN_ATTRIBUTES, b"peer.service", Raw::Text(self.remote.service));
+            span.attribute(SPAN_ATTRIBUTES, b"peer.service", Raw::Text(self.remote.service))?;
         }
         write_tags_and_annotations(message, span)?;
         self.status.write(span);
@@ -204,7 +205,7 @@ fn write_tags_and_annotations(message: &[u8], span: &mut Message) -> Result<(), 
             11 => {
                 let (key, value) = entry(data.bytes()?)?;
                 if !(Scope::default().take(key, value) || Status::default().take(key, value)) {
-                    span.attribute(SPAN_ATTRIBUTES, key, Raw::Text(value));
+                    span.attribute(SPAN_ATTRIBUTES, key, Raw::Text(value))?;
                 }
             }
             _ => (),

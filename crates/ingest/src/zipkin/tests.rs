@@ -205,6 +205,8 @@ fn what_is_wrong_with_one_span_costs_that_span() {
         assert_eq!((decoded.received, rows.len()), (3, 2), "{span}");
         assert_eq!(decoded.dropped, [(reason, 1)], "{span}");
     }
+    let backwards = read(Encoding::Json, br#"[{"traceId":"1","id":"2","timestamp":5,"duration":-7}]"#).1;
+    assert_row(&backwards[0], &[("time", "5000"), ("duration_ns", "null")]);
     let long = format!(r#"[{{"traceId":"{}","id":"3"}}]"#, "0af7651916cd43dd8448eb211c80319c");
     assert_row(&read(Encoding::Json, long.as_bytes()).1[0], &[("trace_id", "0af7651916cd43dd8448eb211c80319c")]);
 }

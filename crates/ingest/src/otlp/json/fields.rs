@@ -19,6 +19,8 @@ pub(super) enum Type {
     Fixed64,
     /// `fixed64` that holds a time: what is out of range costs one record, not the request.
     Time,
+    /// `uint64` that holds a duration: one below 0, as of a clock that was set back, is not known and costs nothing.
+    Duration,
     Sfixed64,
     Double,
     /// Enumerations by the names of their values, 0 for any other word.
@@ -256,7 +258,7 @@ static ZIPKIN_SPAN: Message = Message(&[
     one("kind", 4, Type::Word(&[("CLIENT", 1), ("SERVER", 2), ("PRODUCER", 3), ("CONSUMER", 4)])),
     one("name", 5, Type::Text),
     one("timestamp", 6, Type::Time),
-    one("duration", 7, Type::Uint64),
+    one("duration", 7, Type::Duration),
     one("localEndpoint", 8, Type::Message(&ZIPKIN_ENDPOINT)),
     one("remoteEndpoint", 9, Type::Message(&ZIPKIN_ENDPOINT)),
     many("annotations", 10, Type::Message(&ZIPKIN_ANNOTATION)),

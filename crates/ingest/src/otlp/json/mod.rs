@@ -132,7 +132,7 @@ impl Writer<'_> {
                 self.tag(field, 1);
                 self.out.extend_from_slice(&value.to_bits().to_le_bytes());
             }
-            Type::Int32 | Type::Uint32 | Type::Sint32 | Type::Int64 | Type::Uint64 => {
+            Type::Int32 | Type::Uint32 | Type::Sint32 | Type::Int64 | Type::Uint64 | Type::Duration => {
                 let value = self.integer(field.kind)?;
                 self.tag(field, 0);
                 self.varint(value);
@@ -251,12 +251,13 @@ impl Writer<'_> {
             Type::Int64 | Type::Sfixed64 => (i128::from(i64::MIN), i128::from(i64::MAX)),
             _ => (0, i128::from(u64::MAX)),
         };
-        if kind == Type::Time && !(min..=max).contains(&value) {
-            // Only the record with such a time is lost: to the reader of records it is out of range too.
-            return Ok(u64::MAX);
-        }
         if !(min..=max).contains(&value) {
-            return Err("an integer out of its type's range");
+            return match kind {
+                Type::Duration if value < 0 => Ok(0),
+                // Only the record with such a time is lost: to the reader of records it is out of range too.
+                Type::Time | Type::Duration => Ok(u64::MAX),
+                _ => Err("an integer out of its type's range"),
+            };
         }
         Ok(match kind {
             Type::Sint32 => u64::from(((value as i32) << 1) as u32 ^ ((value as i32) >> 31) as u32),
