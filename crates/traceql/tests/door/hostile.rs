@@ -186,6 +186,23 @@ fn count(memory: &Memory, query: &str) -> usize {
 }
 
 #[test]
+fn a_large_trace_is_left_when_nobody_waits() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let memory = trace(20_000, |number| number.checked_sub(1));
+    let asked = AtomicUsize::new(0);
+    // Until it has the trace as a whole, the source asks some 670 times.
+    let interrupted = || match asked.fetch_add(1, Ordering::Relaxed) {
+        0..900 => Ok(()),
+        _ => Err(causeway_model::Error::unavailable("gone")),
+    };
+    let time = TimeRange { start: 0, end: 1 << 40 };
+    let options = SearchOptions { time, limit: 20, spans_per_spanset: 3, interrupted: &interrupted };
+    let query = parse(&format!("{{ }}{}", " >> { name = \"n1\" }".repeat(100))).unwrap();
+    assert_eq!(search(&query, &memory, &options).unwrap_err().message, "gone");
+    assert_eq!(asked.into_inner(), 901);
+}
+
+#[test]
 fn large_traces_of_any_shape_are_walked() {
     const SPANS: u64 = 50_000;
     let deep = trace(SPANS, |number| number.checked_sub(1));
