@@ -272,11 +272,19 @@ fn memory_is_bounded() {
     let spans = (0..1_000).map(|number| span("t", &format!("x @{number}s {{a={number}}}"))).collect();
     let options = Options { memory_bytes_max: 1 << 20, ..Options::default() };
     let moments = Moments { start_ns: 0, end_ns: 1_000_000_000_000, step_ns: 1_000_000_000 };
-    for query in
-        ["{ } | rate() by (span.a)", "{ } | quantile_over_time(duration, 0.5) by (span.a)", "{ } | compare({ .a = 1 })"]
-    {
+    // Ten series fit, but not those of ten such sides.
+    let side = |number: u64| format!("({{ .a >= {number}0 && .a < {number}9.5 }} | rate() by (span.a))");
+    let memory = Memory { spans: Clone::clone(&spans) };
+    assert_eq!(metrics(&parse(&side(1)).unwrap(), &memory, moments, &options).unwrap().series.len(), 10);
+    let sides = (1..=10).map(side).collect::<Vec<_>>().join(" + ");
+    for query in [
+        "{ } | rate() by (span.a)",
+        "{ } | quantile_over_time(duration, 0.5) by (span.a)",
+        "{ } | compare({ .a = 1 })",
+        &sides,
+    ] {
         let refused =
             metrics(&parse(query).unwrap(), &Memory { spans: Clone::clone(&spans) }, moments, &options).unwrap_err();
-        assert!(refused.message.contains("bytes"), "{}", refused.message);
+        assert!(refused.message.contains("group by fewer values"), "{}", refused.message);
     }
 }
