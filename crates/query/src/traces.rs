@@ -119,11 +119,16 @@ pub struct Listed<T> {
 
 /// Knows traces.
 pub trait TraceCatalog: Send + Sync {
-    /// A trace; `None` where no span of it is kept.
+    /// These traces, each once, in their order; those of which no span is kept are left out.
     ///
     /// # Errors
     /// `Corrupt` where parts can't be read, what `interrupted` says; so do all others.
-    fn trace(&self, trace_id: [u8; 16], interrupted: Interrupted<'_>) -> Result<Option<Trace>>;
+    fn by_ids(&self, trace_ids: &[[u8; 16]], interrupted: Interrupted<'_>) -> Result<Vec<Trace>>;
+
+    /// A trace; `None` where no span of it is kept.
+    fn trace(&self, trace_id: [u8; 16], interrupted: Interrupted<'_>) -> Result<Option<Trace>> {
+        Ok(self.by_ids(&[trace_id], interrupted)?.pop())
+    }
 
     /// Whole traces, the one with the newest of the wanted spans first.
     fn search(&self, wanted: &TraceSearch, interrupted: Interrupted<'_>) -> Result<Vec<Trace>>;

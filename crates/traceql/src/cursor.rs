@@ -11,6 +11,8 @@ use crate::ast::{Pattern, Static};
 const REGEXES_MAX: usize = 100;
 /// Memory of one compiled regular expression at most: far more than any that people write.
 const REGEX_BYTES_MAX: usize = 4 << 20;
+/// The nth of a query gets an nth of this at most, so that a hundred take 66 MiB together and not 400.
+const REGEXES_BYTES: usize = 16 << 20;
 /// How deep braces and parentheses may nest.
 const DEPTH_MAX: usize = 100;
 /// Operators, calls and filters of one query at most: everything that walks a tree calls itself for each level, and no tree is deeper.
@@ -231,7 +233,10 @@ impl<'a> Cursor<'a> {
         if self.regexes > REGEXES_MAX {
             return Err(self.refused(&format!("more than {REGEXES_MAX} regular expressions")));
         }
-        let regex = RegexBuilder::new(&format!("^(?s:{})$", of_re2(&text))).size_limit(REGEX_BYTES_MAX).build();
+        let bytes_max = (REGEXES_BYTES / self.regexes).min(REGEX_BYTES_MAX);
+        let mut builder = RegexBuilder::new(&format!("^(?s:{})$", of_re2(&text)));
+        // What is remembered while matching may take half as much, which is what the library allows for by itself.
+        let regex = builder.size_limit(bytes_max).dfa_size_limit(bytes_max / 2).build();
         let regex = regex.map_err(|error| {
             let message = error.to_string();
             let why = message.lines().next_back().unwrap_or_default().trim_start_matches("error: ");

@@ -315,7 +315,9 @@ impl Node {
             // What is not there is not false.
             Self::Not(inner) => match inner.value(row) {
                 Scalar::Bool(value) => Scalar::Bool(!value),
-                Scalar::Many(values) => Scalar::Bool(!Scalar::Many(values).is_true()),
+                Scalar::Many(values) if values.iter().all(|value| matches!(value, Scalar::Bool(_))) => {
+                    Scalar::Bool(!Scalar::Many(values).is_true())
+                }
                 _ => Scalar::Nil,
             },
             Self::Matches { negative, operand, pattern } => {

@@ -13,6 +13,11 @@ use crate::value::holds;
 
 /// Spansets of one trace at most.
 const SPANSETS_MAX: usize = 10_000;
+/// Spans of a trace that are looked at before it is asked again whether anybody waits.
+const TOGETHER: usize = 8_192;
+
+/// Says with an error that nobody waits any more.
+pub(crate) type Interrupted<'a> = &'a (dyn Fn() -> Result<()> + Send + Sync);
 
 /// Spans of a trace that belong together, and what is told of them.
 #[derive(Debug, Clone, Default)]
@@ -66,17 +71,19 @@ impl Steps {
     /// The spansets of a trace; none where it has nothing of interest.
     ///
     /// # Errors
-    /// `LimitExceeded` where there are too many.
-    pub fn run(&self, whole: &Whole<'_>) -> Result<Vec<Group>> {
+    /// `LimitExceeded` where there are too many; that of `interrupted`.
+    pub fn run(&self, whole: &Whole<'_>, interrupted: Interrupted<'_>) -> Result<Vec<Group>> {
         let all = Group { spans: (0..whole.spans.len() as u32).collect(), attributes: Vec::new() };
-        self.pass(whole, vec![all])
+        self.pass(whole, vec![all], interrupted)
     }
 
-    fn pass(&self, whole: &Whole<'_>, mut groups: Vec<Group>) -> Result<Vec<Group>> {
+    fn pass(&self, whole: &Whole<'_>, mut groups: Vec<Group>, interrupted: Interrupted<'_>) -> Result<Vec<Group>> {
         for step in &self.0 {
+            interrupted()?;
             groups = match step {
                 Step::Spans(set) => {
-                    let found = |group: Group| Ok(Group { spans: set.find(whole, &group.spans)?, ..group });
+                    let found =
+                        |group: Group| Ok(Group { spans: set.find(whole, &group.spans, interrupted)?, ..group });
                     groups.into_iter().map(found).collect::<Result<_>>()?
                 }
                 Step::By { key, name, is_duration } => {
@@ -123,17 +130,25 @@ impl Set {
         }
     }
 
-    fn find(&self, whole: &Whole<'_>, among: &[u32]) -> Result<Vec<u32>> {
+    fn find(&self, whole: &Whole<'_>, among: &[u32], interrupted: Interrupted<'_>) -> Result<Vec<u32>> {
         Ok(match self {
             Self::Filter(node) => {
                 let holds = |span: &u32| row(whole, *span).is_some_and(|row| node.holds(&row));
-                among.iter().copied().filter(holds).collect()
+                let mut found = Vec::new();
+                for together in among.chunks(TOGETHER) {
+                    interrupted()?;
+                    found.extend(together.iter().copied().filter(holds));
+                }
+                found
             }
             Self::Steps(steps) => {
-                union(steps.pass(whole, vec![Group { spans: among.to_vec(), attributes: Vec::new() }])?)
+                let all = Group { spans: among.to_vec(), attributes: Vec::new() };
+                union(steps.pass(whole, vec![all], interrupted)?)
             }
             Self::Binary { operator, left, right } => {
-                let (left, right) = (left.find(whole, among)?, right.find(whole, among)?);
+                let left = left.find(whole, among, interrupted)?;
+                let right = right.find(whole, among, interrupted)?;
+                interrupted()?;
                 match operator {
                     SpansetOperator::And if left.is_empty() || right.is_empty() => Vec::new(),
                     SpansetOperator::And | SpansetOperator::Or => united(&left, &right),

@@ -9,7 +9,7 @@ use crate::answer::{FoundSpan, FoundSpanset, FoundTrace, Search};
 use crate::ast::{Field, FieldExpr, Intrinsic, Pipeline, Query, QueryKind, Spansets, Stage, Static};
 use crate::conditions::{self, Said};
 use crate::expression::{Access, Node, Row, Whole, access, distinct, is_duration_field, needs_trace};
-use crate::pipeline::{Group, Steps, span_filter};
+use crate::pipeline::{Group, Interrupted, Steps, span_filter};
 use crate::source::{Fields, Seen, Span, SpanSource, Wanted};
 
 /// Traces that one question notes at most: 1,000,000 take some 80 MB.
@@ -85,7 +85,7 @@ impl Candidates {
     pub fn visit(
         &mut self,
         source: &dyn SpanSource,
-        (time, interrupted): (TimeRange, &(dyn Fn() -> Result<()> + Send + Sync)),
+        (time, interrupted): (TimeRange, Interrupted<'_>),
         after: &mut dyn FnMut(&mut Self) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let mut fields = Fields::default();
@@ -182,7 +182,7 @@ impl<'a> Searcher<'a> {
         self.answer.inspected_spans += spans.len() as u64;
         let spans = distinct(spans);
         let whole = Whole::of(&spans);
-        let groups = self.steps.run(&whole)?;
+        let groups = self.steps.run(&whole, self.options.interrupted)?;
         if groups.is_empty() {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use causeway_traceql::{Comparison, Condition};
 
 use crate::scan::{Held, fixed, of_text, of_time, of_traces, wrong};
 use crate::search::{column, of_number};
-use crate::source::{family, kinds_of};
+use crate::source::{family, kind_of, kinds_of, status_of};
 
 /// Whole numbers up to here are exact as doubles, by which attributes are compared.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -110,12 +110,12 @@ fn of_intrinsic(intrinsic: Intrinsic, operator: FieldOperator, constant: &Static
     Ok(Some(match (intrinsic, constant) {
         (Intrinsic::Name, Static::String(text)) if operator == FieldOperator::Equal => of_text(fixed("name")?, text),
         (Intrinsic::Kind, Static::Kind(kind)) => {
-            let wanted = *kind as i32;
-            of_number(fixed("kind")?, move |it| holds(operator, Some(it.cmp(&wanted))))
+            let wanted = *kind;
+            of_number(fixed("kind")?, move |it| holds(operator, Some(kind_of(it).cmp(&wanted))))
         }
         (Intrinsic::Status, Static::Status(status)) => {
-            let wanted = *status as i32;
-            of_number(fixed("status_code")?, move |it| holds(operator, Some(it.cmp(&wanted))))
+            let wanted = *status;
+            of_number(fixed("status_code")?, move |it| holds(operator, Some(status_of(it).cmp(&wanted))))
         }
         (Intrinsic::Duration, Static::Duration(_) | Static::Int(_) | Static::Float(_)) => {
             let wanted = constant.clone();

@@ -67,8 +67,8 @@ impl Traces {
 }
 
 impl TraceCatalog for Traces {
-    fn trace(&self, trace_id: [u8; 16], interrupted: Interrupted<'_>) -> Result<Option<Trace>> {
-        Ok(self.whole(&self.snapshot()?, &[trace_id], interrupted)?.pop())
+    fn by_ids(&self, trace_ids: &[[u8; 16]], interrupted: Interrupted<'_>) -> Result<Vec<Trace>> {
+        self.whole(&self.snapshot()?, trace_ids, interrupted)
     }
 
     fn search(&self, wanted: &TraceSearch, interrupted: Interrupted<'_>) -> Result<Vec<Trace>> {

@@ -9,9 +9,10 @@ use arrow::array::{
 };
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
 use causeway_model::trace::OwnedValue;
-use causeway_model::{Batch, Error, ErrorKind, Family, Kind, Result, TimeRange, Value};
+use causeway_model::{Batch, Error, ErrorKind, Family, Kind, Result, TimeRange, Value, hex};
+use causeway_query::traces::Interrupted;
 use causeway_store::part::{KeyStatistics, with_json};
-use causeway_store::{Scan, ScanColumn, text_pairs};
+use causeway_store::{Scan, ScanColumn, TableSnapshot, text_pairs};
 use causeway_traceql::ast::{Intrinsic, Kind as SpanKind, Scope, Status};
 use causeway_traceql::{Event, Fields, Link, Seen, Span, SpanSource, Wanted};
 use hashbrown::HashMap;
@@ -222,7 +223,7 @@ fn typed(array: &ArrayRef, kind: Kind, row: usize) -> Option<Option<Value<'_>>> 
     }))
 }
 
-fn kind_of(number: i32) -> SpanKind {
+pub(crate) fn kind_of(number: i32) -> SpanKind {
     match number {
         1 => SpanKind::Internal,
         2 => SpanKind::Server,
@@ -233,7 +234,7 @@ fn kind_of(number: i32) -> SpanKind {
     }
 }
 
-fn status_of(number: i32) -> Status {
+pub(crate) fn status_of(number: i32) -> Status {
     match number {
         1 => Status::Ok,
         2 => Status::Error,
@@ -331,39 +332,74 @@ impl SpanSource for Traces {
         interrupted: &(dyn Fn() -> Result<()> + Send + Sync),
         visit: &mut dyn FnMut(&[Span<'_>]) -> Result<()>,
     ) -> Result<()> {
+        let spans = self.snapshot()?;
         let ids: Vec<[u8; 16]> = traces.iter().map(|seen| seen.trace_id).collect();
-        let (filter, pruning) = of_traces(&ids)?;
+        let mut waiting = vec![ids.as_slice()];
+        while let Some(next) = waiting.pop() {
+            match self.rows_of(&spans, next, fields, interrupted)? {
+                Some(read) => hand_on(&read, next, interrupted, visit)?,
+                None if next.len() > 1 => {
+                    let (first, rest) = next.split_at(next.len() / 2);
+                    waiting.extend([rest, first]);
+                }
+                None => {
+                    let id = next.first().map(|id| hex(id)).unwrap_or_default();
+                    let message = format!("trace {id} takes more than {} MiB", self.options.bytes_max >> 20);
+                    return Err(Error::new(ErrorKind::LimitExceeded, message));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Traces {
+    /// The rows of some traces; `None` where they take too much memory together.
+    fn rows_of(
+        &self,
+        spans: &TableSnapshot,
+        ids: &[[u8; 16]],
+        fields: &Fields,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Option<Vec<(RecordBatch, Arc<Layout>)>>> {
+        let (filter, pruning) = of_traces(ids)?;
         let scan_of = |held: Held<'_>| -> Result<Option<(Scan, Arc<Layout>)>> {
             let mut layout = Layout::of(fields, held)?;
             let columns = std::mem::take(&mut layout.columns);
             Ok(Some((scan(columns, vec![filter.clone()], pruning.clone()), Arc::new(layout))))
         };
         let (mut read, mut bytes) = (Vec::new(), 0usize);
-        visit_by(&self.snapshot()?, TimeRange::ALL, interrupted, &scan_of, &mut |batch, layout| {
-            bytes = bytes.saturating_add(batch.get_array_memory_size());
-            if bytes > self.options.bytes_max {
-                let message = format!("{} traces take more than {} MiB", ids.len(), self.options.bytes_max >> 20);
-                return Err(Error::new(ErrorKind::LimitExceeded, message));
-            }
+        visit_by(spans, TimeRange::ALL, interrupted, &scan_of, &mut |batch, layout| {
             if batch.num_rows() > 0 {
+                bytes = bytes.saturating_add(batch.get_array_memory_size());
                 read.push((batch.clone(), layout.clone()));
             }
-            Ok(ALL)
+            Ok(if bytes > self.options.bytes_max { ControlFlow::Break(()) } else { ALL })
         })?;
-        let rows = read.iter().map(|(batch, layout)| Rows::of(batch, layout).ok_or_else(wrong));
-        let rows = rows.collect::<Result<Vec<_>>>()?;
-        let mut by_trace: HashMap<[u8; 16], Vec<(&Rows<'_>, usize)>> = HashMap::new();
-        for rows in &rows {
-            for row in 0..rows.batch.num_rows() {
-                by_trace.entry(id(rows.trace, row)?).or_default().push((rows, row));
-            }
-        }
-        for id in ids {
-            interrupted()?;
-            if let Some(spans) = by_trace.remove(&id) {
-                emit(&spans, visit)?;
-            }
-        }
-        Ok(())
+        Ok((bytes <= self.options.bytes_max).then_some(read))
     }
+}
+
+/// Hands on traces, one after another, with the rows of each.
+fn hand_on(
+    read: &[(RecordBatch, Arc<Layout>)],
+    ids: &[[u8; 16]],
+    interrupted: Interrupted<'_>,
+    visit: &mut dyn FnMut(&[Span<'_>]) -> Result<()>,
+) -> Result<()> {
+    let rows = read.iter().map(|(batch, layout)| Rows::of(batch, layout).ok_or_else(wrong));
+    let rows = rows.collect::<Result<Vec<_>>>()?;
+    let mut by_trace: HashMap<[u8; 16], Vec<(&Rows<'_>, usize)>> = HashMap::new();
+    for rows in &rows {
+        for row in 0..rows.batch.num_rows() {
+            by_trace.entry(id(rows.trace, row)?).or_default().push((rows, row));
+        }
+    }
+    for id in ids {
+        interrupted()?;
+        if let Some(spans) = by_trace.remove(id) {
+            emit(&spans, visit)?;
+        }
+    }
+    Ok(())
 }

@@ -390,3 +390,51 @@ async fn queries_in_traceql_find_what_they_say() {
     assert_eq!(found(r#"{ trace:id = "0000000000000000000000000000000b" }"#, 20), [11]);
     assert!(found("{ .n = 1000 }", 20).is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_that_do_not_fit_together_are_read_apart() {
+    use causeway_traceql::{SearchOptions, parse, search};
+    let directory = tempfile::tempdir().unwrap();
+    let all = filled(directory.path()).await;
+    let found = |bytes_max: usize| {
+        let traces = Traces::new(all.store.clone(), TracesOptions { bytes_max, ..TracesOptions::default() });
+        let options = SearchOptions { time: TimeRange::ALL, limit: 50, spans_per_spanset: 3, interrupted: &go };
+        search(&parse("{ } > { }").unwrap(), &traces, &options).map(|found| found.traces)
+    };
+    let expected = found(256 << 20).unwrap();
+    assert_eq!(expected.len(), 50);
+    // One trace takes some KiB, fifty many.
+    assert_eq!(found(24 << 10).unwrap(), expected);
+    let refused = found(1).unwrap_err();
+    assert!(refused.kind == causeway_model::ErrorKind::LimitExceeded, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_kinds_that_nobody_knows_are_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let mut odd = span(4);
+    odd["kind"] = json!(9);
+    odd["status"] = json!({ "code": 7 });
+    send(&store, &request("web", vec![odd])).await;
+    store.flush().await.unwrap();
+    let traces = Traces::new(store, TracesOptions::default());
+    for (intrinsic, value) in [
+        (Intrinsic::Kind, Static::Kind(causeway_traceql::ast::Kind::Unspecified)),
+        (Intrinsic::Status, Static::Status(causeway_traceql::ast::Status::Unset)),
+    ] {
+        assert_eq!(visited(&traces, &[vec![equals(Field::Intrinsic(intrinsic), value)]], usize::MAX), [4]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_that_are_asked_for_together_keep_to_one_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let all = filled(directory.path()).await;
+    assert_eq!(ids(&all.by_ids(&[id(7), id(77), id(3), id(7)], &go).unwrap()), [7, 3]);
+    let small = Traces::new(all.store.clone(), TracesOptions { bytes_max: 2_000, ..TracesOptions::default() });
+    let wanted: Vec<[u8; 16]> = (1..=50).map(id).collect();
+    let cut = small.by_ids(&wanted, &go).unwrap();
+    let spans: usize = cut.iter().map(|trace| trace.spans.len()).sum();
+    assert!(spans < 10 && cut.iter().any(|trace| trace.partial.is_some()), "{spans}");
+}

@@ -46,11 +46,7 @@ async fn traces(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         if !named.is_empty() {
             let ids = named.into_iter().map(parse_id).collect::<Result<Vec<[u8; 16]>>>()?;
             let limit = ids.len();
-            let by_id = jaeger.ask(move |catalog, waited| {
-                let traces = ids.into_iter().map(|id| catalog.trace(id, &|| waited.check()));
-                Ok(traces.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
-            });
-            let (traces, place) = by_id.await?;
+            let (traces, place) = jaeger.ask(move |catalog, waited| catalog.by_ids(&ids, &|| waited.check())).await?;
             return Ok(answer(jaeger.counted(traces), JaegerJson::new(limit), Some(place)));
         }
         let wanted = search_of(jaeger, desk.clock.now_unix_nano(), &parameters)?;

@@ -1,9 +1,15 @@
 //! How are the answers of TraceQL written? As Tempo's JSON, searches also as its protobuf (grafana/tempo, tempo.proto).
 
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
 use causeway_model::hex;
 use causeway_traceql::ast::Static;
 use causeway_traceql::{Exemplar, FoundSpan, FoundSpanset, FoundTrace, MetricSeries, Metrics, Search};
+use http::header;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::protobuf::{bytes, count, message, text, varint};
 use crate::trace::{AnyValue, otlp_json, otlp_protobuf};
@@ -23,9 +29,18 @@ fn any_value(value: &Static) -> AnyValue {
     }
 }
 
-/// A duration as Go writes it, in its largest unit below it.
+/// A duration as Go writes it: in hours, minutes and seconds, or in the largest unit below it.
 fn duration_text(ns: i64) -> String {
+    const MINUTE_NS: u64 = 60_000_000_000;
     let magnitude = ns.unsigned_abs();
+    if magnitude >= MINUTE_NS {
+        let (sign, minutes) = (if ns < 0 { "-" } else { "" }, magnitude / MINUTE_NS);
+        let seconds = (magnitude % MINUTE_NS) as f64 / 1e9;
+        return match minutes / 60 {
+            0 => format!("{sign}{minutes}m{seconds}s"),
+            hours => format!("{sign}{hours}h{}m{seconds}s", minutes % 60),
+        };
+    }
     let (unit, factor) = match magnitude {
         0 => return "0s".to_owned(),
         1..1_000 => ("ns", 1.0),
@@ -80,11 +95,31 @@ fn trace(trace: &FoundTrace) -> Value {
     })
 }
 
+/// An object of a list and of what the question took. The items are written while they are sent, as trees of JSON take many times the memory of what they
+/// tell; the place of the question is held until then.
+fn listed<T: Send + 'static>(
+    name: &str,
+    items: Vec<T>,
+    tell: impl Fn(&T) -> Value + Send + 'static,
+    metrics: &Value,
+    place: OwnedSemaphorePermit,
+) -> Response {
+    let (head, tail) = (format!("{{\"{name}\":["), format!("],\"metrics\":{metrics}}}"));
+    let items = items.into_iter().enumerate().map(move |(number, item)| {
+        let _held = &place;
+        let comma = if number > 0 { "," } else { "" };
+        format!("{comma}{}", tell(&item))
+    });
+    let texts = std::iter::once(head).chain(items).chain(std::iter::once(tail));
+    let body = Body::from_stream(futures::stream::iter(texts.map(Ok::<String, Infallible>)));
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
 /// The answer to a search.
-pub(super) fn search(found: &Search) -> Value {
+pub(super) fn search(found: Search, place: OwnedSemaphorePermit) -> Response {
     let metrics = json!({ "inspectedTraces": found.inspected_traces, "inspectedSpans": found.inspected_spans.to_string(),
                           "completedJobs": 1, "totalJobs": 1 });
-    json!({ "traces": found.traces.iter().map(trace).collect::<Vec<_>>(), "metrics": metrics })
+    listed("traces", found.traces, trace, &metrics, place)
 }
 
 /// The same as `SearchResponse`.
@@ -197,7 +232,28 @@ fn series(series: &MetricSeries, instant: bool) -> Value {
 }
 
 /// The answer to a metrics query: over time, or at one moment.
-pub(super) fn metrics(found: &Metrics, instant: bool) -> Value {
-    let all: Vec<Value> = found.series.iter().map(|it| series(it, instant)).collect();
-    json!({ "series": all, "metrics": { "inspectedSpans": found.inspected_spans.to_string(), "completedJobs": 1, "totalJobs": 1 } })
+pub(super) fn metrics(found: Metrics, instant: bool, place: OwnedSemaphorePermit) -> Response {
+    let metrics = json!({ "inspectedSpans": found.inspected_spans.to_string(), "completedJobs": 1, "totalJobs": 1 });
+    listed("series", found.series, move |it| series(it, instant), &metrics, place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration_text;
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        for (ns, text) in [
+            (0, "0s"),
+            (-1, "-1ns"),
+            (1_500, "1.5µs"),
+            (20_000_000, "20ms"),
+            (59_500_000_000, "59.5s"),
+            (90_000_000_000, "1m30s"),
+            (-3_600_000_000_000, "-1h0m0s"),
+            (i64::MIN, "-2562047h47m16.854775808s"),
+        ] {
+            assert_eq!(duration_text(ns), text);
+        }
+    }
 }

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use causeway_model::{Error, Result};
 use causeway_promql::{Options, parse_duration_ms};
 use causeway_traceql::{Metrics, Moments, metrics, parse};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{encode, refused, spoken, time_of};
 use crate::Desk;
 use crate::prometheus::parameters::Parameters;
 
-/// Steps of a range query at most.
-const STEPS_MAX: i64 = 11_000;
 /// Steps of a range query that does not say how far they lie from each other.
 const STEPS_DEFAULT: i64 = 250;
 
@@ -34,7 +33,7 @@ async fn instant(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 
 async fn answered(desk: &Desk, request: Request, instant: bool) -> Response {
     match found(desk, request, instant).await {
-        Ok(found) => axum::Json(encode::metrics(&found, instant)).into_response(),
+        Ok((found, place)) => encode::metrics(found, instant, place),
         Err(error) => refused(error),
     }
 }
@@ -51,13 +50,10 @@ fn step_ns(text: &str, span_ns: i64) -> Result<i64> {
     if nanoseconds <= 0 {
         return Err(Error::invalid("invalid step: it must be above 0"));
     }
-    if span_ns / nanoseconds > STEPS_MAX {
-        return Err(Error::invalid(format!("invalid step: more than {STEPS_MAX} steps")));
-    }
     Ok(nanoseconds)
 }
 
-async fn found(desk: &Desk, request: Request, instant: bool) -> Result<Metrics> {
+async fn found(desk: &Desk, request: Request, instant: bool) -> Result<(Metrics, OwnedSemaphorePermit)> {
     let tempo = spoken(desk)?;
     let parameters = Parameters::read(desk, request).await?;
     let time = time_of(desk, tempo, &parameters)?;
@@ -76,5 +72,5 @@ async fn found(desk: &Desk, request: Request, instant: bool) -> Result<Metrics> 
         let options = Options { interrupted: Arc::new(move || waited.check()), ..options };
         metrics(&query, &*kept.spans, Moments { start_ns, end_ns, step_ns }, &options)
     });
-    Ok(asked.await?.0)
+    asked.await
 }

@@ -47,7 +47,7 @@ pub struct TempoOptions {
     pub values_max: usize,
     /// How far back a question looks that does not say. 1 h, as in Tempo.
     pub lookback: Duration,
-    /// Spans that one metrics query counts at most. 50 million, as samples of PromQL.
+    /// Points of series that one metrics query calculates with at one time, at most. 50 million, as samples of PromQL.
     pub samples_max: usize,
     /// Bytes of intermediate results that one question holds. 256 MiB, as of PromQL.
     pub memory_bytes_max: usize,

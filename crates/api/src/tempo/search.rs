@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use causeway_model::{Error, ErrorKind, Result, TimeRange};
 use causeway_traceql::ast::{Field, Static};
 use causeway_traceql::{Search, SearchOptions, parse, search, values as values_of};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Tempo, count, encode, refused, spoken, time_of};
 use crate::Desk;
@@ -54,13 +55,13 @@ async fn found_traces(State(desk): State<Arc<Desk>>, request: Request) -> Respon
         found(tempo, Asked::of_parameters(&desk, tempo, &parameters)?).await
     };
     match found.await {
-        Ok(found) => axum::Json(encode::search(&found)).into_response(),
+        Ok((found, place)) => encode::search(found, place),
         Err(error) => refused(error),
     }
 }
 
-/// What a search finds.
-pub(super) async fn found(tempo: &Tempo, asked: Asked) -> Result<Search> {
+/// What a search finds, and the place of its question.
+pub(super) async fn found(tempo: &Tempo, asked: Asked) -> Result<(Search, OwnedSemaphorePermit)> {
     let work = tempo.ask(move |kept, waited| {
         let query = parse(&asked.query).map_err(|error| Error::from(error).context("invalid TraceQL query"))?;
         let options = SearchOptions {
@@ -71,7 +72,7 @@ pub(super) async fn found(tempo: &Tempo, asked: Asked) -> Result<Search> {
         };
         search(&query, &*kept.spans, &options)
     });
-    Ok(work.await?.0)
+    work.await
 }
 
 /// The query that `tags`, `minDuration` and `maxDuration` mean.
@@ -103,13 +104,20 @@ fn tag_condition(key: &str, value: &str) -> String {
         _ => {
             let field = format!(".{}", causeway_promql::quote(key));
             // A tag says its values as text, whatever they were sent as.
-            let alike = value.parse::<f64>().is_ok_and(f64::is_finite) || matches!(value, "true" | "false");
-            match alike {
-                true => format!("({field} = {quoted} || {field} = {value})"),
-                false => format!("{field} = {quoted}"),
+            match literal(value) {
+                Some(literal) => format!("({field} = {quoted} || {field} = {literal})"),
+                None => format!("{field} = {quoted}"),
             }
         }
     }
+}
+
+/// The number or truth that a text may also be, as TraceQL writes it.
+fn literal(text: &str) -> Option<String> {
+    let whole = text.parse::<i64>().ok().filter(|number| *number != i64::MIN).map(|number| number.to_string());
+    let float = || text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| format!("{number:?}"));
+    let truth = || matches!(text, "true" | "false").then(|| text.to_owned());
+    whole.or_else(float).or_else(truth)
 }
 
 /// `key=value key="a value"`.
@@ -195,5 +203,10 @@ mod tests {
             tag_condition("http.status_code", "500"),
             r#"(."http.status_code" = "500" || ."http.status_code" = 500)"#
         );
+        for value in ["5.", "+5", ".5", "1e400", "99999999999999999999", "-9223372036854775808", "1E3", "true", "inf"] {
+            let query = format!("{{ {} }}", tag_condition("n", value));
+            assert!(parse(&query).is_ok(), "{query}");
+        }
+        assert_eq!((literal("+05"), literal("5.0")), (Some("5".to_owned()), Some("5.0".to_owned())));
     }
 }

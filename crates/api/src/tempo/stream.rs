@@ -59,7 +59,7 @@ async fn searched(desk: &Desk, request: Request) -> Result<Vec<u8>> {
         return Err(Error::new(causeway_model::ErrorKind::Unsupported, "send it without compression"));
     }
     let asked = SearchRequest::decode(message).map_err(|_| Error::invalid("the message is no SearchRequest"))?;
-    let found = found(tempo, Asked::of_parameters(desk, tempo, &parameters_of(&asked))?).await?;
+    let (found, _place) = found(tempo, Asked::of_parameters(desk, tempo, &parameters_of(&asked))?).await?;
     Ok(encode::search_protobuf(&found))
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// With a step, windows end at multiples of it: the first of them holds the start or ends there, the last one holds the end.
+    /// With a step, windows end at multiples of it: the first of them holds the start, the last one the end.
     fn of(moments: Moments) -> Result<Self> {
         let Moments { start_ns, end_ns, step_ns } = moments;
         let refused = || Error::invalid("the end must be later than the start, and the step not negative");
@@ -61,9 +61,10 @@ impl Windows {
         if step_ns < 0 || end_ns < start_ns {
             return Err(refused());
         }
-        let first_ns = start_ns.div_euclid(step_ns).checked_mul(step_ns).ok_or_else(refused)?;
-        let last = end_ns.checked_add(step_ns - 1).ok_or_else(refused)?.div_euclid(step_ns);
-        let count = last.saturating_sub(first_ns.div_euclid(step_ns)).saturating_add(1);
+        let window = |time_ns: i64| time_ns.checked_add(step_ns - 1).map(|behind| behind.div_euclid(step_ns));
+        let (first, last) = window(start_ns).zip(window(end_ns)).ok_or_else(refused)?;
+        let first_ns = first.checked_mul(step_ns).ok_or_else(refused)?;
+        let count = last.saturating_sub(first).saturating_add(1);
         if count > POINTS_MAX {
             let message = format!("more than {POINTS_MAX} points in each series: take a longer step or a shorter time");
             return Err(Error::invalid(message));
@@ -111,9 +112,10 @@ pub fn metrics(query: &Query, source: &dyn SpanSource, moments: Moments, options
     }
     let mut lowering = Lowering::default();
     let lowered = lowering.expr(expr);
-    let mut leaves = Vec::with_capacity(lowering.leaves.len());
+    let mut leaves: Vec<Observed> = Vec::with_capacity(lowering.leaves.len());
     for spans in &lowering.leaves {
-        leaves.push(observe::observe(spans, source, windows, options)?);
+        let bytes = leaves.last().map_or(0, |leaf| leaf.bytes);
+        leaves.push(observe::observe(spans, source, windows, options, bytes)?);
     }
     let inspected_spans = leaves.iter().map(|leaf| leaf.inspected_spans).sum();
     let leaves = Leaves { sets: leaves.into_iter().map(Arc::new).collect() };

@@ -20,6 +20,8 @@ const EXEMPLARS_KEPT: usize = 10_000;
 pub(crate) struct Observed {
     pub series: Vec<ObservedSeries>,
     pub inspected_spans: u64,
+    /// What these series and those before them take.
+    pub bytes: usize,
     /// Spans that stand for others, by the number of their series.
     exemplars: HashMap<Labels, Vec<Exemplar>>,
 }
@@ -63,15 +65,16 @@ struct Observer<'a> {
     key: String,
 }
 
-/// Reads spans and makes series of them.
+/// Reads spans and makes series of them; `bytes` are taken by those of the same query that were made before.
 pub(super) fn observe(
     spans: &SpanMetrics,
     source: &dyn SpanSource,
     windows: Windows,
     options: &Options,
+    bytes: usize,
 ) -> Result<Observed> {
     let mut fields = Fields::default();
-    let mut observer = Observer::of(spans, windows, options, &mut fields);
+    let mut observer = Observer { bytes, ..Observer::of(spans, windows, options, &mut fields) };
     let value = value_field(&spans.function);
     let is_local = spans.by.iter().chain(value).all(|field| !needs_trace(field));
     let inspected_spans =
@@ -229,7 +232,8 @@ impl<'a> Observer<'a> {
     }
 
     fn finish(mut self, inspected_spans: u64) -> Observed {
-        let mut observed = Observed { series: Vec::new(), inspected_spans, exemplars: HashMap::new() };
+        let bytes = self.bytes;
+        let mut observed = Observed { series: Vec::new(), inspected_spans, bytes, exemplars: HashMap::new() };
         let mut exemplars: HashMap<usize, Vec<Exemplar>> = HashMap::new();
         for ((series, _), exemplar) in self.exemplars.drain() {
             exemplars.entry(series).or_default().push(exemplar);

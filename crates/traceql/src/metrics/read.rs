@@ -71,7 +71,7 @@ fn of_traces(
             looked_at += spans.len() as u64;
             let spans = distinct(spans);
             let whole = Whole::of(&spans);
-            for at in union(steps.run(&whole)?) {
+            for at in union(steps.run(&whole, interrupted)?) {
                 let at = at as usize;
                 let Some(span) = whole.spans.get(at) else { continue };
                 if let Some(window) = windows.window(span.start_ns) {

@@ -37,8 +37,11 @@ fn hostile_depth_and_size_are_refused() {
     ] {
         assert!(parse(&query).is_err(), "{}", &query[..40]);
     }
-    let many = vec!["{ .a =~ \"x\" }"; 101].join(" && ");
-    assert!(parse(&many).is_err());
+    // Large regular expressions are few, and so are all together.
+    let regexes = |text: &str, count: usize| parse(&vec![format!("{{ .a =~ `{text}` }}"); count].join(" && "));
+    assert!(regexes("x", 101).is_err());
+    assert!(regexes(r"\pL{60}", 1).is_ok() && regexes(r"\pL{60}", 100).is_err());
+    assert!(regexes(r"GET /\w+/.*|POST /.*", 100).is_ok());
     // What people write is read.
     assert!(parse(&format!("{{ .a = 1 {} }}", "|| .a = 1 ".repeat(400))).is_ok());
 }
@@ -186,6 +189,23 @@ fn count(memory: &Memory, query: &str) -> usize {
 }
 
 #[test]
+fn a_large_trace_is_left_when_nobody_waits() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let memory = trace(20_000, |number| number.checked_sub(1));
+    let asked = AtomicUsize::new(0);
+    // Until it has the trace as a whole, the source asks some 670 times.
+    let interrupted = || match asked.fetch_add(1, Ordering::Relaxed) {
+        0..900 => Ok(()),
+        _ => Err(causeway_model::Error::unavailable("gone")),
+    };
+    let time = TimeRange { start: 0, end: 1 << 40 };
+    let options = SearchOptions { time, limit: 20, spans_per_spanset: 3, interrupted: &interrupted };
+    let query = parse(&format!("{{ }}{}", " >> { name = \"n1\" }".repeat(100))).unwrap();
+    assert_eq!(search(&query, &memory, &options).unwrap_err().message, "gone");
+    assert_eq!(asked.into_inner(), 901);
+}
+
+#[test]
 fn large_traces_of_any_shape_are_walked() {
     const SPANS: u64 = 50_000;
     let deep = trace(SPANS, |number| number.checked_sub(1));
@@ -255,11 +275,19 @@ fn memory_is_bounded() {
     let spans = (0..1_000).map(|number| span("t", &format!("x @{number}s {{a={number}}}"))).collect();
     let options = Options { memory_bytes_max: 1 << 20, ..Options::default() };
     let moments = Moments { start_ns: 0, end_ns: 1_000_000_000_000, step_ns: 1_000_000_000 };
-    for query in
-        ["{ } | rate() by (span.a)", "{ } | quantile_over_time(duration, 0.5) by (span.a)", "{ } | compare({ .a = 1 })"]
-    {
+    // Ten series fit, but not those of ten such sides.
+    let side = |number: u64| format!("({{ .a >= {number}0 && .a < {number}9.5 }} | rate() by (span.a))");
+    let memory = Memory { spans: Clone::clone(&spans) };
+    assert_eq!(metrics(&parse(&side(1)).unwrap(), &memory, moments, &options).unwrap().series.len(), 10);
+    let sides = (1..=10).map(side).collect::<Vec<_>>().join(" + ");
+    for query in [
+        "{ } | rate() by (span.a)",
+        "{ } | quantile_over_time(duration, 0.5) by (span.a)",
+        "{ } | compare({ .a = 1 })",
+        &sides,
+    ] {
         let refused =
             metrics(&parse(query).unwrap(), &Memory { spans: Clone::clone(&spans) }, moments, &options).unwrap_err();
-        assert!(refused.message.contains("bytes"), "{}", refused.message);
+        assert!(refused.message.contains("group by fewer values"), "{}", refused.message);
     }
 }
