@@ -87,8 +87,8 @@ struct Reading<'a> {
     awaits_message: bool,
     /// Of exceptions that are told the other way round, cause first.
     is_cause_first: bool,
-    /// Within what was suppressed, which is no cause.
-    is_suppressed: bool,
+    /// How far what was suppressed is indented, which is no cause, nor are its own causes; while within it.
+    suppressed: Option<usize>,
     /// Causes that stand within what they caused, as in .NET, the innermost first.
     inner: Vec<Thrown>,
 }
@@ -106,6 +106,8 @@ impl<'a> Reading<'a> {
         if trimmed.is_empty() {
             return;
         }
+        let indentation = line.len() - line.trim_start().len();
+        let is_suppressed = self.suppressed.is_some_and(|suppressed| indentation >= suppressed);
         if std::mem::take(&mut self.awaits_message) {
             self.current.message = cut(trimmed).to_owned();
         } else if let Some(rest) = trimmed.strip_prefix("at ").filter(|_| line.starts_with(char::is_whitespace)) {
@@ -115,8 +117,11 @@ impl<'a> Reading<'a> {
             self.frame(frame::python(rest));
         } else if trimmed.starts_with("Traceback (most recent call last)") {
             self.traceback();
-        } else if let Some(cause) = cause(trimmed) {
-            self.is_suppressed = false;
+        } else if trimmed.starts_with("goroutine ") && !self.current.frames.is_empty() {
+            // What the others were doing.
+            self.suppressed = Some(0);
+        } else if let Some(cause) = cause(trimmed).filter(|_| !is_suppressed) {
+            self.suppressed = None;
             self.next();
             self.header(cause);
         } else if trimmed.starts_with("--- End of inner exception") {
@@ -124,7 +129,7 @@ impl<'a> Reading<'a> {
                 self.inner.push(std::mem::replace(&mut self.current, outer));
             }
         } else if trimmed.starts_with("Suppressed: ") {
-            self.is_suppressed = true;
+            self.suppressed = self.suppressed.or(Some(indentation));
         } else if self.order == Order::InnermostLast && !line.starts_with(char::is_whitespace) {
             self.header(trimmed);
         } else if let Some(place) = panicked(trimmed) {
@@ -184,7 +189,7 @@ impl<'a> Reading<'a> {
     }
 
     fn frame(&mut self, frame: Option<Frame>) {
-        let Some(frame) = frame.filter(|_| !self.is_suppressed) else { return };
+        let Some(frame) = frame.filter(|_| self.suppressed.is_none()) else { return };
         // What calls itself does so more or less often.
         if self.current.frames.last() == Some(&frame) {
             return;

@@ -19,7 +19,7 @@ use crate::source::{Entry, LineSource, Lines, Span, Taker};
 const EMPTY: &str = "\u{10ffff}";
 
 /// A line of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FoundLine {
     /// When it was written, in nanoseconds since 1970.
     pub time_ns: i64,
@@ -57,12 +57,9 @@ impl Best<'_> {
 
     fn add(&mut self, line: FoundLine) -> Result<()> {
         self.bytes += line.bytes();
-        if self.bytes > LINES_BYTES_MAX {
-            let message = format!("the lines are longer than {LINES_BYTES_MAX} bytes together: ask for fewer");
-            return Err(Error::new(ErrorKind::LimitExceeded, message));
-        }
         self.found.push(line);
-        if self.found.len() >= self.limit.saturating_mul(2).max(1) {
+        let is_too_long = self.bytes > LINES_BYTES_MAX && self.found.len() > self.limit;
+        if is_too_long || self.found.len() >= self.limit.saturating_mul(2).max(1) {
             self.keep_best();
             // What is not better than the last that is kept is not wanted.
             match (self.found.last(), self.backward) {
@@ -70,6 +67,10 @@ impl Best<'_> {
                 (Some(last), false) => self.open.until_ns = last.time_ns.saturating_sub(1),
                 (None, _) => {}
             }
+        }
+        if self.bytes > LINES_BYTES_MAX {
+            let message = format!("the lines are longer than {LINES_BYTES_MAX} bytes together: ask for fewer");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         Ok(())
     }
@@ -410,5 +411,27 @@ impl SeriesSet for Made {
         samples.times.extend_from_slice(&made.times);
         samples.values.extend_from_slice(&made.values);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_lines_of_the_answer_count_for_its_length() {
+        let crate::ast::Query::Log(query) = crate::parse(r#"{a="b"}"#).unwrap() else { panic!() };
+        let text = "x".repeat(LINES_BYTES_MAX / 4);
+        let line = |time_ns| FoundLine { time_ns, text: text.clone(), labels: Vec::new() };
+        let open = Span { after_ns: 0, until_ns: 100 };
+        let empty = |limit| Best { query: &query, backward: true, limit, open, found: Vec::new(), bytes: 0 };
+        let mut best = empty(3);
+        (1..=9).for_each(|time_ns| best.add(line(time_ns)).unwrap());
+        best.keep_best();
+        assert_eq!(best.found.iter().map(|line| line.time_ns).collect::<Vec<_>>(), [9, 8, 7]);
+        assert!(best.open.after_ns >= 5, "older lines are not looked at any more");
+        let mut longer = empty(5);
+        assert!((1..=5).any(|time_ns| longer.add(line(time_ns)).is_err()), "these do not fit");
     }
 }

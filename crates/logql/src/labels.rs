@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use causeway_model::Labels;
 
 /// Where a label comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// All lines of the stream have it.
     Stream,
@@ -16,7 +16,7 @@ pub enum Origin {
 }
 
 /// One label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Label<'a> {
     /// Its name.
     pub name: Cow<'a, str>,

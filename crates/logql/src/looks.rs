@@ -4,7 +4,7 @@
 use causeway_promql::MatchOperator;
 
 use crate::ast::{LabelFilter, Leaf, LeafValue, LineCondition, LineFilter, NewLabel, Stage};
-use crate::labels::Looked;
+use crate::labels::{ERROR, ERROR_DETAILS, Looked};
 
 /// The labels that the samples of a range of lines depend on.
 pub(crate) fn labels(leaf: &Leaf) -> Looked {
@@ -84,6 +84,8 @@ pub(crate) fn equal(stages: &[Stage]) -> Vec<(String, String)> {
     while let Some(filter) = open.pop() {
         match filter {
             LabelFilter::And(left, right) => open.extend([&**left, &**right]),
+            // What went wrong was not sent.
+            LabelFilter::Text(matcher) if [ERROR, ERROR_DETAILS].contains(&matcher.name()) => {}
             LabelFilter::Text(matcher) if matcher.operator() == MatchOperator::Equal && !matcher.value().is_empty() => {
                 found.push((matcher.name().to_owned(), matcher.value().to_owned()));
             }

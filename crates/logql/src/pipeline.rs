@@ -212,11 +212,25 @@ fn decolorized(text: &str) -> Option<String> {
     let mut out: Option<String> = None;
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("\u{1b}[") {
-        let end = behind.find(|character: char| ('@'..='~').contains(&character))?;
+        // A sequence without an end is none.
+        let Some(end) = behind.find(|character: char| ('@'..='~').contains(&character)) else { break };
         out.get_or_insert_default().push_str(before);
         rest = behind.get(end + 1..).unwrap_or_default();
     }
     let mut out = out?;
     out.push_str(rest);
     Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_go_and_all_else_stays() {
+        assert_eq!(decolorized("plain"), None);
+        assert_eq!(decolorized("\u{1b}[31mred\u{1b}[0m end").as_deref(), Some("red end"));
+        assert_eq!(decolorized("\u{1b}[31mred \u{1b}[0").as_deref(), Some("red \u{1b}[0"));
+        assert_eq!(decolorized("\u{1b}["), None);
+    }
 }

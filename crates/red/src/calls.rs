@@ -115,7 +115,9 @@ impl Calls {
 fn end_of(seen: &Seen<'_>, is_client: bool) -> End {
     let other = match (seen.target, seen.system) {
         (Some(target), Some((_, true))) => Some((target, "database")),
-        (Some(target), _) if seen.kind == Kind::Producer => Some((target, "messaging_system")),
+        (Some(name), _) | (None, Some((name, false))) if seen.kind == Kind::Producer => {
+            Some((name, "messaging_system"))
+        }
         (Some(target), _) => Some((target, VIRTUAL)),
         (None, Some((system, is_database))) => Some((system, if is_database { "database" } else { VIRTUAL })),
         (None, None) => None,

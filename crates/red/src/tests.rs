@@ -207,6 +207,16 @@ async fn one_message_is_a_call_for_each_of_its_consumers() {
 }
 
 #[tokio::test]
+async fn a_message_goes_to_its_system_where_no_queue_is_named() {
+    let stand = stand();
+    let system = json!([{"key": "messaging.system", "value": {"stringValue": "kafka"}}]);
+    send(&stand, &[("shop", vec![with(span(1, 1, None, 4, "send"), "attributes", system)])]).await;
+    stand.turn(15).await;
+    let series = "traces_service_graph_request_total{client=shop,connection_type=messaging_system,server=kafka}";
+    assert_eq!(value(&stand.samples(), series)[1].1, Some(1.0));
+}
+
+#[tokio::test]
 async fn what_was_counted_before_a_long_outage_is_told_after_it() {
     let stand = stand();
     send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;

@@ -119,7 +119,11 @@ fn remark(row: &Value) -> String {
         "back_in_version" => format!("back in {}", text("version")),
         "back_after_silence" => "back".to_owned(),
         _ if row["is_new"] == true => "new".to_owned(),
-        _ if row["is_surging"] == true => format!("× {:.1}", row["ratio"].as_f64().unwrap_or_default()),
+        _ if row["is_surging"] == true => match row["ratio"].as_f64() {
+            Some(ratio) => format!("× {ratio:.1}"),
+            // It did not come in as long a time before.
+            None => "surging".to_owned(),
+        },
         _ => String::new(),
     }
 }
@@ -141,6 +145,7 @@ mod tests {
         assert!(said.contains("new") && said.contains("× 8.0") && said.contains("paid <_>"), "{said}");
         assert!(said.contains("… 2 more") && said.contains("5 of patterns beyond the limits"), "{said}");
         assert_eq!(render(&json!({"errors": []}), "errors", &[], |_| Map::new()), "no errors in this time\n");
+        assert_eq!(remark(&json!({"is_surging": true, "ratio": null})), "surging");
         let back = json!({"regression": {"kind": "back_in_version", "version": "1.2"}});
         assert_eq!(remark(&back), "back in 1.2");
     }

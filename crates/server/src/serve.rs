@@ -120,7 +120,7 @@ pub async fn run_until(
         ..DeskLimits::default()
     };
     let vitals = Arc::new(vitals);
-    let languages = languages(&house, live, answering);
+    let languages = languages(&house, live, answering, &stop);
     let desk = Desk::new(appender, house.engine.clone(), vitals, clock, &limits, flag_store, languages);
     let read_only = settings.read_only;
     let guarded = |router: Router| if read_only { router.layer(middleware::from_fn(only_questions)) } else { router };
@@ -154,11 +154,12 @@ pub async fn run_until(
 }
 
 /// The query languages of others; their questions take turns with those in PromQL.
-fn languages(house: &House, live: Arc<Live>, prometheus: Prometheus) -> Languages {
+fn languages(house: &House, live: Arc<Live>, prometheus: Prometheus, stop: &CancellationToken) -> Languages {
     let (logs, turns) = (Arc::new(Logs::new(house.store.clone())), prometheus.turns());
     let traces = Arc::new(Traces::new(house.store.clone(), TracesOptions::default()));
+    let loki = LokiOptions { stop: stop.clone(), ..LokiOptions::default() };
     Languages {
-        loki: Some(Loki::new(logs, Some(live), turns.clone(), LokiOptions::default())),
+        loki: Some(Loki::new(logs, Some(live), turns.clone(), loki)),
         tempo: Some(Tempo::new(traces.clone(), traces.clone(), turns.clone(), TempoOptions::default())),
         jaeger: Some(Jaeger::new(traces, turns, JaegerOptions::default())),
         prometheus: Some(prometheus),

@@ -20,6 +20,7 @@ use causeway_model::{Error, Result};
 use causeway_promql::Options;
 use http::{StatusCode, header};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::Desk;
 use crate::errors::{retry_after_seconds, verdict};
@@ -44,6 +45,8 @@ pub struct LokiOptions {
     pub parallelism: usize,
     /// The longest that a question may take. 2 min, as of PromQL.
     pub timeout: Duration,
+    /// The order to stop, at which those who follow lines are let go: nothing else would end their answers.
+    pub stop: CancellationToken,
 }
 
 impl Default for LokiOptions {
@@ -55,6 +58,7 @@ impl Default for LokiOptions {
             memory_bytes_max: 256 << 20,
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
             timeout: Duration::from_secs(120),
+            stop: CancellationToken::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ use causeway_logql::{
 };
 use causeway_model::{Error, Result};
 use causeway_promql::{Matcher, Options, parse_duration_ms, print_number};
+use hashbrown::HashMap;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
@@ -47,16 +48,12 @@ async fn range(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     answered(&desk, request, |desk, parameters| {
         let (start_ns, end_ns) = times_ns(desk, parameters)?;
         let step_ns = step_ns(parameters, end_ns.saturating_sub(start_ns))?;
-        if end_ns.saturating_sub(start_ns) / step_ns > STEPS_MAX {
-            return Err(Error::invalid(
-                "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter",
-            ));
-        }
         Ok(Moments { start_ns, end_ns, step_ns })
     })
     .await
 }
 
+/// How far the steps of a span lie from each other.
 pub(super) fn step_ns(parameters: &Parameters, span_ns: i64) -> Result<i64> {
     let text = parameters.get("step");
     if text.is_empty() {
@@ -69,11 +66,14 @@ pub(super) fn step_ns(parameters: &Parameters, span_ns: i64) -> Result<i64> {
             .map_err(|why| Error::invalid(format!("could not parse 'step' parameter: {why}")))?
             .saturating_mul(1_000_000),
     };
-    if nanoseconds > 0 {
-        Ok(nanoseconds)
-    } else {
-        Err(Error::invalid("zero or negative query resolution step widths are not accepted. Try a positive integer"))
-    }
+    let why = match nanoseconds {
+        ..=0 => "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        _ if span_ns / nanoseconds > STEPS_MAX => {
+            "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter"
+        }
+        _ => return Ok(nanoseconds),
+    };
+    Err(Error::invalid(why))
 }
 
 async fn answered(desk: &Desk, request: Request, moments: fn(&Desk, &Parameters) -> Result<Moments>) -> Response {
@@ -178,7 +178,7 @@ pub(super) fn streams(found: &[FoundLine], categorized: bool) -> Value {
         line.labels.iter().filter(wanted).map(|label| (label.name.to_string(), json!(label.value))).collect()
     };
     let mut streams: Vec<(Map<String, Value>, Vec<Value>)> = Vec::new();
-    let mut numbers = std::collections::HashMap::new();
+    let mut numbers: HashMap<String, usize> = HashMap::new();
     for line in found {
         let labels = of(line, categorized.then_some(Origin::Stream));
         let mut value = vec![json!(line.time_ns.to_string()), json!(line.text)];

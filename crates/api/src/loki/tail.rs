@@ -37,7 +37,7 @@ struct Tail {
     before: Vec<FoundLine>,
     live: BoxStream<'static, Tailed>,
     /// What was told already: what came while it was looked for may come again.
-    told: HashSet<(i64, String)>,
+    told: HashSet<FoundLine>,
 }
 
 impl Tail {
@@ -49,26 +49,22 @@ impl Tail {
         let text = parameters.get("query").to_owned();
         let query = log_query(&text)?;
         // First to follow, then to look back: so nothing is missed between.
-        let live = tail.follow(query.clone())?;
+        let live = tail.follow(query.clone())?.take_until(loki.options.stop.clone().cancelled_owned()).boxed();
         let (start_ns, _) = times_ns(desk, parameters)?;
         let span = Span { after_ns: start_ns.saturating_sub(1), until_ns: i64::MAX };
         let order = Order { backward: true, ..order(loki, parameters)? };
         let mut before = loki.ask(move |source, waited| lines(&query, source, span, order, &|| waited.check())).await?;
         before.reverse();
-        let told = before.iter().map(key).collect();
+        let told = before.iter().cloned().collect();
         Ok(Self { before, live, told })
     }
 
     /// What comes next, without what was told.
     async fn next(&mut self) -> Option<Tailed> {
         let mut tailed = self.live.next().await?;
-        tailed.lines.retain(|line| !self.told.contains(&key(line)));
+        tailed.lines.retain(|line| !self.told.contains(line));
         Some(tailed)
     }
-}
-
-fn key(line: &FoundLine) -> (i64, String) {
-    (line.time_ns, line.text.clone())
 }
 
 fn log_query(text: &str) -> Result<LogQuery> {

@@ -3,7 +3,7 @@
 //!
 //! `increase()` extrapolates to the ends of its range, which suits rates; here three errors are to be three.
 
-use causeway_model::{Error, Labels, METRIC_NAME, Result};
+use causeway_model::{Error, ErrorKind, Labels, METRIC_NAME, Result};
 use causeway_promql::{Catalog, MatchOperator, Matcher, Need, Samples, Selection};
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ const HISTORY_MAX_MS: i64 = 30 * 86_400_000;
 const STEPS: i64 = 60;
 /// Steps at most, as of range queries.
 const STEPS_MAX: i64 = 11_000;
+/// Steps of all series of one answer together at most. 10 million: 80 MB; 160,000 series with as many steps as where none are asked for.
+const ALL_STEPS_MAX: usize = 10_000_000;
 /// The shortest step: samples are kept as often.
 const STEP_MIN_MS: i64 = 15_000;
 /// Fewer do not surge.
@@ -90,7 +92,7 @@ impl Period {
 /// How often something was counted, and when.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Counts {
-    /// In each step of the period.
+    /// In each step of the period; empty where it did not come in any.
     pub steps: Vec<f64>,
     /// In the period.
     pub count: f64,
@@ -121,7 +123,11 @@ impl Counts {
         }
         self.first_within_ms = earlier(self.first_within_ms, Some(time_ms));
         self.count += count;
-        let step = usize::try_from((time_ms - period.start_ms - 1) / period.step_ms.max(1)).unwrap_or(usize::MAX);
+        if self.steps.is_empty() {
+            self.steps.resize(period.steps(), 0.0);
+        }
+        let since_ms = time_ms.saturating_sub(period.start_ms).saturating_sub(1);
+        let step = usize::try_from(since_ms / period.step_ms.max(1)).unwrap_or(usize::MAX);
         if let Some(sum) = self.steps.get_mut(step) {
             *sum += count;
         }
@@ -147,9 +153,9 @@ impl Counts {
         (self.before > 0.0).then(|| self.count / self.before)
     }
 
-    /// Whether it came far more often than before.
+    /// Whether it came far more often than before, though not for the first time.
     pub fn is_surging(&self) -> bool {
-        self.count >= SURGE_MIN && self.ratio().is_some_and(|ratio| ratio >= SURGE_RATIO)
+        self.count >= SURGE_MIN && self.last_before_ms.is_some() && self.count >= self.before * SURGE_RATIO
     }
 
     /// Whether it came for the first time; `knows_before` where something else is known of the time before.
@@ -183,7 +189,7 @@ pub(crate) fn matchers(metric: &str, service: &str) -> Result<Vec<Matcher>> {
 /// The series that fulfil the conditions, with their counts.
 ///
 /// # Errors
-/// As [`causeway_promql::Source::select`], and `Cancelled`.
+/// As [`causeway_promql::Source::select`], `Cancelled`, and `LimitExceeded` where they have too many steps together.
 pub(crate) fn read(
     matchers: Vec<Matcher>,
     period: &Period,
@@ -200,11 +206,16 @@ pub(crate) fn read(
         range_ms: period.end_ms.saturating_sub(after_ms),
         need: Need::Samples,
     })?;
-    let (mut counted, mut samples) = (Vec::new(), Samples::default());
+    let (mut counted, mut samples, mut steps) = (Vec::new(), Samples::default(), 0);
     for series in 0..found.len() {
         waited.check()?;
         found.read(series, &mut samples)?;
         let counts = counts_of(&samples, after_ms, period);
+        steps += counts.steps.len();
+        if steps > ALL_STEPS_MAX {
+            let message = format!("more than {ALL_STEPS_MAX} steps of all series: take a longer one, or one service");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
         if counts.seen_ms.is_some() {
             counted.push(Counted { labels: found.labels(series), counts });
         }
@@ -214,7 +225,7 @@ pub(crate) fn read(
 
 /// What a counter's samples say: each is what was counted since the one before, or since it began anew.
 fn counts_of(samples: &Samples, after_ms: i64, period: &Period) -> Counts {
-    let mut counts = Counts { steps: vec![0.0; period.steps()], ..Counts::default() };
+    let mut counts = Counts::default();
     let mut known: Option<f64> = None;
     for (time_ms, value) in samples.times.iter().zip(&samples.values) {
         if Samples::is_stale(*value) || *time_ms > period.end_ms {
@@ -267,6 +278,20 @@ mod tests {
         let mut both = counts.clone();
         both.join(&counts);
         assert_eq!((both.count, both.steps[1], both.seen_ms), (14.0, 10.0, counts.seen_ms));
+    }
+
+    #[test]
+    fn what_comes_back_in_numbers_surges_and_what_is_new_is_new() {
+        let seen = |last_before_ms, before, count| Counts { last_before_ms, before, count, ..Counts::default() };
+        for (counts, is_surging) in [
+            (seen(Some(1), 5.0, 15.0), true),
+            (seen(Some(1), 5.0, 14.0), false),
+            (seen(Some(1), 0.0, 10.0), true),
+            (seen(Some(1), 0.0, 9.0), false),
+            (seen(None, 0.0, 1_000.0), false),
+        ] {
+            assert_eq!(counts.is_surging(), is_surging, "{counts:?}");
+        }
     }
 
     #[test]

@@ -121,8 +121,8 @@ async fn answered(desk: &Desk, request: Request) -> Result<Answer> {
         let mut operations = service.as_deref().map_or(Ok(Vec::new()), |service| asking.operations(service))?;
         if failed_only {
             calls.retain(|call| call.red.failed > 0.0);
-            let meets = |name: &str| calls.iter().any(|call| [&call.client, &call.server].contains(&&name.to_owned()));
-            services.retain(|service| service.red.failed > 0.0 || meets(&service.name));
+            let ends: BTreeSet<&String> = calls.iter().flat_map(|call| [&call.client, &call.server]).collect();
+            services.retain(|service| service.red.failed > 0.0 || ends.contains(&service.name));
             operations.retain(|operation| operation.red.failed > 0.0);
         }
         let left_out = cut(&mut services, limit) + cut(&mut calls, limit) + cut(&mut operations, limit);
@@ -231,12 +231,16 @@ impl Asking<'_> {
     /// Services that answered, and whatever else stands at the end of a call.
     fn services(&self, calls: &[Call], only: Option<&str>) -> Result<Vec<Service>> {
         let by = ["service", "service_version", "service_instance_id"];
-        let of = only.map(|service| ("service", service));
-        let failed = self.counts(INSTANCE_FAILED, of, &by)?;
+        let failed = self.counts(INSTANCE_FAILED, only.map(|service| ("service", service)), &by)?;
         let mut all: BTreeMap<String, (Counts, Counts, BTreeMap<String, Version>)> = BTreeMap::new();
-        for (key, counts) in self.counts(INSTANCE_REQUESTS, of, &by)? {
+        let mut answering = BTreeSet::new();
+        for (key, counts) in self.counts(INSTANCE_REQUESTS, None, &by)? {
             let [service, version, instance] = key.as_slice() else { continue };
             if service.is_empty() || counts.count <= 0.0 {
+                continue;
+            }
+            answering.insert(service.clone());
+            if only.is_some_and(|only| only != service) {
                 continue;
             }
             let none = Counts::default();
@@ -253,7 +257,7 @@ impl Asking<'_> {
             let red = red(&requests, Some(&failures), quantiles.get(&vec![name.clone()]));
             services.push(Service { name, kind: "service", red, versions: versions.into_values().collect() });
         }
-        add_ends(&mut services, calls);
+        add_ends(&mut services, calls, &answering);
         services.sort_by(|a, b| b.red.requests.total_cmp(&a.red.requests).then_with(|| a.name.cmp(&b.name)));
         Ok(services)
     }
@@ -322,13 +326,20 @@ fn kind_of(connection_type: &str, client: &str) -> &'static str {
     }
 }
 
-/// Adds what stands at an end of a call and answered nothing itself: its numbers are those of the calls to it.
-fn add_ends(services: &mut Vec<Service>, calls: &[Call]) {
+/// Kinds of what stands at an end of calls, the less certain before the more certain: whoever has spans is a service, and a name that one caller
+/// knows as a database is one for all.
+const KINDS: [&str; 5] = ["external", "messaging_system", "database", "service", "user"];
+
+/// Adds what stands at an end of a call and is not told of yet: its numbers are those of the calls to it.
+fn add_ends(services: &mut Vec<Service>, calls: &[Call], answering: &BTreeSet<String>) {
     let known: BTreeSet<String> = services.iter().map(|service| service.name.clone()).collect();
+    let certainty = |kind: &str| KINDS.iter().position(|each| *each == kind);
     let mut more: BTreeMap<&str, Service> = BTreeMap::new();
     for call in calls {
         let of_client = if call.client == USER { "user" } else { "service" };
-        for (name, kind) in [(&call.client, of_client), (&call.server, call.kind)] {
+        // A queue is the way to a service where that has spans, and an end where it has none.
+        let of_server = if answering.contains(&call.server) { "service" } else { call.kind };
+        for (name, kind) in [(&call.client, of_client), (&call.server, of_server)] {
             if known.contains(name) {
                 continue;
             }
@@ -338,9 +349,10 @@ fn add_ends(services: &mut Vec<Service>, calls: &[Call]) {
                 red: Red::default(),
                 versions: Vec::new(),
             });
+            if certainty(kind) > certainty(service.kind) {
+                service.kind = kind;
+            }
             if *name == call.server {
-                // A queue is the way to a service where that has spans, and an end where it has none.
-                service.kind = if call.kind == "messaging_system" { "messaging_system" } else { kind };
                 service.red.requests += call.red.requests;
                 service.red.failed += call.red.failed;
                 service.red.requests_before += call.red.requests_before;

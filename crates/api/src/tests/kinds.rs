@@ -161,6 +161,18 @@ async fn errors_are_told_with_versions_traces_and_what_is_back() {
 }
 
 #[tokio::test]
+async fn steps_of_all_series_are_bounded() {
+    let text = |number: i64| format!("kind {}", (b'a' + (number % 26) as u8) as char).repeat(1 + number as usize / 26);
+    let house = house((0..1_000).map(|number| pattern(&text(number), &[(0, 0.0), (1, 1.0)])).collect()).await;
+    let begin = START_MS / 1_000;
+    let path = format!("/api/v1/patterns?start={begin}&end={}&step=15s", begin + 15 * 11_000);
+    let refused = call(&house.address, "GET", &path, &[], b"").await;
+    assert_ne!(refused.status, 200);
+    assert!(String::from_utf8_lossy(&refused.body).contains("take a longer one"));
+    assert_eq!(call(&house.address, "GET", &path.replace("15s", "1h"), &[], b"").await.status, 200);
+}
+
+#[tokio::test]
 async fn wrong_times_and_a_missing_language_are_said() {
     let house = house(Vec::new()).await;
     for path in

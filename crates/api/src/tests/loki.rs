@@ -11,6 +11,7 @@ use futures::stream::{BoxStream, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use super::doubles::{House, Reply, call, house_with, limits};
 use crate::serve::Patience;
@@ -51,24 +52,29 @@ impl LineSource for Shelf {
     }
 }
 
-/// Two lines of the cart that come one after the other, then nothing.
+/// Lines of the cart that come one after the other, one that was there before and the same of another region among them; then nothing.
 impl LineTail for Shelf {
     fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed>> {
-        let line = move |number: i64| {
+        let line = move |(number, region): (i64, &str)| {
             let (time_ns, text) = ((START_S + number) * SECOND_NS, format!("level=info n={number}"));
-            let stream = &stream(number);
-            let entry = Entry { time_ns, text: &text, stream, metadata: &[] };
+            let stream = &stream_of(number, region);
+            let metadata = [("trace_id".into(), format!("t{number}").into())];
+            let entry = Entry { time_ns, text: &text, stream, metadata: &metadata };
             let matches = |matcher: &Matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default());
             let kept = query.kept(&entry).filter(|_| query.matchers.iter().all(matches));
             Tailed { lines: kept.into_iter().collect(), seen: 3, missed: number as u64 % 3 }
         };
-        let come = futures::stream::iter([18, 30, 31].map(line));
+        let come = futures::stream::iter([(18, "eu"), (18, "us"), (30, "eu"), (31, "eu")].map(line));
         Ok(come.chain(futures::stream::pending()).boxed())
     }
 }
 
 fn stream(number: i64) -> Labels {
-    Labels::new([("service_name", ["cart", "web"][(number % 2) as usize]), ("region", "eu")])
+    stream_of(number, "eu")
+}
+
+fn stream_of(number: i64, region: &str) -> Labels {
+    Labels::new([("service_name", ["cart", "web"][(number % 2) as usize]), ("region", region)])
 }
 
 async fn house() -> House {
@@ -76,8 +82,13 @@ async fn house() -> House {
 }
 
 async fn house_of(patience: Patience) -> House {
+    house_until(patience, CancellationToken::new()).await
+}
+
+async fn house_until(patience: Patience, stop: CancellationToken) -> House {
     let turns = Arc::new(Turns::new(8, 256, Duration::from_secs(10)));
-    let loki = Some(Loki::new(Arc::new(Shelf), Some(Arc::new(Shelf)), turns, LokiOptions::default()));
+    let loki =
+        Some(Loki::new(Arc::new(Shelf), Some(Arc::new(Shelf)), turns, LokiOptions { stop, ..LokiOptions::default() }));
     let ask = Box::new(|_| Err(Error::invalid("no questions here")));
     house_with(ask, limits(), patience, 100, Languages { loki, ..Languages::default() }).await
 }
@@ -219,8 +230,9 @@ async fn fields_and_volumes_are_found() {
         (&by_name["resultType"], &by_name["result"][0]["metric"]),
         (&json!("matrix"), &json!({ "service_name": "" }))
     );
-    let wrong = format!("index/volume?{window}&query={CART}&targetLabels=a-b");
-    assert_eq!(get(&house, &wrong, &[]).await.status, 400);
+    for wrong in ["index/volume?targetLabels=a-b", "index/volume_range?step=0.001"] {
+        assert_eq!(get(&house, &format!("{wrong}&query={CART}&{window}"), &[]).await.status, 400, "{wrong}");
+    }
 }
 
 /// Reads the next text of a server's WebSocket.
@@ -258,7 +270,9 @@ async fn lines_are_told_as_they_come() {
     let lines = |frame: &Value| frame["streams"][0]["values"].clone();
     let time = |number: i64| ((START_S + number) * SECOND_NS).to_string();
     assert_eq!(lines(&text_frame(&mut stream).await), json!([[time(18), "level=info n=18"]]));
-    // What was told before is not told again.
+    // What was told before is not told again; what another stream says is.
+    let other = text_frame(&mut stream).await;
+    assert_eq!(other["streams"][0]["stream"]["region"], "us");
     let next = text_frame(&mut stream).await;
     assert_eq!(lines(&next), json!([[time(30), "level=info n=30"]]));
     assert_eq!(next["dropped_entries"], Value::Null);
@@ -290,8 +304,24 @@ async fn lines_are_told_one_by_one_without_a_socket() {
     assert_eq!(lines[0]["line"], "level=info n=18");
     assert_eq!(lines[0]["labels"]["service_name"], "cart");
     assert_eq!(lines[1], json!({ "seen": 0, "missed": 0 }));
-    assert_eq!(lines[3]["line"], "level=info n=30");
-    assert_eq!(lines[5], json!({ "seen": 3, "missed": 1 }));
+    assert_eq!((&lines[3]["line"], &lines[3]["labels"]["region"]), (&json!("level=info n=18"), &json!("us")));
+    assert_eq!(lines[5]["line"], "level=info n=30");
+    assert_eq!(lines[7], json!({ "seen": 3, "missed": 1 }));
     let wrong = call(&house.address, "GET", "/api/v1/logs/tail?query=%7B", &[], b"").await;
     assert_eq!((wrong.status, wrong.json()["error"]["kind"].clone()), (400, json!("invalid")));
+}
+
+#[tokio::test]
+async fn who_follows_is_let_go_when_the_server_stops() {
+    let stop = CancellationToken::new();
+    let house = house_until(Patience::default(), stop.clone()).await;
+    let mut stream = TcpStream::connect(&house.address).await.unwrap();
+    let request =
+        format!("GET /api/v1/logs/tail?query={CART} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.read_u8().await.unwrap();
+    stop.cancel();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"0\r\n\r\n"), "the answer ended: {}", String::from_utf8_lossy(&rest));
 }

@@ -55,6 +55,10 @@ async fn house() -> House {
         operation("STATUS_CODE_UNSET", &[(1, 0.0), (2, 37.0)]),
         operation("STATUS_CODE_ERROR", &[(1, 0.0), (2, 3.0)]),
     ];
+    house_of(series).await
+}
+
+async fn house_of(series: Vec<(Labels, Samples)>) -> House {
     let prometheus = Prometheus::new(
         Arc::new(Shelf { series, ..Shelf::default() }),
         &SystemClock::new(),
@@ -102,6 +106,26 @@ async fn the_map_has_services_and_what_they_call() {
         (&json!(30.0), &json!(3.0), &json!(10.0))
     );
     assert_eq!(answer["operations"], json!([]));
+}
+
+#[tokio::test]
+async fn who_has_spans_is_a_service_however_it_is_called() {
+    let to = |client, server, kind, count| {
+        calls(causeway_red::CALL_REQUESTS, (client, server, kind), &[(1, 0.0), (2, count)])
+    };
+    let mailer = [("__name__", causeway_red::INSTANCE_REQUESTS), ("service", "mailer")];
+    let house = house_of(vec![
+        to("shop", "mailer", "messaging_system", 9.0),
+        counter(&mailer, &[(1, 0.0), (2, 9.0)]),
+        to("shop", "batch", "virtual_node", 1.0),
+        to("batch", "pg", "database", 5.0),
+        to("shop", "pg", "virtual_node", 3.0),
+    ])
+    .await;
+    let expected = [r#""mailer" "service" 9.0 0.0"#, r#""pg" "database" 8.0 0.0"#, r#""batch" "service" 1.0 0.0"#];
+    assert_eq!(names(&ask(&house, "").await)[..3], expected);
+    let of_shop = names(&ask(&house, "&service=shop").await);
+    assert_eq!(of_shop[0], expected[0], "also where one service is asked about");
 }
 
 #[tokio::test]
