@@ -17,6 +17,7 @@ mod pattern;
 mod rollup;
 mod sampling;
 mod table;
+mod tailed;
 pub mod trace;
 mod value;
 
@@ -38,6 +39,7 @@ pub use pattern::of_re2;
 pub use rollup::{Point, Rollup, began_anew, join_rollups, larger, rollups_of, smaller};
 pub use sampling::{SAMPLE_WEIGHT_MAX, sample_weight};
 pub use table::{Column, ColumnLevel, Table};
+pub use tailed::Tailed;
 pub use value::{Kind, Value, json_escape_into};
 
 /// `service.name` of the program's own telemetry, which lies in its own store beside everyone else's.

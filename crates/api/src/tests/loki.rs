@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_logql::ast::LogQuery;
-use causeway_logql::{Entry, LineSource, LineTail, Lines, Tailed, Taker};
-use causeway_model::{Error, Labels, Result};
+use causeway_logql::{Entry, FoundLine, LineSource, LineTail, Lines, Taker};
+use causeway_model::{Error, Labels, Result, Tailed};
 use causeway_promql::Matcher;
 use futures::stream::{BoxStream, StreamExt};
 use serde_json::{Value, json};
@@ -53,14 +53,14 @@ impl LineSource for Shelf {
 
 /// Two lines of the cart that come one after the other, then nothing.
 impl LineTail for Shelf {
-    fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed>> {
+    fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed<FoundLine>>> {
         let line = move |number: i64| {
             let (time_ns, text) = ((START_S + number) * SECOND_NS, format!("level=info n={number}"));
             let stream = &stream(number);
             let entry = Entry { time_ns, text: &text, stream, metadata: &[] };
             let matches = |matcher: &Matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default());
             let kept = query.kept(&entry).filter(|_| query.matchers.iter().all(matches));
-            Tailed { lines: kept.into_iter().collect(), seen: 3, missed: number as u64 % 3 }
+            Tailed { found: kept.into_iter().collect(), seen: 3, missed: number as u64 % 3 }
         };
         let come = futures::stream::iter([18, 30, 31].map(line));
         Ok(come.chain(futures::stream::pending()).boxed())
