@@ -26,6 +26,7 @@ pub mod syslog;
 pub mod tempo;
 #[cfg(test)]
 mod tests;
+mod told;
 mod trace;
 pub mod turns;
 mod ui;

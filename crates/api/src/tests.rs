@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod correlate;
 mod diagnose;
 mod doubles;
 mod grpc;

@@ -4,18 +4,20 @@
 //!
 //! [`triage`] (since when, for whom) -> [`compare`] (what the bad have in common) -> [`locate`] (where the time goes, where
 //! errors begin) -> [`suspects`] (why) -> [`validate`] (is it over). `docs/diagnosis.md` gives each method's source.
-//! [`trace`] tells what happened in one trace.
+//! [`trace`] tells what happened in one trace, [`correlate`] what names an id.
 
 mod ask;
 pub mod cardinality;
 mod changes;
 pub mod compare;
 mod conventions;
+pub mod correlate;
 mod entries;
 mod keys;
 pub mod locate;
 mod meters;
 pub mod onset;
+mod reasons;
 mod refusals;
 mod resources;
 mod scene;

@@ -14,14 +14,13 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::ask::{Inquiry, Rows, at, quoted};
+use crate::reasons::{around, why};
 use crate::types::{How, Time, Window};
 
 /// Spans that are looked at. 200,000: as many as the screens show.
 const SPANS_MAX: usize = 200_000;
 /// Services that are looked into for why they have no logs. 20: the rest is told of together.
 const SERVICES_MAX: usize = 20;
-/// How far around a trace logs and exemplars of others are looked for. 1 min: long enough that whoever writes any has written some.
-const AROUND_NS: i64 = 60_000_000_000;
 /// Columns of the question for spans.
 const COLUMNS: &[&str] = &[
     "span_id",
@@ -250,17 +249,6 @@ fn counted(table: &str, id: &str, counts: &[OfSpan]) -> Counted {
     }
 }
 
-/// Why records are missing, from how many there were around the time of the trace, and how many of these name a trace.
-fn why(what: &str, service: &str, around: u64, traced: u64) -> Why {
-    let of = if service.is_empty() { String::new() } else { format!(" of {service}") };
-    let (reason, statement) = match (around, traced) {
-        (0, _) => ("none_sent", format!("no {what}{of} are here from that time: none were sent, or they have expired")),
-        (around, 0) => ("no_trace_ids", format!("the {around} {what}{of} from that time carry no trace ids")),
-        (_, traced) => ("none_here", format!("the {traced} {what}{of} from that time that name a trace name others")),
-    };
-    Why { service: service.to_owned(), reason: reason.to_owned(), statement }
-}
-
 /// For each service without logs in the trace.
 async fn why_no_logs(inquiry: &Inquiry<'_>, view: &mut TraceView, logs: &[OfSpan], window: Window) -> Result<()> {
     let has = |service: &str| logs.iter().any(|of| of.service == service);
@@ -289,7 +277,7 @@ async fn why_no_logs(inquiry: &Inquiry<'_>, view: &mut TraceView, logs: &[OfSpan
         .await?;
     let reason = |service: &&str| {
         let (records, traced) = found.get(*service).copied().unwrap_or_default();
-        why("logs", service, records, traced)
+        why("logs", service, "trace", records, traced)
     };
     let mut reasons: Vec<Why> = asked.iter().map(reason).collect();
     if silent.len() > asked.len() {
@@ -316,10 +304,6 @@ async fn why_no_exemplars(inquiry: &Inquiry<'_>, view: &mut TraceView, window: W
             Ok(())
         })
         .await?;
-    view.exemplars.reasons = vec![why("exemplars", "", found.0, found.1)];
+    view.exemplars.reasons = vec![why("exemplars", "", "trace", found.0, found.1)];
     Ok(())
-}
-
-fn around(window: Window) -> String {
-    Window::new(window.start.0.saturating_sub(AROUND_NS), window.end.0.saturating_add(AROUND_NS)).condition()
 }

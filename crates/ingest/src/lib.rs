@@ -13,6 +13,7 @@ pub mod zipkin;
 mod columns;
 mod decoded;
 mod exemplars;
+mod ids;
 mod json;
 mod limits;
 mod log_columns;

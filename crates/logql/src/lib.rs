@@ -22,4 +22,4 @@ pub use evaluate::{FoundLine, Moments, Numbers, Order, Series, lines, metric};
 pub use labels::{ERROR, ERROR_DETAILS, Label, LineLabels, Looked, Origin, sanitized};
 pub use parse::{QUERY_BYTES_MAX, parse};
 pub use pipeline::Line;
-pub use source::{Entry, LineSource, LineTail, Lines, Span, Tailed, Taker};
+pub use source::{Entry, LineSource, LineTail, Lines, Span, Taker};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use causeway_model::{Labels, Result};
+use causeway_model::{Labels, Result, Tailed};
 use causeway_promql::Matcher;
 use futures::stream::BoxStream;
 
@@ -41,24 +41,13 @@ pub trait LineSource: Send + Sync {
     fn streams(&self, wanted: &Lines<'_>, visit: &mut dyn FnMut(&Labels) -> Result<()>) -> Result<()>;
 }
 
-/// What came, as a query wants it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tailed {
-    /// The lines that the query kept, in order of time.
-    pub lines: Vec<FoundLine>,
-    /// How many lines were looked at.
-    pub seen: u64,
-    /// How many were not, as more came than could be taken.
-    pub missed: u64,
-}
-
 /// Tells of lines as they are kept.
 pub trait LineTail: Send + Sync {
     /// What a query keeps of all lines that are kept from now on. Whoever takes nothing for a while costs nothing and misses lines.
     ///
     /// # Errors
     /// `Overloaded` when too many follow already.
-    fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed>>;
+    fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed<FoundLine>>>;
 }
 
 /// A time of lines, in nanoseconds since 1970.

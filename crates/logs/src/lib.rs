@@ -13,7 +13,7 @@ use causeway_model::{Labels, Result, Table};
 use causeway_store::Store;
 use hashbrown::HashSet;
 
-pub use crate::live::{Live, LiveFigures};
+pub use crate::live::LiveLines;
 
 use crate::columns::Reading;
 use crate::read::Rows;

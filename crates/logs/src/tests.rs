@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use causeway_ingest::otlp::{Encoding, decode};
+use causeway_live::Live;
 use causeway_logql::ast::Query;
 use causeway_logql::{
     LineSource, LineTail, Lines, Looked, Moments, Numbers, Order, Series, Span, lines, metric, parse,
@@ -15,7 +16,7 @@ use causeway_store::{Store, StoreOptions};
 use futures::StreamExt;
 use serde_json::json;
 
-use super::{Live, Logs};
+use super::{LiveLines, Logs};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const START_NS: i64 = 1_760_000_000 * SECOND_NS;
@@ -194,35 +195,37 @@ fn delivery(bodies: &[String]) -> Delivery {
 async fn who_follows_is_told_what_comes_and_what_was_missed() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(directory.path()), Arc::new(SystemClock::new())).await.unwrap();
-    let live = Live::new(store);
+    let live = Arc::new(Live::new(store));
+    let lines = LiveLines::new(live.clone());
+    let figures = || live.figures()[0];
     let append = async |bodies: &[String]| live.append(delivery(bodies)).await.map(|_| ()).unwrap();
     append(&["before".to_owned()]).await;
-    assert_eq!(live.figures().held_bytes, 0, "nobody follows");
+    assert_eq!(figures().held_bytes, 0, "nobody follows");
     let Query::Log(query) = parse(r#"{service_name="unknown_service"} |= "a""#).unwrap() else { panic!() };
-    let mut follower = live.follow(query.clone()).unwrap();
+    let mut follower = lines.follow(query.clone()).unwrap();
     append(&["a1".to_owned(), "b2".to_owned()]).await;
     append(&["a3".to_owned()]).await;
     let told = follower.next().await.unwrap();
-    let texts: Vec<&str> = told.lines.iter().map(|line| line.text.as_str()).collect();
+    let texts: Vec<&str> = told.found.iter().map(|line| line.text.as_str()).collect();
     assert_eq!((texts, told.seen, told.missed), (vec!["a1", "a3"], 3, 0));
     // Of many lines at one time the newest are told.
     append(&(0..1_500).map(|n| format!("a{n}")).collect::<Vec<_>>()).await;
     let told = follower.next().await.unwrap();
-    assert_eq!((told.lines.len(), told.lines[999].text.as_str(), told.missed), (1_000, "a1499", 500));
+    assert_eq!((told.found.len(), told.found[999].text.as_str(), told.missed), (1_000, "a1499", 500));
     // Of more than is held for those who follow the newest are held; the others count as missed.
     let long = "a".repeat(1 << 20);
     for _ in 0..80 {
         append(std::slice::from_ref(&long)).await;
     }
-    let held = live.figures().held_bytes;
+    let held = figures().held_bytes;
     assert!((1 << 24..=64 << 20).contains(&held), "{held}");
     let told = follower.next().await.unwrap();
     assert_eq!(told.seen + told.missed, 80);
-    assert!(told.missed >= 16 && told.lines.len() as u64 == told.seen, "{} missed", told.missed);
+    assert!(told.missed >= 16 && told.found.len() as u64 == told.seen, "{} missed", told.missed);
     drop(follower);
-    assert_eq!((live.figures().followers, live.figures().held_bytes), (0, 0));
-    let many: Vec<_> = (0..100).map(|_| live.follow(query.clone()).unwrap()).collect();
-    assert!(live.follow(query.clone()).is_err());
+    assert_eq!((figures().followers, figures().held_bytes), (0, 0));
+    let many: Vec<_> = (0..100).map(|_| lines.follow(query.clone()).unwrap()).collect();
+    assert!(lines.follow(query.clone()).is_err());
     drop(many);
-    assert!(live.follow(query).is_ok());
+    assert!(lines.follow(query).is_ok());
 }

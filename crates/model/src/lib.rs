@@ -17,6 +17,7 @@ mod pattern;
 mod rollup;
 mod sampling;
 mod table;
+mod tailed;
 pub mod trace;
 mod value;
 
@@ -41,6 +42,7 @@ pub use sampling::{
     with_sampling_threshold,
 };
 pub use table::{Column, ColumnLevel, Table};
+pub use tailed::Tailed;
 pub use value::{Kind, Value, json_escape_into};
 
 /// `service.name` of the program's own telemetry, which lies in its own store beside everyone else's.

@@ -55,6 +55,10 @@ pub enum Command {
     Services(crate::services::ServicesArguments),
     /// Show lines of logs, and with -f what comes
     Logs(crate::logs::LogsArguments),
+    /// What names a trace, a span or a request: how much, where to look, and why there is nothing
+    Find(crate::find::FindArguments),
+    /// The newest traces that a query finds, and with -f spans as they come
+    Traces(crate::traces::TracesArguments),
     /// How busy each host and pod is, what waits there, what fails
     Use(UseArguments),
     /// Which kinds of log lines there are, how often, which are new or surge

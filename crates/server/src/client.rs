@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use futures::StreamExt;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -87,12 +88,60 @@ impl Server {
         serde_json::from_str(&text).map_err(|error| Failure::Query(format!("the answer can't be read: {error}")))
     }
 
+    /// Hands on each line of an answer that goes on, until `told` says that nobody reads any more.
+    ///
+    /// # Errors
+    /// See [`Failure`]; those of `told`.
+    pub async fn follow(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        mut told: impl FnMut(&[u8]) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let client = begin(&self.url).build().map_err(|error| Failure::Connection(error.to_string()))?;
+        let mut address = reqwest::Url::parse(&format!("{}{path}", self.url.trim_end_matches('/')))
+            .map_err(|error| Failure::Connection(format!("{}: {error}", self.url)))?;
+        address.query_pairs_mut().extend_pairs(query);
+        let response = client.get(address).send().await.map_err(|error| unreached(&self.url, &error))?;
+        if !response.status().is_success() {
+            let status = response.status();
+            let body = response.text().await.unwrap_or_default();
+            return Err(Failure::Query(message_of(&body).unwrap_or_else(|| format!("the server answered {status}"))));
+        }
+        let (mut chunks, mut held) = (response.bytes_stream(), Vec::new());
+        while let Some(chunk) = chunks.next().await {
+            held.extend_from_slice(&chunk.map_err(|error| unreached(&self.url, &error))?);
+            while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = held.drain(..=end).collect();
+                if !told(&line)? {
+                    return Ok(());
+                }
+            }
+        }
+        Err(Failure::Query("the server told no more: it has stopped".to_owned()))
+    }
+
     /// Prints an answer: all of it as JSON, or these rows of it as a table.
     pub fn print(&self, answer: &Value, columns: &[&str], rows: &[Value]) {
         match self.format {
             Print::Json => println!("{answer}"),
             Print::Table => print!("{}", Table::of(columns, rows).render()),
         }
+    }
+}
+
+/// A line of an answer that goes on.
+///
+/// # Errors
+/// When it is no JSON.
+pub fn value_of(line: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(line).map_err(|error| Failure::Query(format!("the answer can't be read: {error}")))
+}
+
+/// Says what the server could not tell, where a line of it says so.
+pub fn say_missed(line: &Value, what: &str) {
+    if let Some(missed) = line["missed"].as_u64().filter(|missed| *missed > 0) {
+        eprintln!("{missed} {what} came too fast to be shown: narrow the query down");
     }
 }
 

@@ -3,13 +3,12 @@
 use std::io::{IsTerminal, Write as _};
 
 use clap::Args;
-use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Map, Value};
 
-use crate::client::{Print, Server, begin};
+use crate::client::{Print, Server, say_missed, value_of};
 use crate::dev::lines::Paint;
-use crate::sql::{Failure, message_of, unreached, written};
+use crate::sql::{Failure, written};
 use crate::table::harmless;
 
 /// Characters of a line that are shown; `--format json` gives all.
@@ -69,7 +68,7 @@ fn since(arguments: &LogsArguments) -> String {
     format!("{}s", arguments.since.0.as_secs())
 }
 
-fn paint() -> Paint {
+pub(crate) fn paint() -> Paint {
     Paint(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
 }
 
@@ -103,40 +102,18 @@ async fn show(arguments: &LogsArguments, query: &str) -> Result<(), Failure> {
 }
 
 async fn follow(arguments: &LogsArguments, query: &str) -> Result<(), Failure> {
-    let url = &arguments.server.url;
-    let client = begin(url).build().map_err(|error| Failure::Connection(error.to_string()))?;
     let limit = arguments.limit.max(1).to_string();
-    let mut address = reqwest::Url::parse(&format!("{}/api/v1/logs/tail", url.trim_end_matches('/')))
-        .map_err(|error| Failure::Connection(format!("{url}: {error}")))?;
-    let asked = [("query", query), ("limit", &limit), ("since", &since(arguments))];
-    address.query_pairs_mut().extend_pairs(asked);
-    let response = client.get(address).send().await.map_err(|error| unreached(url, &error))?;
-    if !response.status().is_success() {
-        let status = response.status();
-        let body = response.text().await.unwrap_or_default();
-        return Err(Failure::Query(message_of(&body).unwrap_or_else(|| format!("the server answered {status}"))));
-    }
-    let (mut chunks, mut held, paint) = (response.bytes_stream(), Vec::new(), paint());
-    while let Some(chunk) = chunks.next().await {
-        held.extend_from_slice(&chunk.map_err(|error| unreached(url, &error))?);
-        while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = held.drain(..=end).collect();
-            if !told(&line, arguments.server.format, paint)? {
-                return Ok(());
-            }
-        }
-    }
-    Err(Failure::Query("the server told no more: it has stopped".to_owned()))
+    let asked = [("query", query.to_owned()), ("limit", limit), ("since", since(arguments))];
+    let paint = paint();
+    let told = |line: &[u8]| told(line, arguments.server.format, paint);
+    arguments.server.follow("/api/v1/logs/tail", &asked, told).await
 }
 
 /// Prints what the server told; whether anyone still reads.
 fn told(json: &[u8], format: Print, paint: Paint) -> Result<bool, Failure> {
-    let value: Value =
-        serde_json::from_slice(json).map_err(|error| Failure::Query(format!("the answer can't be read: {error}")))?;
+    let value = value_of(json)?;
     let Some(line) = value["line"].as_str() else {
-        if let Some(missed) = value["missed"].as_u64().filter(|missed| *missed > 0) {
-            eprintln!("{missed} lines came too fast to be shown: narrow the query down");
-        }
+        say_missed(&value, "lines");
         return Ok(true);
     };
     let empty = Map::new();

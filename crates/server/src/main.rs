@@ -8,6 +8,7 @@ mod counted;
 mod demo;
 mod dev;
 mod diagnose;
+mod find;
 mod flag;
 mod house;
 mod kinds;
@@ -24,6 +25,7 @@ mod table;
 mod tail;
 mod telemetry;
 mod trace;
+mod traces;
 mod use_method;
 mod vitals;
 
@@ -82,6 +84,8 @@ fn main() -> ExitCode {
         Command::Validate(arguments) => done(runtime.block_on(diagnose::validate(&arguments))),
         Command::Services(arguments) => done(runtime.block_on(services::run(&arguments))),
         Command::Logs(arguments) => done(runtime.block_on(logs::run(&arguments))),
+        Command::Find(arguments) => done(runtime.block_on(find::run(&arguments))),
+        Command::Traces(arguments) => done(runtime.block_on(traces::run(&arguments))),
         Command::Use(arguments) => done(runtime.block_on(use_method::used(&arguments))),
         Command::Patterns(arguments) => done(runtime.block_on(kinds::patterns(&arguments))),
         Command::Errors(arguments) => done(runtime.block_on(kinds::errors(&arguments))),

@@ -15,9 +15,10 @@ use causeway_api::{
 };
 use causeway_flags::FlagStore;
 use causeway_kit::SHUTDOWN_TIMEOUT;
-use causeway_logs::{Live, Logs};
+use causeway_live::Live;
+use causeway_logs::{LiveLines, Logs};
 use causeway_model::{Clock, Error, Result, SystemClock};
-use causeway_traces::{Traces, TracesOptions};
+use causeway_traces::{LiveSpans, Traces, TracesOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -156,11 +157,12 @@ pub async fn run_until(
 /// The query languages of others; their questions take turns with those in PromQL.
 fn languages(house: &House, live: Arc<Live>, prometheus: Prometheus, stop: &CancellationToken) -> Languages {
     let (logs, turns) = (Arc::new(Logs::new(house.store.clone())), prometheus.turns());
+    let (lines, spans) = (Arc::new(LiveLines::new(live.clone())), Arc::new(LiveSpans::new(live)));
     let traces = Arc::new(Traces::new(house.store.clone(), TracesOptions::default()));
     let loki = LokiOptions { stop: stop.clone(), ..LokiOptions::default() };
     Languages {
-        loki: Some(Loki::new(logs, Some(live), turns.clone(), loki)),
-        tempo: Some(Tempo::new(traces.clone(), traces.clone(), turns.clone(), TempoOptions::default())),
+        loki: Some(Loki::new(logs, Some(lines), turns.clone(), loki)),
+        tempo: Some(Tempo::new(traces.clone(), traces.clone(), Some(spans), turns.clone(), TempoOptions::default())),
         jaeger: Some(Jaeger::new(traces, turns, JaegerOptions::default())),
         prometheus: Some(prometheus),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use causeway_api::serve::Connections;
 use causeway_api::{Metric, Reading, Vitals};
 use causeway_kit::Kit;
-use causeway_logs::{Live, LiveFigures};
+use causeway_live::{Live, LiveFigures};
 use causeway_scrape::Scraper;
 use causeway_store::{LedgerRow, Store};
 
@@ -25,7 +25,7 @@ pub struct HouseVitals {
     pub kit: Kit,
     /// What scrapes, where something is scraped.
     pub scraper: Option<Arc<Scraper>>,
-    /// What tells of lines as they come.
+    /// What tells of lines and spans as they come.
     pub live: Arc<Live>,
     /// What counts on the way to the store.
     pub counters: Counters,
@@ -74,14 +74,16 @@ fn ledger_metrics(row: &LedgerRow, metrics: &mut Vec<Metric>) {
     }
 }
 
-fn live_figures(live: &Live) -> [Metric; 3] {
-    let LiveFigures { followers, held_bytes, missed } = live.figures();
-    let metric = |name, help, reading| Metric { name, help, labels: Vec::new(), reading };
-    [
-        metric("causeway_tails", "Who follows lines as they come.", Reading::Gauge(followers as f64)),
-        metric("causeway_tail_held_bytes", "Bytes of lines held for them.", Reading::Gauge(held_bytes as f64)),
-        metric("causeway_tail_missed_lines_total", "Lines too many for them.", Reading::Counter(missed as f64)),
-    ]
+fn live_figures(live: &Live) -> impl Iterator<Item = Metric> {
+    live.figures().into_iter().flat_map(|LiveFigures { table, followers, held_bytes, missed }| {
+        let labels = vec![("table", table.name().to_owned())];
+        let metric = |name, help, reading| Metric { name, help, labels: labels.clone(), reading };
+        [
+            metric("causeway_tails", "Who follows records as they come.", Reading::Gauge(followers as f64)),
+            metric("causeway_tail_held_bytes", "Bytes of records held for them.", Reading::Gauge(held_bytes as f64)),
+            metric("causeway_tail_missed_total", "Records too many for them.", Reading::Counter(missed as f64)),
+        ]
+    })
 }
 
 /// Memory and processor time of this process; nothing where there is no /proc.

@@ -1,5 +1,7 @@
 //! What is the answer to a query? Traces with the spans that were found in them, or series of numbers.
 
+use std::collections::BTreeMap;
+
 use crate::ast::Static;
 
 /// The answer to a search.
@@ -28,8 +30,19 @@ pub struct FoundTrace {
     pub start_ns: i64,
     /// From there to the end of the last span, in nanoseconds.
     pub duration_ns: i64,
+    /// How many spans each service has in it, and how many of these failed; in order of names.
+    pub services: BTreeMap<String, SpanCounts>,
     /// What was found; several after `by()`.
     pub spansets: Vec<FoundSpanset>,
+}
+
+/// Spans of a service in a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpanCounts {
+    /// How many there are.
+    pub spans: u32,
+    /// How many ended with an error.
+    pub errors: u32,
 }
 
 /// Spans that belong together.

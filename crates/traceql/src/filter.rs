@@ -2,7 +2,7 @@
 
 use causeway_model::{Error, Result};
 
-use crate::ast::QueryKind;
+use crate::ast::{Pipeline, QueryKind};
 use crate::expression::{Node, Row};
 use crate::parse::parse;
 use crate::pipeline::span_filter;
@@ -11,8 +11,8 @@ use crate::source::{Fields, Span};
 /// A filter of single spans, such as `{ resource.service.name = "pay" && duration > 2s }`.
 #[derive(Debug, Clone)]
 pub struct SpanFilter {
-    node: Node,
-    fields: Fields,
+    pub(crate) node: Node,
+    pub(crate) fields: Fields,
 }
 
 impl SpanFilter {
@@ -22,16 +22,21 @@ impl SpanFilter {
     /// `Invalid` where it can't be read, or needs more than one span to be decided.
     pub fn parse(text: &str) -> Result<Self> {
         let filter = match &parse(text)?.kind {
-            QueryKind::Search(pipeline) => span_filter(pipeline),
+            QueryKind::Search(pipeline) => Self::of(pipeline),
             QueryKind::Metrics(_) => None,
         };
-        let Some(filter) = filter else {
-            let message =
-                "a filter of single spans is expected, such as `{ span.http.route = \"/pay\" && duration > 2s }`";
-            return Err(Error::invalid(message));
-        };
+        filter.ok_or_else(|| {
+            Error::invalid(
+                "a filter of single spans is expected, such as `{ span.http.route = \"/pay\" && duration > 2s }`",
+            )
+        })
+    }
+
+    /// That of stages which look at single spans only; `None` where one needs more.
+    pub(crate) fn of(pipeline: &Pipeline) -> Option<Self> {
         let mut fields = Fields::default();
-        Ok(Self { node: Node::of(&mut fields, &filter), fields })
+        let node = Node::of(&mut fields, &span_filter(pipeline)?);
+        Some(Self { node, fields })
     }
 
     /// What it reads of a span.

@@ -12,13 +12,15 @@ mod pipeline;
 mod print;
 mod search;
 mod source;
+mod tail;
 mod tree;
 mod value;
 
-pub use answer::{Exemplar, FoundSpan, FoundSpanset, FoundTrace, MetricSeries, Metrics, Search};
+pub use answer::{Exemplar, FoundSpan, FoundSpanset, FoundTrace, MetricSeries, Metrics, Search, SpanCounts};
 pub use cursor::{ParseError, ParseErrorKind};
 pub use filter::SpanFilter;
 pub use metrics::{Moments, metrics};
 pub use parse::{QUERY_BYTES_MAX, parse};
 pub use search::{SearchOptions, search, values};
 pub use source::{Comparison, Condition, Event, Fields, Link, Seen, Span, SpanSource, Wanted};
+pub use tail::{SpanTail, TailQuery, TailedSpan};

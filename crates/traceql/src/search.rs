@@ -1,12 +1,13 @@
 //! Which traces does a search find? Spans that may matter are looked at one by one, newest first; their traces are then read as a whole.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use causeway_model::{Error, ErrorKind, Result, TimeRange};
 use hashbrown::{HashMap, HashSet};
 
-use crate::answer::{FoundSpan, FoundSpanset, FoundTrace, Search};
-use crate::ast::{Field, FieldExpr, Intrinsic, Pipeline, Query, QueryKind, Spansets, Stage, Static};
+use crate::answer::{FoundSpan, FoundSpanset, FoundTrace, Search, SpanCounts};
+use crate::ast::{Field, FieldExpr, Intrinsic, Pipeline, Query, QueryKind, Spansets, Stage, Static, Status};
 use crate::conditions::{self, Said};
 use crate::expression::{Access, Node, Row, Whole, access, distinct, is_duration_field, needs_trace};
 use crate::pipeline::{Group, Interrupted, Steps, span_filter};
@@ -119,12 +120,41 @@ impl Candidates {
     }
 }
 
+/// What is told of each span: its name, how it is read, whether it is a duration.
+#[derive(Debug)]
+pub(crate) struct Told(Vec<(String, Access, bool)>);
+
+impl Told {
+    /// What a pipeline speaks of, which is noted as read.
+    pub fn of(fields: &mut Fields, pipeline: &Pipeline) -> Self {
+        let tell = |field: Field| {
+            let access = access(fields, &field);
+            (field.to_string(), access, is_duration_field(&field))
+        };
+        Self(told_fields(pipeline).into_iter().map(tell).collect())
+    }
+
+    /// Tells no more of what is told anyway.
+    pub fn leave_out(&mut self, is_told: impl Fn(&Access) -> bool) {
+        self.0.retain(|(_, access, _)| !is_told(access));
+    }
+
+    /// What is there of a span.
+    pub fn read(&self, row: &Row<'_>) -> Vec<(String, Static)> {
+        let value = |(name, access, is_duration): &(String, Access, bool)| {
+            let value = access.read(row);
+            (!value.is_nil()).then(|| (name.clone(), value.told(*is_duration)))
+        };
+        self.0.iter().filter_map(value).collect()
+    }
+}
+
 struct Searcher<'a> {
     source: &'a dyn SpanSource,
     options: &'a SearchOptions<'a>,
     steps: Steps,
     fields: Fields,
-    told: Vec<(String, Access, bool)>,
+    told: Told,
     answer: Search,
     bytes: usize,
     most_recent: bool,
@@ -136,14 +166,10 @@ impl<'a> Searcher<'a> {
     fn of(pipeline: &Pipeline, source: &'a dyn SpanSource, options: &'a SearchOptions<'a>) -> Self {
         let mut fields = Fields::default();
         let steps = Steps::of(&mut fields, pipeline);
-        let tell = |field: Field| {
-            let access = access(&mut fields, &field);
-            (field.to_string(), access, is_duration_field(&field))
-        };
-        let told = told_fields(pipeline).into_iter().map(tell).collect();
+        let told = Told::of(&mut fields, pipeline);
         // Roots and spans are told by their names; kinds tell spans of one id apart.
         fields.service = true;
-        fields.intrinsics.extend([Intrinsic::Name, Intrinsic::Kind]);
+        fields.intrinsics.extend([Intrinsic::Name, Intrinsic::Kind, Intrinsic::Status]);
         let answer = Search { is_complete: true, ..Search::default() };
         // Where a filter of spans is all, each trace is found.
         let least = if span_filter(pipeline).is_some() { 1 } else { TOGETHER_MIN };
@@ -190,7 +216,8 @@ impl<'a> Searcher<'a> {
         let root = |of: fn(&Span<'_>) -> String| whole.root.map(of).unwrap_or_default();
         let (root_service, root_name) = (root(|root| root.service.to_owned()), root(|root| root.name.to_owned()));
         let (start_ns, duration_ns) = (whole.start_ns, whole.duration_ns);
-        let found = FoundTrace { trace_id, root_service, root_name, start_ns, duration_ns, spansets };
+        let services = services(&spans);
+        let found = FoundTrace { trace_id, root_service, root_name, start_ns, duration_ns, services, spansets };
         self.bytes += found.bytes();
         self.answer.traces.push(found);
         if self.answer.traces.len() > self.options.limit.saturating_mul(2) {
@@ -212,21 +239,32 @@ impl<'a> Searcher<'a> {
         spans.sort_by_key(|(at, span)| (span.start_ns, *at));
         let tell = |(at, span): (usize, &Span<'_>)| {
             let row = Row { span, place: Some((whole, at)) };
-            let value = |(name, access, is_duration): &(String, Access, bool)| {
-                let value = access.read(&row);
-                (!value.is_nil()).then(|| (name.clone(), value.told(*is_duration)))
-            };
             FoundSpan {
                 span_id: span.span_id,
                 name: span.name.to_owned(),
                 start_ns: span.start_ns,
                 duration_ns: span.duration_ns,
-                attributes: self.told.iter().filter_map(value).collect(),
+                attributes: self.told.read(&row),
             }
         };
         let spans = spans.into_iter().take(self.options.spans_per_spanset).map(tell).collect();
         FoundSpanset { matched, attributes: group.attributes, spans }
     }
+}
+
+/// How many spans each service has.
+fn services(spans: &[Span<'_>]) -> BTreeMap<String, SpanCounts> {
+    let mut services: BTreeMap<String, SpanCounts> = BTreeMap::new();
+    for span in spans {
+        if !services.contains_key(span.service) {
+            services.insert(span.service.to_owned(), SpanCounts::default());
+        }
+        if let Some(counts) = services.get_mut(span.service) {
+            counts.spans = counts.spans.saturating_add(1);
+            counts.errors = counts.errors.saturating_add(u32::from(span.status == Status::Error));
+        }
+    }
+    services
 }
 
 impl FoundTrace {
@@ -236,7 +274,12 @@ impl FoundTrace {
         let of_set = |set: &FoundSpanset| {
             set.attributes.iter().map(of).sum::<usize>() + set.spans.iter().map(of_span).sum::<usize>()
         };
-        self.spansets.iter().map(of_set).sum::<usize>() + self.root_name.len() + self.root_service.len() + 128
+        let services: usize = self.services.keys().map(|name| name.len() + 64).sum();
+        self.spansets.iter().map(of_set).sum::<usize>()
+            + services
+            + self.root_name.len()
+            + self.root_service.len()
+            + 128
     }
 }
 

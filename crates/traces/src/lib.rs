@@ -1,6 +1,7 @@
 //! Which traces does the store hold? By their ids, by what their spans say, as whole traces and as TraceQL sees spans; over parts and memory.
 
 mod conditions;
+mod live;
 mod scan;
 mod search;
 mod source;
@@ -14,6 +15,8 @@ use causeway_model::trace::{OwnedValue, Trace};
 use causeway_model::{Error, Result, Table, TimeRange};
 use causeway_query::traces::{Interrupted, Listed, Operation, Tag, TagScope, TraceCatalog, TraceSearch};
 use causeway_store::{Store, TableSnapshot};
+
+pub use crate::live::LiveSpans;
 
 /// Limits of one answer.
 #[derive(Debug, Clone)]

@@ -11,8 +11,8 @@ use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampNanosecondTyp
 use causeway_model::trace::OwnedValue;
 use causeway_model::{Batch, Error, ErrorKind, Family, Kind, Result, TimeRange, Value, hex};
 use causeway_query::traces::Interrupted;
-use causeway_store::part::{KeyStatistics, with_json};
-use causeway_store::{Scan, ScanColumn, TableSnapshot, text_pairs};
+use causeway_store::part::{KeyStatistics, scan_batch, with_json};
+use causeway_store::{Pruning, Scan, ScanColumn, TableSnapshot, text_pairs};
 use causeway_traceql::ast::{Intrinsic, Kind as SpanKind, Scope, Status};
 use causeway_traceql::{Event, Fields, Link, Seen, Span, SpanSource, Wanted};
 use hashbrown::HashMap;
@@ -301,6 +301,16 @@ fn emit<'a, T>(rows: &[(&Rows<'a>, usize)], visit: &mut dyn FnMut(&[Span<'_>]) -
         from = *to;
     }
     visit(&spans)
+}
+
+/// Hands on the spans of a batch in memory.
+pub(crate) fn spans_of(batch: &Batch, fields: &Fields, visit: &mut dyn FnMut(&[Span<'_>]) -> Result<()>) -> Result<()> {
+    let mut layout = Layout::of(fields, Held::Memory(batch))?;
+    let scan = scan(std::mem::take(&mut layout.columns), Vec::new(), Pruning::default());
+    let rows = scan_batch(batch, &scan)?;
+    let rows = Rows::of(&rows, &layout).ok_or_else(wrong)?;
+    let all: Vec<(&Rows<'_>, usize)> = (0..rows.batch.num_rows()).map(|row| (&rows, row)).collect();
+    emit(&all, visit)
 }
 
 impl SpanSource for Traces {

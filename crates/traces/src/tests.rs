@@ -8,15 +8,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use causeway_ingest::otlp::{Encoding, decode};
+use causeway_live::Live;
 use causeway_model::trace::{OwnedValue, Trace};
 use causeway_model::{Appender, Delivery, Signal, SystemClock, TimeRange, hex};
 use causeway_query::traces::{Tag, TagScope, TraceCatalog, TraceSearch};
 use causeway_store::{Store, StoreOptions};
 use causeway_traceql::ast::{Attribute, Field, FieldOperator, Intrinsic, Scope, Static};
-use causeway_traceql::{Comparison, Condition, Fields, Seen, SpanSource, Wanted};
+use causeway_traceql::{Comparison, Condition, Fields, Seen, SpanSource, SpanTail, TailQuery, Wanted};
+use futures::StreamExt;
 use serde_json::{Value, json};
 
-use super::{Traces, TracesOptions};
+use super::{LiveSpans, Traces, TracesOptions};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const START_NS: i64 = 1_760_000_000 * SECOND_NS;
@@ -25,7 +27,7 @@ fn go() -> causeway_model::Result<()> {
     Ok(())
 }
 
-async fn send(store: &Store, request: &Value) {
+async fn send(store: &dyn Appender, request: &Value) {
     let bytes = request.to_string();
     let batches = decode(Signal::Spans, Encoding::Json, bytes.as_bytes(), START_NS).unwrap().batches;
     let delivery = Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger: Vec::new() };
@@ -67,12 +69,12 @@ fn span(n: u64) -> Value {
 async fn filled(directory: &Path) -> Traces {
     let store = open(directory).await;
     for n in 0..100 {
-        send(&store, &request(["web", "db"][(n % 2) as usize], vec![span(n)])).await;
+        send(&*store, &request(["web", "db"][(n % 2) as usize], vec![span(n)])).await;
         if n % 30 == 20 {
             store.flush().await.unwrap();
         }
     }
-    send(&store, &request("web", vec![span(0)])).await;
+    send(&*store, &request("web", vec![span(0)])).await;
     Traces::new(store, TracesOptions::default())
 }
 
@@ -125,7 +127,7 @@ async fn a_trace_without_end_is_cut_and_says_so() {
     };
     let mut spans = vec![odd(1, 2, 5), odd(2, 1, 5), odd(3, 3, 2 * 86_400 * SECOND_NS), odd(4, 0, -5)];
     spans.extend((0..20).map(|n| odd(5, 4, n)));
-    send(&store, &request("web", spans)).await;
+    send(&*store, &request("web", spans)).await;
     let all = Traces::new(store.clone(), TracesOptions::default()).trace(id(7), &go).unwrap().unwrap();
     assert_eq!(all.spans.len(), 24);
     assert!(all.spans.iter().any(|span| span.duration_ns == Some(2 * 86_400 * SECOND_NS)));
@@ -349,7 +351,7 @@ async fn jaegers_searches_find_what_they_must() {
         let request: Value = serde_json::from_str(&std::fs::read_to_string(entry.path()).unwrap()).unwrap();
         let trace_id = request["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"].as_str().unwrap().to_owned();
         of_fixture.insert(entry.path().file_stem().unwrap().to_str().unwrap().to_owned(), trace_id);
-        send(&store, &request).await;
+        send(&*store, &request).await;
         if number % 10 == 5 {
             store.flush().await.unwrap();
         }
@@ -437,4 +439,31 @@ async fn traces_that_are_asked_for_together_keep_to_one_limit() {
     let cut = small.by_ids(&wanted, &go).unwrap();
     let spans: usize = cut.iter().map(|trace| trace.spans.len()).sum();
     assert!(spans < 10 && cut.iter().any(|trace| trace.partial.is_some()), "{spans}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_is_told_spans_as_they_come() {
+    let directory = tempfile::tempdir().unwrap();
+    let live = Arc::new(Live::new(open(directory.path()).await));
+    let query =
+        "{ resource.service.name = \"web\" && span.n > 3 && event:name = \"tick\" } | select(resource.host.cpus)";
+    let follow =
+        || LiveSpans::new(live.clone()).follow(TailQuery::of(&causeway_traceql::parse(query).unwrap()).unwrap());
+    send(&*live, &request("web", vec![span(4)])).await;
+    assert_eq!(live.figures()[1].held_bytes, 0, "nobody follows");
+    let mut follower = follow().unwrap();
+    send(&*live, &request("db", vec![span(5)])).await;
+    send(&*live, &request("web", vec![span(8), span(6), span(2)])).await;
+    let told = follower.next().await.unwrap();
+    let starts: Vec<i64> = told.found.iter().map(|span| (span.start_ns - START_NS) / SECOND_NS).collect();
+    assert_eq!((starts, told.seen, told.missed), (vec![6, 8], 4, 0));
+    let first = &told.found[0];
+    assert_eq!((first.name.as_str(), first.service.as_str(), first.duration_ns), ("GET /cart", "web", 6_000_000));
+    assert_eq!((hex(&first.span_id), first.parent_id), (format!("{:016x}", 7), None));
+    let texts: Vec<String> = first.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(texts, ["span.n=6", "event:name=\"tick\"", "resource.host.cpus=8"]);
+    let figures = live.figures()[1];
+    assert!(figures.followers == 1 && figures.held_bytes > 0, "{figures:?}");
+    drop(follower);
+    assert_eq!((live.figures()[1].followers, live.figures()[1].held_bytes), (0, 0));
 }

@@ -1,10 +1,8 @@
-//! Which lines come now? Loki's `tail` over a WebSocket, and our own: a line of JSON each, for whoever reads a plain answer as it comes.
+//! Which lines come now? Loki's `tail` over a WebSocket, and our own: a line of JSON each.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -12,20 +10,18 @@ use axum::routing::get;
 use axum::{RequestExt, http};
 use bytes::Bytes;
 use causeway_logql::ast::{LogQuery, Query};
-use causeway_logql::{FoundLine, Order, Span, Tailed, lines, parse};
-use causeway_model::{Error, ErrorKind, Result};
+use causeway_logql::{FoundLine, Order, Span, lines, parse};
+use causeway_model::{Error, ErrorKind, Result, Tailed};
 use futures::stream::{BoxStream, StreamExt};
 use hashbrown::HashSet;
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::query::{CATEGORIZE, order, streams, wants_categories};
 use super::{refused, spoken, times_ns};
 use crate::prometheus::parameters::Parameters;
+use crate::told::{PING_INTERVAL, told_as_lines};
 use crate::{Desk, sql};
-
-/// How often a client is asked whether it is there still, and told where nothing comes. 15 s: connections through proxies end after 30 s or more.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Routes of live tails.
 pub(super) fn routes() -> Router<Arc<Desk>> {
@@ -35,7 +31,7 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
 /// What there was, and what comes.
 struct Tail {
     before: Vec<FoundLine>,
-    live: BoxStream<'static, Tailed>,
+    live: BoxStream<'static, Tailed<FoundLine>>,
     /// What was told already: what came while it was looked for may come again.
     told: HashSet<FoundLine>,
 }
@@ -60,9 +56,9 @@ impl Tail {
     }
 
     /// What comes next, without what was told.
-    async fn next(&mut self) -> Option<Tailed> {
+    async fn next(&mut self) -> Option<Tailed<FoundLine>> {
         let mut tailed = self.live.next().await?;
-        tailed.lines.retain(|line| !self.told.contains(line));
+        tailed.found.retain(|line| !self.told.contains(line));
         Some(tailed)
     }
 }
@@ -91,10 +87,10 @@ async fn by_socket(State(desk): State<Arc<Desk>>, mut request: Request) -> Respo
 
 async fn told_by_socket(mut socket: WebSocket, mut tail: Tail, categorized: bool) {
     let before = std::mem::take(&mut tail.before);
-    let mut next = Tailed { lines: before, ..Tailed::default() };
+    let mut next = Tailed { found: before, ..Tailed::default() };
     let mut ping = tokio::time::interval(PING_INTERVAL);
     loop {
-        if !next.lines.is_empty() || next.missed > 0 {
+        if !next.found.is_empty() || next.missed > 0 {
             let frame = frame(&next, categorized).to_string();
             if socket.send(Message::Text(frame.into())).await.is_err() {
                 return;
@@ -120,14 +116,14 @@ async fn told_by_socket(mut socket: WebSocket, mut tail: Tail, categorized: bool
 }
 
 /// Lines as Loki sends them; those that were missed have no names.
-fn frame(tailed: &Tailed, categorized: bool) -> Value {
-    let mut frame = json!({ "streams": streams(&tailed.lines, categorized) });
+fn frame(tailed: &Tailed<FoundLine>, categorized: bool) -> Value {
+    let mut frame = json!({ "streams": streams(&tailed.found, categorized) });
     if let Some(frame) = frame.as_object_mut() {
         if categorized {
             frame.insert("encodingFlags".to_owned(), json!([CATEGORIZE]));
         }
         if tailed.missed > 0 {
-            let time_ns = tailed.lines.last().map_or(0, |line| line.time_ns);
+            let time_ns = tailed.found.last().map_or(0, |line| line.time_ns);
             let dropped =
                 json!([{ "labels": { "missed": tailed.missed.to_string() }, "timestamp": time_ns.to_string() }]);
             frame.insert("dropped_entries".to_owned(), dropped);
@@ -146,25 +142,13 @@ async fn by_lines(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         Err(error) => return sql::error_response(&error),
     };
     let before = std::mem::take(&mut tail.before);
-    let first = futures::stream::iter([Tailed { lines: before, ..Tailed::default() }]);
-    // A client that is gone is noticed when it is written to: so something is now and then.
-    let live = futures::stream::unfold(tail, |mut tail| async {
-        let next = tokio::time::timeout(PING_INTERVAL, tail.next()).await;
-        Some((next.unwrap_or_else(|_| Some(Tailed::default()))?, tail))
-    });
-    let body = first.chain(live).map(|tailed| Ok::<_, std::convert::Infallible>(told(&tailed)));
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
+    let first = futures::stream::iter([Tailed { found: before, ..Tailed::default() }]);
+    let live = futures::stream::unfold(tail, |mut tail| async { Some((tail.next().await?, tail)) });
+    told_as_lines(first.chain(live).boxed(), line)
 }
 
-/// A line of JSON for each line, and one that says how many were looked at and missed.
-fn told(tailed: &Tailed) -> String {
-    let mut out = String::new();
-    for line in &tailed.lines {
-        let labels: serde_json::Map<String, Value> =
-            line.labels.iter().map(|label| (label.name.to_string(), json!(label.value))).collect();
-        let line = json!({ "time_unix_nano": line.time_ns.to_string(), "line": line.text, "labels": labels });
-        out.push_str(&format!("{line}\n"));
-    }
-    out.push_str(&format!("{}\n", json!({ "seen": tailed.seen, "missed": tailed.missed })));
-    out
+fn line(line: &FoundLine) -> Value {
+    let labels: serde_json::Map<String, Value> =
+        line.labels.iter().map(|label| (label.name.to_string(), json!(label.value))).collect();
+    json!({ "time_unix_nano": line.time_ns.to_string(), "line": line.text, "labels": labels })
 }

@@ -89,6 +89,9 @@ fn trace(trace: &FoundTrace) -> Value {
         "rootTraceName": trace.root_name,
         "startTimeUnixNano": trace.start_ns.to_string(),
         "durationMs": trace.duration_ns.max(0) / 1_000_000,
+        "serviceStats": trace.services.iter().map(|(name, counts)| {
+            (name.clone(), json!({ "spanCount": counts.spans, "errorCount": counts.errors }))
+        }).collect::<serde_json::Map<_, _>>(),
         // Older clients know one spanset a trace.
         "spanSet": spansets.first(),
         "spanSets": spansets,
@@ -135,6 +138,15 @@ pub(super) fn search_protobuf(found: &Search) -> Vec<u8> {
             count(5, u32::try_from(milliseconds).unwrap_or(u32::MAX), out);
             for spanset in &trace.spansets {
                 message(7, out, |out| spanset_protobuf(spanset, out));
+            }
+            for (name, counts) in &trace.services {
+                message(8, out, |out| {
+                    text(1, name, out);
+                    message(2, out, |out| {
+                        count(1, counts.spans, out);
+                        count(2, counts.errors, out);
+                    });
+                });
             }
         });
     }

@@ -6,6 +6,7 @@ mod metrics;
 mod search;
 mod stream;
 mod tags;
+mod tail;
 mod trace;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use causeway_model::{Error, ErrorKind, Result, TimeRange};
 use causeway_query::traces::TraceCatalog;
-use causeway_traceql::SpanSource;
+use causeway_traceql::{SpanSource, SpanTail};
 use http::{StatusCode, header};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
@@ -84,20 +85,22 @@ struct Kept {
 /// Answers Tempo's API.
 pub struct Tempo {
     kept: Kept,
+    tail: Option<Arc<dyn SpanTail>>,
     turns: Arc<Turns>,
     options: TempoOptions,
     cut: AtomicU64,
 }
 
 impl Tempo {
-    /// Answers from `catalog` and `spans`, taking turns with others.
+    /// Answers from `catalog` and `spans`, taking turns with others; where there is a `tail`, by it what comes.
     pub fn new(
         catalog: Arc<dyn TraceCatalog>,
         spans: Arc<dyn SpanSource>,
+        tail: Option<Arc<dyn SpanTail>>,
         turns: Arc<Turns>,
         options: TempoOptions,
     ) -> Self {
-        Self { kept: Kept { catalog, spans }, turns, options, cut: AtomicU64::new(0) }
+        Self { kept: Kept { catalog, spans }, tail, turns, options, cut: AtomicU64::new(0) }
     }
 
     async fn ask<T: Send + 'static>(
@@ -128,6 +131,7 @@ pub fn routes() -> Router<Arc<Desk>> {
     let asked =
         trace::routes().merge(search::routes()).merge(tags::routes()).merge(metrics::routes()).merge(stream::routes());
     asked
+        .merge(tail::routes())
         .route("/tempo/api/echo", get(|| async { "echo" }))
         .route("/tempo/api/status/buildinfo", get(build_info))
         .route("/tempo/ready", get(|| async { "ready\n" }))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_logql::ast::LogQuery;
-use causeway_logql::{Entry, LineSource, LineTail, Lines, Tailed, Taker};
-use causeway_model::{Error, Labels, Result};
+use causeway_logql::{Entry, FoundLine, LineSource, LineTail, Lines, Taker};
+use causeway_model::{Error, Labels, Result, Tailed};
 use causeway_promql::Matcher;
 use futures::stream::{BoxStream, StreamExt};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ impl LineSource for Shelf {
 
 /// Lines of the cart that come one after the other, one that was there before and the same of another region among them; then nothing.
 impl LineTail for Shelf {
-    fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed>> {
+    fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed<FoundLine>>> {
         let line = move |(number, region): (i64, &str)| {
             let (time_ns, text) = ((START_S + number) * SECOND_NS, format!("level=info n={number}"));
             let stream = &stream_of(number, region);
@@ -62,7 +62,7 @@ impl LineTail for Shelf {
             let entry = Entry { time_ns, text: &text, stream, metadata: &metadata };
             let matches = |matcher: &Matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default());
             let kept = query.kept(&entry).filter(|_| query.matchers.iter().all(matches));
-            Tailed { lines: kept.into_iter().collect(), seen: 3, missed: number as u64 % 3 }
+            Tailed { found: kept.into_iter().collect(), seen: 3, missed: number as u64 % 3 }
         };
         let come = futures::stream::iter([(18, "eu"), (18, "us"), (30, "eu"), (31, "eu")].map(line));
         Ok(come.chain(futures::stream::pending()).boxed())

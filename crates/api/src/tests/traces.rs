@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_model::trace::{OwnedValue, Trace};
-use causeway_model::{Error, Result, TimeRange, Value as Attribute, hex};
+use causeway_model::{Error, Result, Tailed, TimeRange, Value as Attribute, hex};
 use causeway_query::traces::{Interrupted, Listed, Operation, Tag, TagScope, TraceCatalog, TraceSearch};
 use causeway_traceql::ast::{Kind, Status};
-use causeway_traceql::{Fields, Seen, Span, SpanSource, Wanted};
+use causeway_traceql::{Fields, Seen, Span, SpanSource, SpanTail, TailQuery, TailedSpan, Wanted};
+use futures::stream::{BoxStream, StreamExt};
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use parking_lot::Mutex;
 use prost::Message as _;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::doubles::{House, Reply, call, house_with, limits};
 use crate::serve::Patience;
@@ -166,9 +169,26 @@ impl SpanSource for Film {
     }
 }
 
+/// The spans of each trace come together, then nothing.
+impl SpanTail for Film {
+    fn follow(&self, filter: TailQuery) -> Result<BoxStream<'static, Tailed<TailedSpan>>> {
+        let come = futures::stream::iter(1..=3).map(move |trace| {
+            let mut found = Vec::new();
+            let mut keep = |spans: &[Span<'_>]| {
+                found.extend(spans.iter().filter_map(|span| filter.kept(span)));
+                Ok(())
+            };
+            Self::spans(trace, &mut keep, filter.fields()).unwrap();
+            Tailed { found, seen: 2, missed: u64::from(trace) / 3 }
+        });
+        Ok(come.chain(futures::stream::pending()).boxed())
+    }
+}
+
 async fn house() -> (House, Arc<Album>) {
     let (turns, album) = (Arc::new(Turns::new(8, 256, Duration::from_secs(10))), Arc::new(Album::default()));
-    let tempo = Some(Tempo::new(album.clone(), Arc::new(Film), turns.clone(), TempoOptions::default()));
+    let tempo =
+        Some(Tempo::new(album.clone(), Arc::new(Film), Some(Arc::new(Film)), turns.clone(), TempoOptions::default()));
     let jaeger = Some(Jaeger::new(album.clone(), turns, JaegerOptions::default()));
     let ask = Box::new(|_| Err(Error::invalid("no questions here")));
     let languages = Languages { tempo, jaeger, ..Languages::default() };
@@ -263,6 +283,36 @@ fn window() -> String {
 }
 
 #[tokio::test]
+async fn spans_are_told_one_by_one() {
+    let (house, _) = house().await;
+    let mut stream = TcpStream::connect(&house.address).await.unwrap();
+    let query = "%7Bstatus%3Derror%26%26span.http.route%3D%22%2Fcart%22%7D";
+    let request = format!("GET /api/v1/spans/tail?query={query} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    while !text.contains("\"missed\":1") {
+        let mut bytes = [0; 4096];
+        let length = stream.read(&mut bytes).await.unwrap();
+        text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+    }
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(Value::is_object);
+    let lines: Vec<Value> = lines.collect();
+    let span = json!({
+        "time_unix_nano": ((START_S + 20) * 1_000_000_000).to_string(), "duration_ns": 200_000_000,
+        "trace_id": "02".repeat(16), "span_id": "02".repeat(8), "parent_span_id": null,
+        "name": "GET /cart", "service": "web", "kind": "server", "status": "error",
+        "attributes": { "span.http.route": "/cart" },
+    });
+    let count = |missed: u64| json!({ "seen": 2, "missed": missed });
+    assert_eq!(lines, [count(0), span, count(0), count(1)]);
+    for (query, words) in [("%7B%7D%3E%3E%7B%7D", "how spans are related"), ("%7B", "invalid TraceQL query")] {
+        let wrong = call(&house.address, "GET", &format!("/api/v1/spans/tail?query={query}"), &[], b"").await;
+        assert_eq!(wrong.status, 400);
+        assert!(wrong.json()["error"]["message"].as_str().unwrap().contains(words), "{}", wrong.json());
+    }
+}
+
+#[tokio::test]
 async fn tempo_searches_by_traceql_and_by_tags() {
     let (house, _) = house().await;
     let window = window();
@@ -279,6 +329,8 @@ async fn tempo_searches_by_traceql_and_by_tags() {
     let spans = &newest["spanSets"][0];
     assert_eq!((&spans["matched"], &spans["spans"][0]["durationNanos"]), (&json!(1), &json!("300000000")));
     assert_eq!((&spans["spans"][0]["spanID"], &newest["spanSet"]), (&json!("0303030303030303"), spans));
+    let services = json!({ "web": { "spanCount": 1, "errorCount": 1 }, "db": { "spanCount": 1, "errorCount": 0 } });
+    assert_eq!(traces[1]["serviceStats"], services);
     let limited = ok(&house, &format!("/tempo/api/search?{query}&limit=1&{window}")).await;
     assert_eq!(limited["traces"].as_array().unwrap().len(), 1);
     // Tags become a query, as do durations, which are the traces'.

@@ -3,8 +3,8 @@
 
 use causeway_model::Value;
 
-use super::meaning::hex_bytes;
 use super::{Line, Severity};
+use crate::ids::hex_bytes;
 
 /// Loki's words for severities, each for four of OpenTelemetry's numbers. LogQL tells them from the number.
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];

@@ -10,6 +10,10 @@ use hashbrown::HashMap;
 use super::fields::FieldList;
 use super::severity::Severity;
 use super::{exception, time};
+use crate::ids::{
+    DATADOG_SPAN_IDS, DATADOG_TRACE_IDS, SPAN_IDS, TRACE_IDS, TRACE_PARENTS, datadog_span_id, datadog_trace_id,
+    hex_bytes, trace_id, trace_parent,
+};
 
 /// What a field can say of its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(super) enum Role {
     SeverityNumber,
     TraceId,
     SpanId,
+    DatadogTraceId,
+    DatadogSpanId,
     TraceFlags,
     TraceParent,
     RequestId,
@@ -70,10 +76,12 @@ const NAMES: [(Role, &[&str]); ROLES] = [
         ],
     ),
     (Role::SeverityNumber, &["severity_number", "severityNumber"]),
-    (Role::TraceId, &["trace_id", "trace.id", "traceId", "traceID", "otelTraceID", "TraceId", "@tr", "traceid"]),
-    (Role::SpanId, &["span_id", "span.id", "spanId", "spanID", "otelSpanID", "SpanId", "@sp", "spanid"]),
+    (Role::TraceId, TRACE_IDS),
+    (Role::SpanId, SPAN_IDS),
+    (Role::DatadogTraceId, DATADOG_TRACE_IDS),
+    (Role::DatadogSpanId, DATADOG_SPAN_IDS),
     (Role::TraceFlags, &["trace_flags", "trace.flags", "traceFlags", "TraceFlags"]),
-    (Role::TraceParent, &["traceparent"]),
+    (Role::TraceParent, TRACE_PARENTS),
     (
         Role::RequestId,
         &[
@@ -220,6 +228,8 @@ impl Meaning {
         match NAMES.iter().find(|role| plays(role)).map(|(role, _)| role) {
             None => Use::Attribute,
             Some(Role::RequestId) => Use::Named("request_id"),
+            // Written otherwise than the column has it, so that it can be found as its sender shows it.
+            Some(Role::DatadogTraceId | Role::DatadogSpanId) => Use::Attribute,
             Some(Role::ExceptionType) => Use::Named("exception.type"),
             Some(Role::ExceptionMessage) => Use::Named("exception.message"),
             Some(Role::ExceptionStack) => Use::Named("exception.stacktrace"),
@@ -262,8 +272,18 @@ impl Meaning {
     /// Trace and span, and the trace's flags.
     pub(super) fn ids(&self, fields: &FieldList) -> (Option<[u8; 16]>, Option<[u8; 8]>, u32) {
         let parent = self.text(Role::TraceParent, fields).and_then(trace_parent);
-        let trace = self.text(Role::TraceId, fields).and_then(trace_id).or(parent.map(|(trace, ..)| trace));
-        let span = self.text(Role::SpanId, fields).and_then(hex_bytes).or(parent.map(|(_, span, _)| span));
+        let datadog_trace = || self.value(Role::DatadogTraceId, fields).and_then(|value| datadog_trace_id(&value));
+        let datadog_span = || self.value(Role::DatadogSpanId, fields).and_then(|value| datadog_span_id(&value));
+        let trace = self
+            .text(Role::TraceId, fields)
+            .and_then(trace_id)
+            .or(parent.map(|(trace, ..)| trace))
+            .or_else(datadog_trace);
+        let span = self
+            .text(Role::SpanId, fields)
+            .and_then(hex_bytes)
+            .or(parent.map(|(_, span, _)| span))
+            .or_else(datadog_span);
         let flags = self.value(Role::TraceFlags, fields).and_then(|value| flags_of(&value));
         (trace, span, flags.or(parent.map(|(.., flags)| flags)).unwrap_or_default())
     }
@@ -287,6 +307,8 @@ fn fits(role: Role, value: &Value<'_>) -> bool {
         (Role::SeverityNumber, Value::Int(number)) => (1..=24).contains(number),
         (Role::TraceId, Value::String(text)) => trace_id(text).is_some(),
         (Role::SpanId, Value::String(text)) => hex_bytes::<8>(text).is_some(),
+        (Role::DatadogTraceId, value) => datadog_trace_id(value).is_some(),
+        (Role::DatadogSpanId, value) => datadog_span_id(value).is_some(),
         (Role::TraceFlags, value) => flags_of(value).is_some(),
         (Role::TraceParent, Value::String(text)) => trace_parent(text).is_some(),
         (Role::RequestId, value) => matches!(value, Value::String(_) | Value::Int(_)),
@@ -301,32 +323,6 @@ fn severity_of<'a>(value: &Value<'a>) -> Option<Severity<'a>> {
         Value::Int(number) => Severity::of_number(*number),
         _ => None,
     }
-}
-
-/// Hexadecimal digits of exactly so many bytes that are not all zero.
-pub(crate) fn hex_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != N || !rest.is_empty() {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
-    }
-    (bytes != [0; N]).then_some(bytes)
-}
-
-/// A trace id; one of 64 bits, as Zipkin's older clients have them, with zeros before it.
-fn trace_id(text: &str) -> Option<[u8; 16]> {
-    hex_bytes(text).or_else(|| hex_bytes::<8>(text).map(|id| u128::from(u64::from_be_bytes(id)).to_be_bytes()))
-}
-
-/// W3C Trace Context: version, trace, span and flags.
-fn trace_parent(text: &str) -> Option<([u8; 16], [u8; 8], u32)> {
-    let mut parts = text.split('-');
-    let (_version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    Some((hex_bytes(trace)?, hex_bytes(span)?, u32::from(u8::from_str_radix(flags, 16).ok()?)))
 }
 
 fn flags_of(value: &Value<'_>) -> Option<u32> {

@@ -8,6 +8,7 @@ use super::sources::{Pointers, Sources};
 use super::value::Slot;
 use crate::columns::{Id, known, nanos};
 use crate::decoded::{Decoded, Tally};
+use crate::ids::{IdKeys, Told};
 use crate::log_columns::{LogColumns, LogRow};
 use crate::wire::{Fault, Fields};
 
@@ -32,6 +33,7 @@ pub(super) struct Logs<'a> {
     sources: Sources<'a>,
     pointers: Pointers,
     attributes: Attributes<'a>,
+    id_keys: IdKeys,
     text: String,
     columns: LogColumns,
     sets: AttributeSetsBuilder,
@@ -47,6 +49,7 @@ impl<'a> Logs<'a> {
             sources: Sources::default(),
             pointers: Pointers::default(),
             attributes: Attributes::default(),
+            id_keys: IdKeys::default(),
             text: String::new(),
             columns: LogColumns::with_capacity(rows, body_bytes / 4),
             sets: AttributeSetsBuilder::with_capacity(rows * 8, body_bytes / 4),
@@ -94,9 +97,19 @@ impl<'a> Logs<'a> {
         let record = self.read(message)?;
         let observed = known(nanos(record.observed_time)?);
         let time = known(nanos(record.time)?).or(observed).unwrap_or(self.received_unix_nano);
-        let (trace_id, span_id) = (Id::<16>::new(record.trace_id), Id::<8>::new(record.span_id));
+        let (mut trace_id, mut span_id) = (Id::<16>::new(record.trace_id), Id::<8>::new(record.span_id));
         if trace_id == Id::Malformed || span_id == Id::Malformed {
             self.tally.warn("log records kept without their malformed trace_id or span_id");
+        }
+        // Where the sender's logger knows the trace and its exporter does not, an attribute tells it.
+        let told = if trace_id == Id::Absent {
+            self.id_keys.told(&self.sources.keys, self.attributes.iter())
+        } else {
+            Told::default()
+        };
+        trace_id = told.trace.as_ref().map_or(trace_id, Id::Present);
+        if span_id == Id::Absent {
+            span_id = told.span.as_ref().map_or(span_id, Id::Present);
         }
         let body = record.body.value(&self.attributes.json);
         let (kind, body) = body_text(&body, &mut self.text);

@@ -209,6 +209,20 @@ fn what_does_not_fit_stays_an_attribute() {
 }
 
 #[test]
+fn datadogs_decimal_ids_fill_the_columns_and_stay() {
+    becomes(
+        r#"{"msg":"m","dd":{"trace_id":"1234567890","span_id":"255"}}"#,
+        &[
+            "attr.dd.span_id=255",
+            "attr.dd.trace_id=1234567890",
+            "body=m",
+            "span_id=00000000000000ff",
+            "trace_id=000000000000000000000000499602d2",
+        ],
+    );
+}
+
+#[test]
 fn what_cannot_be_read_stays_as_it_came() {
     let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(40), "]".repeat(40));
     let many: Vec<String> = (0..=FIELDS_MAX).map(|n| format!(r#""k{n}":1"#)).collect();

@@ -95,6 +95,37 @@ fn a_log_keeps_its_place_without_a_malformed_id() {
 }
 
 #[test]
+fn a_log_has_the_ids_that_its_attributes_tell() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const SPAN: &str = "b7ad6b7169203331";
+    let low = format!("{:0>32}", "00000000499602d2");
+    let parent = format!("00-{TRACE}-{SPAN}-01");
+    for (attributes, trace, span) in [
+        (vec![("otelTraceID", TRACE), ("otelSpanID", SPAN)], TRACE, SPAN),
+        (vec![("a", "b"), ("traceId", &*TRACE.to_ascii_uppercase())], TRACE, "null"),
+        (vec![("traceparent", parent.as_str())], TRACE, SPAN),
+        (vec![("dd.trace_id", "1234567890"), ("dd.span_id", "1")], low.as_str(), "0000000000000001"),
+        (vec![("dd.trace_id", "1234567890"), ("trace.id", TRACE)], TRACE, "null"),
+        (vec![("dd.trace_id", TRACE)], TRACE, "null"),
+        (vec![("trace_id", "no"), ("traceparent", parent.as_str())], TRACE, SPAN),
+        (vec![("trace_id", "00000000000000000000000000000000"), ("dd.trace_id", "-5")], "null", "null"),
+    ] {
+        let told: Vec<KeyValue> = attributes.iter().map(|(key, value)| attribute(key, text(value))).collect();
+        let before = log("a");
+        let record = LogRecord { attributes: told, ..log("b") };
+        let own = LogRecord { trace_id: vec![1; 16], span_id: vec![2; 8], ..record.clone() };
+        let decoded = decode_logs(vec![resource_logs(vec![], vec![before, record, own])]);
+        let rows = rows(&decoded.batches[0]);
+        let ids = |row: &Row| (row["trace_id"].clone(), row["span_id"].clone());
+        assert_eq!(ids(&rows[0]), ("null".to_owned(), "null".to_owned()));
+        assert_eq!(ids(&rows[1]), (trace.to_owned(), span.to_owned()), "{attributes:?}");
+        assert_eq!(ids(&rows[2]), ("01".repeat(16), "02".repeat(8)));
+        let (key, value) = attributes[0];
+        assert!(rows[1][&format!("attr.{key}")].contains(value), "the attribute stays");
+    }
+}
+
+#[test]
 fn a_span_without_valid_ids_is_dropped() {
     let ids = [(16, 8, 1), (15, 8, 1), (0, 8, 1), (16, 9, 1), (16, 8, 0)];
     let span = |(trace, span, byte): (usize, usize, u8)| Span {
