@@ -363,6 +363,9 @@ impl SpanSource for Traces {
     }
 }
 
+/// Rows of one place with its layout.
+type Placed = (RecordBatch, Arc<Layout>);
+
 impl Traces {
     /// The rows of some traces; `None` where they take too much memory together.
     fn rows_of(
@@ -371,7 +374,7 @@ impl Traces {
         ids: &[[u8; 16]],
         fields: &Fields,
         interrupted: Interrupted<'_>,
-    ) -> Result<Option<Vec<(RecordBatch, Arc<Layout>)>>> {
+    ) -> Result<Option<Vec<Placed>>> {
         let (filter, pruning) = of_traces(ids)?;
         let scan_of = |held: Held<'_>| -> Result<Option<(Scan, Arc<Layout>)>> {
             let mut layout = Layout::of(fields, held)?;
@@ -392,7 +395,7 @@ impl Traces {
 
 /// Hands on traces, one after another, with the rows of each.
 fn hand_on(
-    read: &[(RecordBatch, Arc<Layout>)],
+    read: &[Placed],
     ids: &[[u8; 16]],
     interrupted: Interrupted<'_>,
     visit: &mut dyn FnMut(&[Span<'_>]) -> Result<()>,
