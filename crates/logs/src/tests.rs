@@ -98,7 +98,6 @@ async fn lines_are_found_in_order_and_counted() {
         ("k8s_namespace_name_extracted=\"beside\" | took_ms=\"9\"".to_owned(), vec![9]),
         ("detected_level=\"info\" | took_ms=\"9\"".to_owned(), vec![9]),
         ("logfmt | n=\"9\" or n=\"11\"".to_owned(), vec![11, 9]),
-        // What went wrong is a label that nobody sent.
         ("http_route > 5 | __error__=\"LabelFilterErr\" | took_ms=\"9\"".to_owned(), vec![9]),
     ] {
         assert_eq!(n(&found(&logs, &format!("{all} | {stages}"), true, 9)), expected, "{stages}");
