@@ -418,7 +418,7 @@ async fn numbers_of_kinds_that_nobody_knows_are_none() {
     let mut odd = span(4);
     odd["kind"] = json!(9);
     odd["status"] = json!({ "code": 7 });
-    send(&store, &request("web", vec![odd])).await;
+    send(&*store, &request("web", vec![odd])).await;
     store.flush().await.unwrap();
     let traces = Traces::new(store, TracesOptions::default());
     for (intrinsic, value) in [
