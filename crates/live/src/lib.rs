@@ -146,16 +146,15 @@ impl Appender for Live {
     fn append(&self, delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<Receipt>> + Send + '_>> {
         Box::pin(async move {
             let of = |table: Table| self.feeds.iter().find(|feed| feed.table == table);
-            let followed = |batch: &Batch| {
-                let feed = of(batch.table()).filter(|feed| feed.followers.load(Ordering::Relaxed) > 0)?;
-                (batch.rows() > 0).then(|| (feed, Arc::new(batch.clone())))
-            };
-            let batches: Vec<(&Arc<Feed>, Arc<Batch>)> = delivery.batches.iter().filter_map(followed).collect();
+            let fed = |batch: &Batch| of(batch.table()).filter(|_| batch.rows() > 0).map(|feed| (feed, batch.clone()));
+            let batches: Vec<(&Arc<Feed>, Batch)> = delivery.batches.iter().filter_map(fed).collect();
             // What was not kept will be sent again.
             let receipt = self.inner.append(delivery).await?;
-            for (feed, batch) in batches {
+            // Whoever began to follow meanwhile may have looked back before this was there.
+            let is_followed = |feed: &Feed| feed.followers.load(Ordering::Relaxed) > 0;
+            for (feed, batch) in batches.into_iter().filter(|(feed, _)| is_followed(feed)) {
                 let mut held = feed.held.lock();
-                held.push(batch);
+                held.push(Arc::new(batch));
                 feed.arrived.send_replace(held.end());
             }
             Ok(receipt)

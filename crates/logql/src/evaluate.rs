@@ -104,7 +104,7 @@ pub fn lines(
     Order { backward, limit, parallelism }: Order,
     interrupted: &(dyn Fn() -> Result<()> + Send + Sync),
 ) -> Result<Vec<FoundLine>> {
-    let (needles, equal) = (looks::needles(&query.stages), looks::equal(&query.stages));
+    let (needles, equal) = (query.needles(), query.equal());
     let empty = || Best { query, backward, limit, open: span, found: Vec::new(), bytes: 0 };
     let mut all: Vec<Best<'_>> = (0..parallelism.max(1)).map(|_| empty()).collect();
     let wanted = Lines {
@@ -247,8 +247,7 @@ impl promql::Source for Leaves<'_> {
         let leaf = number.and_then(|number| self.metric.leaves.get(number));
         let leaf = leaf.ok_or_else(|| Error::internal("a selector without its lines"))?;
         let span = Span { after_ns: selection.after_ms, until_ns: selection.until_ms };
-        let stages = &leaf.log.stages;
-        let (looked, needles, equal) = (looks::labels(leaf), looks::needles(stages), looks::equal(stages));
+        let (looked, needles, equal) = (looks::labels(leaf), leaf.log.needles(), leaf.log.equal());
         let wanted = Lines {
             matchers: &leaf.log.matchers,
             needles: &needles,

@@ -3,7 +3,7 @@
 
 use causeway_promql::MatchOperator;
 
-use crate::ast::{LabelFilter, Leaf, LeafValue, LineCondition, LineFilter, NewLabel, Stage};
+use crate::ast::{LabelFilter, Leaf, LeafValue, LineCondition, LineFilter, LogQuery, NewLabel, Stage};
 use crate::labels::{ERROR, ERROR_DETAILS, Looked};
 
 /// The labels that the samples of a range of lines depend on.
@@ -58,8 +58,19 @@ pub(crate) fn text(leaf: &Leaf) -> bool {
     matches!(leaf.value, LeafValue::Bytes) || !leaf.log.stages.iter().all(of_labels)
 }
 
-/// What the lines that stay hold as they were sent.
-pub(crate) fn needles(stages: &[Stage]) -> Vec<String> {
+impl LogQuery {
+    /// What the lines that stay hold as they were sent.
+    pub fn needles(&self) -> Vec<String> {
+        needles(&self.stages)
+    }
+
+    /// Labels that were sent beside the lines that stay, with their values.
+    pub fn equal(&self) -> Vec<(String, String)> {
+        equal(&self.stages)
+    }
+}
+
+fn needles(stages: &[Stage]) -> Vec<String> {
     let as_sent =
         stages.iter().take_while(|stage| !matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize));
     let needle = |stage: &Stage| match stage {
@@ -72,8 +83,7 @@ pub(crate) fn needles(stages: &[Stage]) -> Vec<String> {
     as_sent.filter_map(needle).collect()
 }
 
-/// Labels that were sent beside the lines that stay, with their values.
-pub(crate) fn equal(stages: &[Stage]) -> Vec<(String, String)> {
+fn equal(stages: &[Stage]) -> Vec<(String, String)> {
     // Behind a parser a label may be one that it found.
     let as_sent = stages.iter().take_while(|stage| {
         matches!(stage, Stage::Lines(_) | Stage::Labels(_) | Stage::LineFormat(_) | Stage::Decolorize)
