@@ -57,7 +57,7 @@ async fn turns_can_be_kept_on_any_thread() {
     send(&stand, &[("pay", vec![span(1, 1, None, 2, "POST /pay")])]).await;
     let counting = stand.clone();
     tokio::spawn(async move { counting.counted.run(std::future::ready(())).await }).await.unwrap();
-    assert_eq!(stand.samples().len(), 6, "a last turn is kept at the end");
+    assert_eq!(stand.samples().len(), 8, "a last turn is kept at the end");
 }
 
 #[tokio::test]
