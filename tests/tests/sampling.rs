@@ -13,7 +13,7 @@ const FAILS_EVERY: u32 = 20;
 /// A request that calls another service, which comes in a request of its own.
 fn spans(trace: u32, service: &str, end: u64) -> Value {
     let (id, parent, kind) = if service == "web" { (1, String::new(), 2) } else { (2, format!("{:016x}", 1), 2) };
-    let fails = service == "pay" && trace % FAILS_EVERY == 0;
+    let fails = service == "pay" && trace.is_multiple_of(FAILS_EVERY);
     // The last 56 bits are spread evenly, so that a quarter of them is above a threshold of three quarters.
     let random = u64::from(trace) * ((1 << 56) / u64::from(TRACES));
     let span = json!({

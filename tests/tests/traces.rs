@@ -13,9 +13,9 @@ fn spans(number: u64, end: u64) -> Value {
     let span = |id: u64, parent: &str, kind: u8, name: &str, milliseconds: u64| {
         json!({ "traceId": format!("{:032x}", number + 1), "spanId": format!("{id:016x}"), "parentSpanId": parent, "name": name,
                 "kind": kind, "startTimeUnixNano": start(milliseconds), "endTimeUnixNano": end.to_string(),
-                "status": { "code": if number % 5 == 0 { 2 } else { 0 } },
+                "status": { "code": if number.is_multiple_of(5) { 2 } else { 0 } },
                 "attributes": [{ "key": "http.route", "value": { "stringValue": format!("/r{}", number % 3) } },
-                               { "key": "http.response.status_code", "value": { "intValue": if number % 5 == 0 { "500" } else { "200" } } }] })
+                               { "key": "http.response.status_code", "value": { "intValue": if number.is_multiple_of(5) { "500" } else { "200" } } }] })
     };
     let service = |name: &str, span: Value| json!({ "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": name } }] }, "scopeSpans": [{ "spans": [span] }] });
     json!({ "resourceSpans": [service("checkout", span(1, "", 2, "POST /checkout", 100 + number)),
