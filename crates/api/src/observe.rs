@@ -38,6 +38,25 @@ pub struct Metric {
     pub reading: Reading,
 }
 
+impl Metric {
+    /// A counter without labels.
+    pub fn counter(name: &'static str, help: &'static str, value: f64) -> Self {
+        Self { name, help, labels: Vec::new(), reading: Reading::Counter(value) }
+    }
+
+    /// A gauge without labels.
+    pub fn gauge(name: &'static str, help: &'static str, value: f64) -> Self {
+        Self { name, help, labels: Vec::new(), reading: Reading::Gauge(value) }
+    }
+
+    /// The same with one more label.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.labels.push((name, value.into()));
+        self
+    }
+}
+
 /// What a metric reads.
 #[derive(Debug, Clone)]
 pub enum Reading {

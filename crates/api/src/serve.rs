@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::observe::{Metric, Reading};
+use crate::observe::Metric;
 
 /// Connections at the same time, over all sockets: 10,000 agents and room for those that reconnect.
 pub const CONNECTIONS_MAX: usize = 16_384;
@@ -129,18 +129,12 @@ impl Connections {
     pub fn metrics(&self) -> [Metric; 2] {
         let open = (self.max as usize).saturating_sub(self.free.available_permits());
         [
-            Metric {
-                name: "causeway_connections",
-                help: "Open connections.",
-                labels: Vec::new(),
-                reading: Reading::Gauge(open as f64),
-            },
-            Metric {
-                name: "causeway_connections_refused_total",
-                help: "Connections refused because too many were open.",
-                labels: Vec::new(),
-                reading: Reading::Counter(self.refused.load(Ordering::Relaxed) as f64),
-            },
+            Metric::gauge("causeway_connections", "Open connections.", open as f64),
+            Metric::counter(
+                "causeway_connections_refused_total",
+                "Connections refused because too many were open.",
+                self.refused.load(Ordering::Relaxed) as f64,
+            ),
         ]
     }
 }

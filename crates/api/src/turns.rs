@@ -7,7 +7,7 @@ use std::time::Duration;
 use causeway_model::{Error, ErrorKind, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::observe::{Metric, Reading};
+use crate::observe::Metric;
 use crate::prometheus::failure::{ErrorType, Failure};
 
 /// When to ask again where too many wait already.
@@ -144,14 +144,16 @@ impl Turns {
     pub fn metrics(&self) -> Vec<Metric> {
         let working = self.places_max.saturating_sub(self.places.available_permits());
         let waiting = self.waiting_max.saturating_sub(self.waiting.available_permits());
-        let gauge =
-            |name, help, value: usize| Metric { name, help, labels: Vec::new(), reading: Reading::Gauge(value as f64) };
         let now = [
-            gauge("causeway_promql_queries", "Questions in PromQL and LogQL that are being answered.", working),
-            gauge(
+            Metric::gauge(
+                "causeway_promql_queries",
+                "Questions in PromQL, LogQL and TraceQL that are being answered.",
+                working as f64,
+            ),
+            Metric::gauge(
                 "causeway_promql_queries_waiting",
-                "Questions in PromQL and LogQL that wait for their turn.",
-                waiting,
+                "Questions in PromQL, LogQL and TraceQL that wait for their turn.",
+                waiting as f64,
             ),
         ];
         let reasons = [
@@ -160,11 +162,10 @@ impl Turns {
             ("limit", &self.refused.limit),
             ("canceled", &self.refused.canceled),
         ];
-        let refused = reasons.map(|(reason, count)| Metric {
-            name: "causeway_promql_queries_refused_total",
-            help: "Questions in PromQL and LogQL that got no answer, by reason.",
-            labels: vec![("reason", reason.to_owned())],
-            reading: Reading::Counter(count.load(Ordering::Relaxed) as f64),
+        let refused = reasons.map(|(reason, count)| {
+            let help = "Questions in PromQL, LogQL and TraceQL that got no answer, by reason.";
+            let count = count.load(Ordering::Relaxed) as f64;
+            Metric::counter("causeway_promql_queries_refused_total", help, count).with("reason", reason)
         });
         now.into_iter().chain(refused).collect()
     }

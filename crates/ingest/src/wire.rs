@@ -259,6 +259,41 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Key and value of an entry of a map, a label, or a `KeyValue`; the last of each where they repeat. What is absent reads as empty.
+#[inline]
+pub(crate) fn pair(message: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    let mut fields = Fields::new(message);
+    while let Some((number, data)) = fields.next()? {
+        match number {
+            1 => key = data.bytes()?,
+            2 => value = data.bytes()?,
+            _ => (),
+        }
+    }
+    Ok((key, value))
+}
+
+/// Seconds and nanoseconds of a `google.protobuf.Timestamp` or `Duration`.
+pub(crate) fn seconds_and_nanos(message: &[u8]) -> Result<(i64, i32), Fault> {
+    let (mut seconds, mut nanos) = (0, 0);
+    let mut fields = Fields::new(message);
+    while let Some((number, data)) = fields.next()? {
+        match number {
+            1 => seconds = data.varint()? as i64,
+            2 => nanos = data.int32()?,
+            _ => (),
+        }
+    }
+    Ok((seconds, nanos))
+}
+
+/// The same in nanoseconds; `None` beyond 64 bits.
+pub(crate) fn nanoseconds(message: &[u8]) -> Result<Option<i64>, Fault> {
+    let (seconds, nanos) = seconds_and_nanos(message)?;
+    Ok(seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(i64::from(nanos))))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

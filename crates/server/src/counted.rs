@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use causeway_api::{Metric, Reading};
+use causeway_api::Metric;
 use causeway_errors::ErrorGroups;
 use causeway_meters::{Counted, Counting};
 use causeway_model::{Appender, Clock};
@@ -82,12 +82,14 @@ impl Counters {
     }
 }
 
-fn gauge(name: &'static str, help: &'static str, value: usize) -> Metric {
-    Metric { name, help, labels: Vec::new(), reading: Reading::Gauge(value as f64) }
+/// How many there are now.
+pub fn gauge(name: &'static str, help: &'static str, value: usize) -> Metric {
+    Metric::gauge(name, help, value as f64)
 }
 
-fn counter(name: &'static str, help: &'static str, value: u64) -> Metric {
-    Metric { name, help, labels: Vec::new(), reading: Reading::Counter(value as f64) }
+/// How many there have been.
+pub fn counter(name: &'static str, help: &'static str, value: u64) -> Metric {
+    Metric::counter(name, help, value as f64)
 }
 
 fn span_figures(figures: causeway_red::Figures) -> [Metric; 6] {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_api::prometheus::{self, TargetHealth, TargetList, Targets};
-use causeway_api::{Metric, Prometheus, PrometheusOptions, Reading, SeriesLimits};
+use causeway_api::{Metric, Prometheus, PrometheusOptions, SeriesLimits};
 use causeway_metrics::{Metrics, MetricsOptions, Naming};
 use causeway_model::{Appender, Clock, Result};
 use causeway_scrape::{Config, Health, Scraper};
@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::counted::counter;
 
 /// Answers PromQL over this store.
 pub fn answering(
@@ -80,13 +81,9 @@ async fn reload_at_hangup(scraper: Arc<Scraper>, path: PathBuf, stop: Cancellati
 /// What was scraped, for /metrics.
 pub fn scrape_metrics(scraper: &Scraper) -> Vec<Metric> {
     let counts = scraper.counts();
-    let counter = |name, help, labels, value: u64| {
-        let reading = Reading::Counter(value as f64);
-        Metric { name, help, labels, reading }
-    };
     let mut metrics = vec![
-        counter("causeway_scrapes_total", "Scrapes.", Vec::new(), counts.scrapes),
-        counter("causeway_scrapes_failed_total", "Scrapes that failed.", Vec::new(), counts.failed),
+        counter("causeway_scrapes_total", "Scrapes.", counts.scrapes),
+        counter("causeway_scrapes_failed_total", "Scrapes that failed.", counts.failed),
     ];
     let refused = [
         ("out_of_order", counts.samples_out_of_order),
@@ -95,9 +92,11 @@ pub fn scrape_metrics(scraper: &Scraper) -> Vec<Metric> {
         ("lost", counts.samples_lost),
     ];
     let help = "Scraped samples that were not stored, by reason.";
-    metrics.extend(refused.map(|(reason, count)| {
-        counter("causeway_scraped_samples_refused_total", help, vec![("reason", reason.to_owned())], count)
-    }));
+    metrics.extend(
+        refused.map(|(reason, count)| {
+            counter("causeway_scraped_samples_refused_total", help, count).with("reason", reason)
+        }),
+    );
     metrics
 }
 

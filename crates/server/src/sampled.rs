@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use causeway_api::{Metric, Reading};
+use causeway_api::Metric;
 use causeway_model::{Appender, Clock};
 use causeway_sampling::{Figures, Sampler, SamplingOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::counted::{counter, gauge};
 
 /// A sampler in front of a store, where one was asked for: what to keep by, and the sampler.
 pub fn in_front_of(
@@ -30,33 +32,28 @@ pub fn metrics(sampler: &Sampler) -> Vec<Metric> {
     let mut metrics = numbers(&figures);
     for (policy, kept, dropped) in figures.traces {
         for (decision, count) in [("kept", kept), ("dropped", dropped)] {
-            metrics.push(Metric {
-                name: "causeway_sampling_traces_total",
-                help: "Traces that were decided, by what decided them.",
-                labels: vec![("decision", decision.to_owned()), ("policy", policy.name().to_owned())],
-                reading: Reading::Counter(count as f64),
-            });
+            let help = "Traces that were decided, by what decided them.";
+            let decided = counter("causeway_sampling_traces_total", help, count);
+            metrics.push(decided.with("decision", decision).with("policy", policy.name()));
         }
     }
     for (what, count) in figures.crowded {
-        metrics.push(Metric {
-            name: "causeway_sampling_crowded_total",
-            help: "Requests, values and traces that were not told apart, as there were too many routes, values or services.",
-            labels: vec![("what", what.to_owned())],
-            reading: Reading::Counter(count as f64),
-        });
+        let help =
+            "Requests, values and traces that were not told apart, as there were too many routes, values or services.";
+        metrics.push(counter("causeway_sampling_crowded_total", help, count).with("what", what));
     }
     metrics
 }
 
 fn numbers(figures: &Figures) -> Vec<Metric> {
-    let metric = |name, help, reading| Metric { name, help, labels: Vec::new(), reading };
-    let gauge = |name, help, value: usize| metric(name, help, Reading::Gauge(value as f64));
-    let counter = |name, help, value: u64| metric(name, help, Reading::Counter(value as f64));
-    let held_spans = Reading::Gauge(figures.held_spans as f64);
+    let held_spans = figures.held_spans as f64;
     vec![
         gauge("causeway_sampling_held_traces", "Traces that are not decided yet.", figures.held_traces),
-        metric("causeway_sampling_held_spans", "Acknowledged spans in memory, which a crash would lose.", held_spans),
+        Metric::gauge(
+            "causeway_sampling_held_spans",
+            "Acknowledged spans in memory, which a crash would lose.",
+            held_spans,
+        ),
         gauge(
             "causeway_sampling_held_bytes",
             "Memory of these, and of those on their way to the store.",

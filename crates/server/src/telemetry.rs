@@ -85,12 +85,9 @@ pub fn layer(kit: &Kit) -> ServerLayer {
 /// What was dropped.
 pub fn dropped(kit: &Kit) -> Metric {
     let lost: u64 = kit::Signal::ALL.into_iter().map(|signal| kit.fates().lost(signal)).sum();
-    Metric {
-        name: "causeway_self_telemetry_dropped_total",
-        help: "Logs, spans and metrics of Causeway itself that were dropped, as the queue was full or the store refused.",
-        labels: Vec::new(),
-        reading: Reading::Counter(lost as f64),
-    }
+    let help =
+        "Logs, spans and metrics of Causeway itself that were dropped, as the queue was full or the store refused.";
+    Metric::counter("causeway_self_telemetry_dropped_total", help, lost as f64)
 }
 
 /// The way of the program's own telemetry: decoded as everyone else's, and appended.

@@ -62,27 +62,25 @@ impl Vitals for HouseVitals {
 }
 
 fn ledger_metrics(row: &LedgerRow, metrics: &mut Vec<Metric>) {
-    let labels = || vec![("signal", row.signal.name().to_owned()), ("sender", row.sender.clone())];
-    let counter =
-        |name, help, labels, value: u64| Metric { name, help, labels, reading: Reading::Counter(value as f64) };
-    metrics.push(counter("causeway_ledger_received_total", "Records received.", labels(), row.received));
-    metrics.push(counter("causeway_ledger_stored_total", "Records stored.", labels(), row.stored));
+    let counted = |name, help, value: u64| {
+        Metric::counter(name, help, value as f64).with("signal", row.signal.name()).with("sender", row.sender.clone())
+    };
+    metrics.push(counted("causeway_ledger_received_total", "Records received.", row.received));
+    metrics.push(counted("causeway_ledger_stored_total", "Records stored.", row.stored));
     for (reason, count) in &row.dropped {
-        let mut labels = labels();
-        labels.push(("reason", reason.clone()));
-        metrics.push(counter("causeway_ledger_dropped_total", "Records dropped.", labels, *count));
+        let dropped = counted("causeway_ledger_dropped_total", "Records dropped.", *count);
+        metrics.push(dropped.with("reason", reason.clone()));
     }
 }
 
 fn live_figures(live: &Live) -> impl Iterator<Item = Metric> {
     live.figures().into_iter().flat_map(|LiveFigures { table, followers, held_bytes, missed }| {
-        let labels = vec![("table", table.name().to_owned())];
-        let metric = |name, help, reading| Metric { name, help, labels: labels.clone(), reading };
-        [
-            metric("causeway_tails", "Who follows records as they come.", Reading::Gauge(followers as f64)),
-            metric("causeway_tail_held_bytes", "Bytes of records held for them.", Reading::Gauge(held_bytes as f64)),
-            metric("causeway_tail_missed_total", "Records too many for them.", Reading::Counter(missed as f64)),
-        ]
+        let figures = [
+            Metric::gauge("causeway_tails", "Who follows records as they come.", followers as f64),
+            Metric::gauge("causeway_tail_held_bytes", "Bytes of records held for them.", held_bytes as f64),
+            Metric::counter("causeway_tail_missed_total", "Records too many for them.", missed as f64),
+        ];
+        figures.map(|metric| metric.with("table", table.name()))
     })
 }
 
@@ -91,21 +89,13 @@ fn process_metrics() -> Vec<Metric> {
     let mut metrics = Vec::new();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(bytes) = resident_bytes(&status) {
-        metrics.push(Metric {
-            name: "process_resident_memory_bytes",
-            help: "Memory of the process that is in RAM.",
-            labels: Vec::new(),
-            reading: Reading::Gauge(bytes),
-        });
+        let help = "Memory of the process that is in RAM.";
+        metrics.push(Metric::gauge("process_resident_memory_bytes", help, bytes));
     }
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     if let Some(seconds) = processor_seconds(&stat) {
-        metrics.push(Metric {
-            name: "process_cpu_seconds_total",
-            help: "Processor time of the process, user and system.",
-            labels: Vec::new(),
-            reading: Reading::Counter(seconds),
-        });
+        let help = "Processor time of the process, user and system.";
+        metrics.push(Metric::counter("process_cpu_seconds_total", help, seconds));
     }
     metrics
 }

@@ -25,7 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Desk;
 use crate::errors::{retry_after_seconds, verdict};
-use crate::observe::{Metric, Reading};
+use crate::observe::Metric;
 use crate::turns::{Turns, Waited};
 
 /// What questions for traces may do and take.
@@ -88,12 +88,7 @@ impl Jaeger {
 
     /// Traces that were not shown whole.
     pub fn metrics(&self) -> Vec<Metric> {
-        vec![Metric {
-            name: "causeway_traces_cut_total",
-            help: "Traces that were not shown whole, as a limit of spans or bytes was reached.",
-            labels: vec![("api", "jaeger".to_owned())],
-            reading: Reading::Counter(self.cut.load(Ordering::Relaxed) as f64),
-        }]
+        vec![crate::trace::cut_metric("jaeger", self.cut.load(Ordering::Relaxed))]
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::DeskLimits;
 use crate::body::{Budget, Charge, Compression, inflate};
-use crate::observe::{Metric, Reading};
+use crate::observe::Metric;
 use crate::serve::Peer;
 
 /// A plain body up to this size is decoded where it arrived: it takes less than a tenth of a millisecond, and handing it to another
@@ -204,23 +204,19 @@ impl Intake {
     /// Active series, and what their limits refused.
     pub fn series_metrics(&self) -> Vec<Metric> {
         let figures = self.limits.series.figures();
-        let gauge =
-            |name, help, value: usize| Metric { name, help, labels: Vec::new(), reading: Reading::Gauge(value as f64) };
+        let (active, active_max) = (figures.active as f64, figures.options.total_max as f64);
         let mut metrics = vec![
-            gauge("causeway_series_active", "Series that had a sample in the last hour.", figures.active),
-            gauge("causeway_series_active_max", "Series that may be active in all.", figures.options.total_max),
+            Metric::gauge("causeway_series_active", "Series that had a sample in the last hour.", active),
+            Metric::gauge("causeway_series_active_max", "Series that may be active in all.", active_max),
         ];
-        metrics.extend(figures.refused.map(|(reason, count)| Metric {
-            name: "causeway_series_samples_refused_total",
-            help: "Samples of new series that a limit refused, by reason.",
-            labels: vec![("reason", reason.to_owned())],
-            reading: Reading::Counter(count as f64),
+        metrics.extend(figures.refused.map(|(reason, count)| {
+            let help = "Samples of new series that a limit refused, by reason.";
+            Metric::counter("causeway_series_samples_refused_total", help, count as f64).with("reason", reason)
         }));
-        metrics.extend(figures.refused_of.into_iter().map(|(metric, count)| Metric {
-            name: "causeway_series_refused_total",
-            help: "Samples of new series that a limit refused, by metric; those beyond the hundredth metric under no name.",
-            labels: vec![("metric", metric)],
-            reading: Reading::Counter(count as f64),
+        metrics.extend(figures.refused_of.into_iter().map(|(metric, count)| {
+            let help =
+                "Samples of new series that a limit refused, by metric; those beyond the hundredth metric under no name.";
+            Metric::counter("causeway_series_refused_total", help, count as f64).with("metric", metric)
         }));
         metrics
     }
@@ -228,18 +224,16 @@ impl Intake {
     /// Bytes in flight and refusals.
     pub fn metrics(&self) -> [Metric; 2] {
         [
-            Metric {
-                name: "causeway_ingest_in_flight_bytes",
-                help: "Bytes of request bodies that are being received or decoded.",
-                labels: Vec::new(),
-                reading: Reading::Gauge(self.budget.bytes() as f64),
-            },
-            Metric {
-                name: "causeway_ingest_refused_total",
-                help: "Requests refused because too many bytes were in flight.",
-                labels: Vec::new(),
-                reading: Reading::Counter(self.budget.refused() as f64),
-            },
+            Metric::gauge(
+                "causeway_ingest_in_flight_bytes",
+                "Bytes of request bodies that are being received or decoded.",
+                self.budget.bytes() as f64,
+            ),
+            Metric::counter(
+                "causeway_ingest_refused_total",
+                "Requests refused because too many bytes were in flight.",
+                self.budget.refused() as f64,
+            ),
         ]
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use causeway_errors::ERRORS;
-use causeway_model::{Error, Result};
+use causeway_model::Result;
 use causeway_promql::{Catalog, Matcher, SeriesQuery};
 use serde::Serialize;
 
@@ -86,7 +86,7 @@ async fn errors(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 async fn answered(desk: &Desk, request: Request) -> Result<Answer> {
-    let prometheus = desk.prometheus.as_ref().ok_or_else(|| Error::invalid("this server does not answer PromQL"))?;
+    let prometheus = super::answering(desk)?;
     let parameters = Parameters::read(desk, request).await?;
     let period = Period::read(desk, &parameters)?;
     let limit = Period::limit(&parameters)?;

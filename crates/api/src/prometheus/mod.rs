@@ -173,6 +173,11 @@ pub fn routes() -> Router<Arc<Desk>> {
     asked.merge(remote_read::routes()).merge(remote_write::routes())
 }
 
+/// Whoever answers PromQL, for questions of our own over series.
+fn answering(desk: &Desk) -> Result<&Prometheus> {
+    desk.prometheus.as_ref().ok_or_else(|| Error::invalid("this server does not answer PromQL"))
+}
+
 /// The dialect, where this desk speaks it.
 fn spoken(desk: &Desk) -> Result<&Prometheus, Failure> {
     let absent = || Failure::new(ErrorType::NotFound, "this server does not answer Prometheus' API");

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use causeway_model::{Error, Result};
+use causeway_model::Result;
 use causeway_patterns::{PATTERN_LINES, WILDCARD, covers};
 use causeway_promql::Matcher;
 use serde::Serialize;
@@ -102,7 +102,7 @@ async fn answered(desk: &Desk, request: Request) -> Result<Answer> {
 /// # Errors
 /// `Invalid` where PromQL is not spoken here, and those of evaluating.
 pub(crate) async fn found(desk: &Desk, matchers: Vec<Matcher>, period: Period) -> Result<Patterns> {
-    let prometheus = desk.prometheus.as_ref().ok_or_else(|| Error::invalid("this server does not answer PromQL"))?;
+    let prometheus = super::answering(desk)?;
     let work = prometheus.ask(prometheus.options.timeout_max, move |catalog, waited| {
         Ok(gathered(counted::read(matchers, &period, catalog, &waited)?))
     });

@@ -103,7 +103,7 @@ async fn services(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 async fn answered(desk: &Desk, request: Request) -> Result<Answer> {
-    let prometheus = desk.prometheus.as_ref().ok_or_else(|| Error::invalid("this server does not answer PromQL"))?;
+    let prometheus = super::answering(desk)?;
     let parameters = Parameters::read(desk, request).await?;
     let period = Period::read(desk, &parameters)?;
     let limit = Period::limit(&parameters)?;

@@ -78,7 +78,7 @@ async fn used(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 async fn found(desk: &Desk, request: Request) -> Result<Answer> {
-    let prometheus = desk.prometheus.as_ref().ok_or_else(|| Error::invalid("this server does not answer PromQL"))?;
+    let prometheus = super::answering(desk)?;
     let parameters = Parameters::read(desk, request).await?;
     let now_ms = desk.clock.now_unix_nano().div_euclid(1_000_000);
     let time_ms = parameters.time_or("time", now_ms)?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use causeway_model::Error;
 use parking_lot::Mutex;
 
-use crate::observe::{Metric, Reading};
+use crate::observe::Metric;
 
 /// Reasons why a connection is refused.
 const CONNECTION_REASONS: [&str; 2] = ["too_many", "tls_handshake"];
@@ -84,33 +84,28 @@ impl SyslogStats {
     /// All of it.
     pub(crate) fn metrics(&self) -> Vec<Metric> {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        let single = |name, help, reading| Metric { name, help, labels: Vec::new(), reading };
         let mut metrics = vec![
-            single("causeway_syslog_connections", "Open connections of syslog.", Reading::Gauge(read(&self.open))),
-            single(
+            Metric::gauge("causeway_syslog_connections", "Open connections of syslog.", read(&self.open)),
+            Metric::counter(
                 "causeway_syslog_messages_cut_total",
                 "Messages of syslog that are kept without their end: too long, or the connection ended within them.",
-                Reading::Counter(read(&self.cut)),
+                read(&self.cut),
             ),
-            single(
+            Metric::counter(
                 "causeway_syslog_waits_total",
                 "Times that messages of syslog were held back because the store could not keep them yet.",
-                Reading::Counter(read(&self.waits)),
+                read(&self.waits),
             ),
         ];
-        metrics.extend(CONNECTION_REASONS.iter().zip(&self.connections_refused).map(|(reason, counter)| Metric {
-            name: "causeway_syslog_connections_refused_total",
-            help: "Connections of syslog that were refused, by reason.",
-            labels: vec![("reason", (*reason).to_owned())],
-            reading: Reading::Counter(read(counter)),
+        metrics.extend(CONNECTION_REASONS.iter().zip(&self.connections_refused).map(|(reason, counter)| {
+            let help = "Connections of syslog that were refused, by reason.";
+            Metric::counter("causeway_syslog_connections_refused_total", help, read(counter)).with("reason", *reason)
         }));
         let ours = MESSAGE_REASONS.iter().zip(&self.messages_dropped).map(|(reason, counter)| (*reason, read(counter)));
         let all = ours.chain([("kernel_buffer_full", self.kernel_drops() as f64)]);
-        metrics.extend(all.map(|(reason, dropped)| Metric {
-            name: "causeway_syslog_messages_dropped_total",
-            help: "Messages of syslog that were dropped, by reason.",
-            labels: vec![("reason", reason.to_owned())],
-            reading: Reading::Counter(dropped),
+        metrics.extend(all.map(|(reason, dropped)| {
+            let help = "Messages of syslog that were dropped, by reason.";
+            Metric::counter("causeway_syslog_messages_dropped_total", help, dropped).with("reason", reason)
         }));
         metrics
     }

@@ -26,7 +26,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Desk;
 use crate::errors::{retry_after_seconds, verdict};
-use crate::observe::{Metric, Reading};
+use crate::observe::Metric;
 use crate::prometheus::parameters::Parameters;
 use crate::turns::{Turns, Waited};
 
@@ -117,12 +117,7 @@ impl Tempo {
 
     /// Traces that were not shown whole.
     pub fn metrics(&self) -> Vec<Metric> {
-        vec![Metric {
-            name: "causeway_traces_cut_total",
-            help: "Traces that were not shown whole, as a limit of spans or bytes was reached.",
-            labels: vec![("api", "tempo".to_owned())],
-            reading: Reading::Counter(self.cut.load(Ordering::Relaxed) as f64),
-        }]
+        vec![crate::trace::cut_metric("tempo", self.cut.load(Ordering::Relaxed))]
     }
 }
 

@@ -18,8 +18,16 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use value::AnyValue;
 
+use crate::observe::Metric;
+
 /// Spans of one piece at most. 1,000: half a megabyte of JSON.
 const PIECE_SPANS_MAX: usize = 1_000;
+
+/// Traces that an API did not show whole.
+pub(crate) fn cut_metric(api: &'static str, cut: u64) -> Metric {
+    let help = "Traces that were not shown whole, as a limit of spans or bytes was reached.";
+    Metric::counter("causeway_traces_cut_total", help, cut as f64).with("api", api)
+}
 
 /// Spans of one resource and scope.
 pub(crate) struct Piece<'a> {

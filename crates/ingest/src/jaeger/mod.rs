@@ -8,9 +8,8 @@ use causeway_model::{Error, ErrorKind, Result};
 
 use crate::decoded::{BODY_BYTES_MAX, Decoded};
 use crate::otlp::request::{Message, NO_TIME, Raw, SPAN_ATTRIBUTES, Scope, SpansRequest, Status, refused};
-use crate::wire::{Fault, Fields};
+use crate::wire::{Fault, Fields, nanoseconds};
 
-const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// The value of `SpanRef.ref_type` beside 0, which is `CHILD_OF`.
 const FOLLOWS_FROM: u64 = 1;
 
@@ -145,23 +144,9 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// Seconds and nanoseconds of a `Timestamp` or a `Duration`, in nanoseconds.
-fn nanos_of(message: &[u8]) -> Result<Option<i64>, Fault> {
-    let (mut seconds, mut nanos) = (0i64, 0i64);
-    let mut fields = Fields::new(message);
-    while let Some((number, data)) = fields.next()? {
-        match number {
-            1 => seconds = data.varint()? as i64,
-            2 => nanos = i64::from(data.int32()?),
-            _ => (),
-        }
-    }
-    Ok(seconds.checked_mul(NANOS_PER_SECOND).and_then(|whole| whole.checked_add(nanos)))
-}
-
 /// A time since 1970 as OTLP has it.
 fn time_of(message: &[u8]) -> Result<u64, Fault> {
-    Ok(nanos_of(message)?.and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or(NO_TIME))
+    Ok(nanoseconds(message)?.and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or(NO_TIME))
 }
 
 /// Either width of a trace id in 16 bytes.
@@ -199,7 +184,7 @@ impl<'a> Span<'a> {
                 3 => span.name = data.bytes()?,
                 5 => span.flags = data.uint32()?,
                 6 => span.start = time_of(data.bytes()?)?,
-                7 => span.duration_ns = nanos_of(data.bytes()?)?,
+                7 => span.duration_ns = nanoseconds(data.bytes()?)?,
                 8 => drop(span.take(&Tag::read(data.bytes()?)?)),
                 10 => span.process = Some(data.bytes()?),
                 _ => (),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::{Labels, Push, Stream, labels};
 use crate::columns::known;
-use crate::wire::{Fault, Fields};
+use crate::wire::{Fault, Fields, nanoseconds, pair};
 
 pub(super) fn read(body: &[u8], push: &mut Push) -> Result<(), Fault> {
     let mut fields = Fields::new(body);
@@ -65,28 +65,10 @@ fn entry(message: &[u8], stream: Result<Stream, &'static str>, push: &mut Push) 
 
 /// Nanoseconds since 1970 of a `google.protobuf.Timestamp`; `None` where it says nothing.
 fn timestamp(message: &[u8]) -> Result<Option<i64>, Fault> {
-    let (mut seconds, mut nanos) = (0i64, 0);
-    let mut fields = Fields::new(message);
-    while let Some((number, data)) = fields.next()? {
-        match number {
-            1 => seconds = data.varint()? as i64,
-            2 => nanos = data.int32()?,
-            _ => (),
-        }
-    }
-    let time = seconds.checked_mul(1_000_000_000).and_then(|time| time.checked_add(i64::from(nanos)));
-    time.map(known).ok_or(Fault::Record("time_out_of_range"))
+    nanoseconds(message)?.map(known).ok_or(Fault::Record("time_out_of_range"))
 }
 
 fn label(message: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), Fault> {
-    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
-    let mut fields = Fields::new(message);
-    while let Some((number, data)) = fields.next()? {
-        match number {
-            1 => name = data.bytes()?,
-            2 => value = data.bytes()?,
-            _ => (),
-        }
-    }
+    let (name, value) = pair(message)?;
     Ok((String::from_utf8_lossy(name), String::from_utf8_lossy(value)))
 }

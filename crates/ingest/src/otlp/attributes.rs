@@ -3,8 +3,8 @@
 
 use causeway_model::{AttributeSetsBuilder, KeyDictionary, Kind, Value};
 
-use super::value::{JsonText, Slot, key_value};
-use crate::wire::Fault;
+use super::value::{JsonText, Slot};
+use crate::wire::{Fault, pair};
 
 /// Attributes of one record, resource or scope. Far above what senders allow by default (128), low enough that one record's
 /// quadratic search for repeated keys stays within a millisecond or two.
@@ -36,7 +36,7 @@ impl<'a> Attributes<'a> {
     /// Adds one `KeyValue` message.
     #[inline]
     pub(super) fn push(&mut self, message: &'a [u8], keys: &mut KeyDictionary) -> Result<(), Fault> {
-        let (key, value) = key_value(message)?;
+        let (key, value) = pair(message)?;
         let slot = self.entries.len();
         if slot >= ATTRIBUTES_MAX {
             return Err(Fault::Record("too_many_attributes"));

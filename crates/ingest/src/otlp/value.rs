@@ -5,7 +5,7 @@ use std::ops::Range;
 use causeway_model::{Kind, Value, json_escape_into};
 use hashbrown::HashMap;
 
-use crate::wire::{Data, Fault, Fields};
+use crate::wire::{Data, Fault, Fields, pair};
 
 /// Lists and maps may stand inside each other this deep. No real sender comes near, and the reading recurses.
 pub(super) const NESTING_MAX: usize = 32;
@@ -73,21 +73,6 @@ fn plain(number: u32, data: Data<'_>) -> Result<Option<Value<'_>>, Fault> {
     }))
 }
 
-/// Key and value of a `KeyValue`; the last of each where they repeat. A value that is absent reads as an empty message.
-#[inline]
-pub(super) fn key_value(message: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
-    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
-    let mut fields = Fields::new(message);
-    while let Some((number, data)) = fields.next()? {
-        match number {
-            1 => key = data.bytes()?,
-            2 => value = data.bytes()?,
-            _ => (),
-        }
-    }
-    Ok((key, value))
-}
-
 /// Writes lists and maps as JSON text, many values one after the other.
 #[derive(Debug, Default)]
 pub(super) struct JsonText<'a> {
@@ -111,7 +96,7 @@ impl<'a> JsonText<'a> {
 
     /// Adds one `KeyValue` message to the innermost object.
     pub(super) fn push_member(&mut self, message: &'a [u8]) -> Result<(), Fault> {
-        let (key, value) = key_value(message)?;
+        let (key, value) = pair(message)?;
         let key = std::str::from_utf8(key).map_err(|_| Fault::Record("invalid_utf8"))?;
         self.members.push((key, value));
         Ok(())

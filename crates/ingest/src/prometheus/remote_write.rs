@@ -4,12 +4,12 @@
 
 use causeway_model::{Error, ErrorKind, ResetHint, Result};
 
-use super::labels::{Label, LabelList, NamedSeries, plain_label};
+use super::labels::{LabelList, NamedSeries, plain_label};
 use super::native_histogram::Parts;
 use super::writer::text;
 use super::{Exemplar, IsKnown, LABELS_MAX, Metadata, MetricType, Sample, SampleValue, SeriesWriter};
 use crate::decoded::{Decoded, contain};
-use crate::wire::{Data, Fault, Fields};
+use crate::wire::{Data, Fault, Fields, pair};
 use crate::{BODY_BYTES_MAX, ROWS_MAX};
 
 /// Bytes of the texts that all references to symbols name: two bytes can name a long text again and again.
@@ -206,7 +206,7 @@ impl<'a> Request<'a, '_> {
                         }
                         None => {
                             encoded = None;
-                            read_label(label)?
+                            pair(label)?
                         }
                     };
                     refused = refused.and_then(|()| self.labels.push(name, value));
@@ -344,20 +344,6 @@ impl<'a> Request<'a, '_> {
     }
 }
 
-/// A label of version 1.0.
-fn read_label(message: &[u8]) -> Result<Label<'_>, Fault> {
-    let (mut name, mut value): Label<'_> = (&[], &[]);
-    let mut fields = Fields::new(message);
-    while let Some((number, data)) = fields.next()? {
-        match number {
-            1 => name = data.bytes()?,
-            2 => value = data.bytes()?,
-            _ => (),
-        }
-    }
-    Ok((name, value))
-}
-
 #[inline]
 fn read_sample<'a>(message: &[u8], start_ms: Option<i64>) -> Result<Sample<'a>, Fault> {
     let (mut value, mut time_ms, mut own_start) = (0.0, 0, None);
@@ -415,7 +401,7 @@ fn read_exemplar<'a>(version: Version, message: &'a [u8], symbols: &mut Symbols<
     while let Some((number, data)) = fields.next()? {
         match number {
             1 if version == Version::V1 => {
-                let (name, value) = read_label(data.bytes()?)?;
+                let (name, value) = pair(data.bytes()?)?;
                 exemplar.labels.push((text(name)?.into(), text(value)?.into()));
             }
             1 => symbols.each_pair(data, |name, value| {

@@ -14,7 +14,7 @@ use causeway_model::{Error, ErrorKind, Result};
 use crate::decoded::{BODY_BYTES_MAX, Decoded};
 use crate::otlp::json::zipkin_to_protobuf;
 use crate::otlp::request::{Message, NO_TIME, Raw, SPAN_ATTRIBUTES, Scope, SpansRequest, Status, refused};
-use crate::wire::{Fault, Fields};
+use crate::wire::{Fault, Fields, pair};
 
 pub use crate::otlp::Encoding;
 
@@ -115,20 +115,6 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-/// Key and value of an entry of a map from text to text.
-fn entry(message: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
-    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
-    let mut fields = Fields::new(message);
-    while let Some((number, data)) = fields.next()? {
-        match number {
-            1 => key = data.bytes()?,
-            2 => value = data.bytes()?,
-            _ => (),
-        }
-    }
-    Ok((key, value))
-}
-
 impl<'a> Span<'a> {
     fn read(message: &'a [u8]) -> Result<Self, Fault> {
         let mut span = Self::default();
@@ -145,7 +131,7 @@ impl<'a> Span<'a> {
                 8 => span.local = Endpoint::read(data.bytes()?)?,
                 9 => span.remote = Endpoint::read(data.bytes()?)?,
                 11 => {
-                    let (key, value) = entry(data.bytes()?)?;
+                    let (key, value) = pair(data.bytes()?)?;
                     let _ = span.scope.take(key, value) || span.status.take(key, value);
                 }
                 12 => span.debug = data.varint()? != 0,
@@ -203,7 +189,7 @@ fn write_tags_and_annotations(message: &[u8], span: &mut Message) -> Result<(), 
                 annotation::write(time, value, span)?;
             }
             11 => {
-                let (key, value) = entry(data.bytes()?)?;
+                let (key, value) = pair(data.bytes()?)?;
                 if !(Scope::default().take(key, value) || Status::default().take(key, value)) {
                     span.attribute(SPAN_ATTRIBUTES, key, Raw::Text(value))?;
                 }

@@ -8,7 +8,7 @@ use causeway_model::{Error, METRIC_NAME, ResetHint, Result};
 use super::{Entry, Family, Options, Scraped, Sink, bound_text, plain};
 use crate::prometheus::native_histogram::Parts;
 use crate::prometheus::{Exemplar, MetricType, SampleValue, Text};
-use crate::wire::{Fault, Fields};
+use crate::wire::{Fault, Fields, seconds_and_nanos};
 
 /// Reads all families.
 pub(super) fn parse<'a>(body: &'a [u8], options: &Options, sink: &mut Sink<'_, 'a>) -> Result<()> {
@@ -376,14 +376,6 @@ fn read_exemplar(message: &[u8]) -> Result<Exemplar<'_>, Fault> {
 
 /// A `google.protobuf.Timestamp` in milliseconds since 1970; `None` beyond 64 bits.
 fn read_time(message: &[u8]) -> Result<Option<i64>, Fault> {
-    let (mut seconds, mut nanos) = (0i64, 0i32);
-    let mut fields = Fields::new(message);
-    while let Some((number, data)) = fields.next()? {
-        match number {
-            1 => seconds = data.varint()? as i64,
-            2 => nanos = data.int32()?,
-            _ => (),
-        }
-    }
+    let (seconds, nanos) = seconds_and_nanos(message)?;
     Ok(seconds.checked_mul(1000).and_then(|time| time.checked_add(i64::from(nanos / 1_000_000))))
 }
