@@ -25,6 +25,8 @@ enum Shape {
     Lines,
     /// Series with one number each, which are counts.
     Counts,
+    /// Series with counts over time.
+    CountsOverTime,
     /// Series with one number each.
     Values,
     /// Spans of one trace, or none where it is not there.
@@ -64,6 +66,13 @@ fn asked(query: Query, known: &Known) -> Option<(String, Shape)> {
         Query::SubstringCount => count(format!("|= \"{SUBSTRING}\"")),
         Query::CountByService => {
             numbers(format!("sum by (service_name) (count_over_time({all} {range}))"), Shape::Counts)
+        }
+        Query::ErrorsPerMinute => {
+            let text = format!("sum(count_over_time({all} | detected_level =~ \"error|fatal\" [1m]))");
+            // Each window ends with a whole minute; the last ones are those of requests that began late.
+            let (start, end) = (START_S + 120, END_S);
+            let path = format!("/loki/api/v1/query_range?query={}&start={start}&end={end}&step=60", url_encode(&text));
+            (path, Shape::CountsOverTime)
         }
         Query::P99ByRoute => numbers(
             format!("quantile_over_time(0.99, {all} | unwrap duration_us {range}) by (http_route)"),
@@ -116,6 +125,11 @@ fn read(body: &[u8], shape: Shape) -> Result<Answer> {
             let counts = result.iter().filter_map(|series| series["value"][1].as_str()?.parse::<f64>().ok());
             Answer { total: Some(counts.sum::<f64>() as u64), ..Answer::rows(length(result.len())) }
         }
+        Shape::CountsOverTime => {
+            let points: Vec<Value> = result.iter().flat_map(|series| list(&series["values"])).collect();
+            let counts = points.iter().filter_map(|point| point[1].as_str()?.parse::<f64>().ok());
+            Answer { total: Some(counts.sum::<f64>() as u64), ..Answer::rows(length(points.len())) }
+        }
         Shape::Trace => {
             let resources = list(&value["batches"]);
             let scopes = resources.iter().flat_map(|resource| list(&resource["scopeSpans"]));
@@ -138,6 +152,8 @@ mod tests {
         assert_eq!(read(lines, Shape::Lines).unwrap(), Answer::rows(3));
         let counts = br#"{"data":{"result":[{"value":[1,"3"]},{"value":[1,"4"]}]}}"#;
         assert_eq!(read(counts, Shape::Counts).unwrap(), Answer { rows: 2, total: Some(7), values: None });
+        let minutes = br#"{"data":{"result":[{"values":[[60,"3"],[120,"4"]]},{"values":[]}]}}"#;
+        assert_eq!(read(minutes, Shape::CountsOverTime).unwrap(), Answer { rows: 2, total: Some(7), values: None });
         let trace = br#"{"batches":[{"scopeSpans":[{"spans":[{},{}]}]},{"scopeSpans":[{"spans":[{}]}]}]}"#;
         assert_eq!(read(trace, Shape::Trace).unwrap(), Answer::rows(3));
         assert_eq!(read(br#"{"data":[{"spans":[{}]},{"spans":[{},{}]}]}"#, Shape::Traces).unwrap(), Answer::rows(3));

@@ -3,6 +3,7 @@
 
 use causeway_promql::Matcher;
 use causeway_promql::ast::Expr;
+use memchr::memmem::Finder;
 use regex::Regex;
 
 use crate::ip::IpRange;
@@ -46,6 +47,8 @@ pub struct Leaf {
     pub value: LeafValue,
     /// Which labels make a series; all where there is no grouping.
     pub grouping: Option<Grouping>,
+    /// Whether it matters which value came first, and when.
+    pub in_order: bool,
 }
 
 /// The value of a line.
@@ -161,13 +164,38 @@ pub struct LineFilter {
 #[derive(Debug, Clone)]
 pub enum LineCondition {
     /// It holds this text.
-    Contains(String),
+    Contains(Needle),
     /// The expression matches somewhere.
     Matches(Regex),
     /// The pattern matches as a whole.
     Pattern(Pattern),
     /// It holds an address in the range.
     Ip(IpRange),
+}
+
+/// A text that is looked for.
+#[derive(Debug, Clone)]
+pub struct Needle {
+    text: String,
+    finder: Finder<'static>,
+}
+
+impl Needle {
+    /// This text.
+    pub fn new(text: String) -> Self {
+        let finder = Finder::new(&text).into_owned();
+        Self { text, finder }
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a line holds it.
+    pub fn is_in(&self, line: &str) -> bool {
+        self.finder.find(line.as_bytes()).is_some()
+    }
 }
 
 /// A condition on labels.

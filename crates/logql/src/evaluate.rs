@@ -2,21 +2,17 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use causeway_model::{Error, ErrorKind, Labels, METRIC_NAME, Result};
 use causeway_promql as promql;
-use causeway_promql::{Samples, Selection, SeriesSet};
-use hashbrown::HashMap;
+use causeway_promql::{Selection, SeriesSet};
 
-use crate::ast::{Grouping, Leaf, LeafValue, LogQuery, Metric, Unwrap};
-use crate::labels::{ERROR, ERROR_DETAILS, Label, LineLabels, Looked};
-use crate::looks;
+use crate::ast::{LogQuery, Metric};
+use crate::labels::{Label, LineLabels, Looked};
 use crate::pipeline::Line;
+use crate::samples::{Added, EMPTY, Made, Reading};
 use crate::source::{Entry, LineSource, Lines, Span, Taker};
-
-/// Stands for the empty value of a label, which PromQL takes for one that is absent. No text has it: it is no character.
-const EMPTY: &str = "\u{10ffff}";
 
 /// A line of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -104,18 +100,19 @@ pub fn lines(
     Order { backward, limit, parallelism }: Order,
     interrupted: &(dyn Fn() -> Result<()> + Send + Sync),
 ) -> Result<Vec<FoundLine>> {
-    let (needles, equal) = (query.needles(), query.equal());
     let empty = || Best { query, backward, limit, open: span, found: Vec::new(), bytes: 0 };
     let mut all: Vec<Best<'_>> = (0..parallelism.max(1)).map(|_| empty()).collect();
     let wanted = Lines {
         matchers: &query.matchers,
-        needles: &needles,
-        equal: &equal,
+        filters: &query.filters(),
+        equal: &query.equal(),
         looked: &Looked::ALL,
+        number: None,
         text: true,
         span,
         backward,
         ends_early: true,
+        enough: query.keeps_all().then_some(limit),
         interrupted,
     };
     let takers = all.iter_mut().map(|best| Box::new(move |entry: Entry<'_>| best.take(&entry)) as Box<Taker<'_>>);
@@ -139,7 +136,7 @@ impl LogQuery {
     }
 }
 
-fn line_of<'a>(entry: &Entry<'a>, looked: &'a Looked) -> Line<'a> {
+pub(crate) fn line_of<'a>(entry: &Entry<'a>, looked: &'a Looked) -> Line<'a> {
     let metadata = entry.metadata.iter().map(|(name, value)| (&**name, &**value));
     let labels = LineLabels::new(entry.stream, metadata, looked);
     Line { time_ns: entry.time_ns, text: Cow::Borrowed(entry.text), labels }
@@ -189,7 +186,7 @@ pub fn metric(
     let window = promql::Window { start_ms: moments.start_ns, end_ms: moments.end_ns, step_ms: moments.step_ns };
     // Values stand at their steps, nothing is looked back for.
     let options = promql::Options { lookback_ms: 1, ..options.clone() };
-    let leaves = Leaves { metric, source, options: &options, samples: AtomicUsize::new(0), bytes: AtomicUsize::new(0) };
+    let leaves = Leaves { metric, source, options: &options, samples: AtomicI64::new(0), bytes: AtomicI64::new(0) };
     let answer = promql::evaluate("", &metric.expr, window, &leaves, &options)?;
     let single = |sample: promql::VectorSample| Series {
         labels: told(&sample.labels),
@@ -217,20 +214,22 @@ struct Leaves<'a> {
     source: &'a dyn LineSource,
     options: &'a promql::Options,
     /// Of all leaves so far.
-    samples: AtomicUsize,
-    bytes: AtomicUsize,
+    samples: AtomicI64,
+    bytes: AtomicI64,
 }
 
 impl Leaves<'_> {
-    /// Counts what a line added.
-    fn charge(&self, added_bytes: usize) -> Result<()> {
-        let samples = self.samples.fetch_add(1, Ordering::Relaxed);
-        let bytes = self.bytes.fetch_add(added_bytes, Ordering::Relaxed);
+    /// Counts what lines added.
+    fn charge(&self, added: Option<Added>) -> Result<()> {
+        let Some(Added { samples, bytes }) = added else { return Ok(()) };
+        let samples = self.samples.fetch_add(samples, Ordering::Relaxed).saturating_add(samples);
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let is_over = |value: i64, max: usize| usize::try_from(value).is_ok_and(|value| value > max);
         let limit = |what: String| Err(Error::new(ErrorKind::LimitExceeded, what));
-        if samples >= self.options.samples_max {
+        if is_over(samples, self.options.samples_max) {
             return limit(format!("the query would load more than {} samples into memory", self.options.samples_max));
         }
-        if bytes >= self.options.memory_bytes_max {
+        if is_over(bytes, self.options.memory_bytes_max) {
             return limit(format!(
                 "the query makes series that take more than {} bytes: group them by fewer labels",
                 self.options.memory_bytes_max
@@ -247,169 +246,33 @@ impl promql::Source for Leaves<'_> {
         let leaf = number.and_then(|number| self.metric.leaves.get(number));
         let leaf = leaf.ok_or_else(|| Error::internal("a selector without its lines"))?;
         let span = Span { after_ns: selection.after_ms, until_ns: selection.until_ms };
-        let (looked, needles, equal) = (looks::labels(leaf), leaf.log.needles(), leaf.log.equal());
+        let reading = Reading::of(leaf, selection);
         let wanted = Lines {
             matchers: &leaf.log.matchers,
-            needles: &needles,
-            equal: &equal,
-            looked: &looked,
-            text: looks::text(leaf),
+            filters: &leaf.log.filters(),
+            equal: &leaf.log.equal(),
+            looked: &reading.looked,
+            number: reading.number,
+            text: reading.text,
             span,
             backward: false,
             ends_early: false,
+            enough: None,
             interrupted: &*self.options.interrupted,
         };
-        let mut all: Vec<Made> = (0..self.options.parallelism.max(1)).map(|_| Made::default()).collect();
-        let looked = &looked;
+        let mut all: Vec<Made<'_>> = (0..self.options.parallelism.max(1)).map(|_| Made::by(&reading)).collect();
         let takers = all.iter_mut().map(|made| {
             let take = move |entry: Entry<'_>| {
-                if let Some(bytes) = made.add(leaf, &entry, looked)? {
-                    self.charge(bytes)?;
-                }
+                made.add(&entry)?;
+                self.charge(made.added.take(false))?;
                 Ok(span)
             };
             Box::new(take) as Box<Taker<'_>>
         });
         self.source.visit(&wanted, &mut takers.collect::<Vec<_>>())?;
-        let mut made = all.into_iter().reduce(Made::merged).unwrap_or_default();
-        made.series.iter_mut().for_each(|(_, samples)| order(samples));
-        Ok(Arc::new(made))
-    }
-}
-
-/// Series as they are made.
-#[derive(Default)]
-struct Made {
-    /// By the labels as they lie in a line, of which one set may lie in several orders.
-    keys: HashMap<Vec<u8>, usize>,
-    numbers: HashMap<Labels, usize>,
-    series: Vec<(Labels, Samples)>,
-    key: Vec<u8>,
-}
-
-impl Made {
-    /// How many bytes the value of a line takes; `None` where it counts for nothing.
-    fn add(&mut self, leaf: &Leaf, entry: &Entry<'_>, looked: &Looked) -> Result<Option<usize>> {
-        let mut line = line_of(entry, looked);
-        if !line.pass(&leaf.log.stages) {
-            return Ok(None);
-        }
-        let value = match &leaf.value {
-            LeafValue::One => Some(1.0),
-            LeafValue::Bytes => Some(line.text.len() as f64),
-            LeafValue::Unwrapped(unwrap) => unwrapped(unwrap, &mut line.labels),
-        };
-        let Some(value) = value else { return Ok(None) };
-        if let Some(error) = line.labels.error() {
-            let details = line.labels.get(ERROR_DETAILS).unwrap_or_default();
-            let message = format!(
-                "pipeline error: '{error}' for series: '{:?}'. Use a label filter to intentionally skip this error. (e.g | \
-                 __error__!=\"{error}\"): {details}",
-                entry.stream
-            );
-            return Err(Error::invalid(message));
-        }
-        let (number, bytes) = self.number(&line.labels, leaf.grouping.as_ref());
-        if let Some((_, samples)) = self.series.get_mut(number) {
-            samples.times.push(entry.time_ns);
-            samples.values.push(value);
-        }
-        Ok(Some(bytes + size_of::<(i64, f64)>()))
-    }
-
-    /// The number of the series that a line belongs to, and the bytes that it took to remember it.
-    fn number(&mut self, labels: &LineLabels<'_>, grouping: Option<&Grouping>) -> (usize, usize) {
-        self.key.clear();
-        for label in grouped(labels, grouping) {
-            for text in [&label.name, &label.value] {
-                self.key.extend_from_slice(&(text.len() as u64).to_le_bytes());
-                self.key.extend_from_slice(text.as_bytes());
-            }
-        }
-        if let Some(number) = self.keys.get(&self.key) {
-            return (*number, 0);
-        }
-        let value = |label: &Label<'_>| if label.value.is_empty() { EMPTY.to_owned() } else { label.value.to_string() };
-        let pairs: Vec<(&str, String)> = grouped(labels, grouping).map(|label| (&*label.name, value(label))).collect();
-        let labels = Labels::new(pairs.iter().map(|(name, value)| (*name, value.as_str())));
-        let bytes = self.key.len() + 2 * labels.memory_bytes() + size_of::<Samples>();
-        let number = self.numbered(labels);
-        self.keys.insert(self.key.clone(), number);
-        (number, bytes)
-    }
-
-    fn numbered(&mut self, labels: Labels) -> usize {
-        *self.numbers.entry(labels).or_insert_with_key(|labels| {
-            self.series.push((labels.clone(), Samples::default()));
-            self.series.len() - 1
-        })
-    }
-
-    /// The series of both.
-    fn merged(mut self, other: Self) -> Self {
-        for (labels, samples) in other.series {
-            let number = self.numbered(labels);
-            if let Some((_, all)) = self.series.get_mut(number) {
-                all.times.extend(samples.times);
-                all.values.extend(samples.values);
-            }
-        }
-        self
-    }
-}
-
-/// The number in a label, which goes; `None` where the line does not count.
-fn unwrapped(unwrap: &Unwrap, labels: &mut LineLabels) -> Option<f64> {
-    let text = labels.get(&unwrap.label).filter(|text| !text.is_empty())?.to_owned();
-    let value = unwrap.conversion.of(&text);
-    if value.is_none() {
-        labels.fail("SampleExtractionErr", format!("{}={text:?} is no such number", unwrap.label));
-    }
-    let kept = unwrap.filters.iter().all(|filter| filter.keeps(labels));
-    labels.remove(&unwrap.label);
-    kept.then_some(value.unwrap_or(0.0))
-}
-
-/// The labels that make the series of a line.
-fn grouped<'l>(labels: &'l LineLabels<'_>, grouping: Option<&'l Grouping>) -> impl Iterator<Item = &'l Label<'l>> {
-    let wanted = move |name: &str| match grouping {
-        None => true,
-        Some(grouping) => grouping.labels.iter().any(|label| label == name) != grouping.without,
-    };
-    labels.iter().filter(move |label| wanted(&label.name) && ![ERROR, ERROR_DETAILS].contains(&&*label.name))
-}
-
-/// Puts samples in order of time, each a nanosecond before the next at least: lines of one time all count, and as windows hold their end and not
-/// their begin, none leaves its window or comes into another.
-fn order(samples: &mut Samples) {
-    if !samples.times.is_sorted() {
-        let mut order: Vec<usize> = (0..samples.times.len()).collect();
-        order.sort_by_key(|at| samples.times.get(*at).copied());
-        samples.values = order.iter().filter_map(|at| samples.values.get(*at).copied()).collect();
-        samples.times.sort_unstable();
-    }
-    let mut next = i64::MAX;
-    for time in samples.times.iter_mut().rev() {
-        *time = (*time).min(next.saturating_sub(1));
-        next = *time;
-    }
-}
-
-impl SeriesSet for Made {
-    fn len(&self) -> usize {
-        self.series.len()
-    }
-
-    fn labels(&self, series: usize) -> Labels {
-        self.series.get(series).map_or_else(Labels::empty, |(labels, _)| labels.clone())
-    }
-
-    fn read(&self, series: usize, samples: &mut Samples) -> Result<()> {
-        let (_, made) = self.series.get(series).ok_or_else(|| Error::internal("no such series"))?;
-        samples.clear();
-        samples.times.extend_from_slice(&made.times);
-        samples.values.extend_from_slice(&made.values);
-        Ok(())
+        all.iter_mut().try_for_each(|made| self.charge(made.added.take(true)))?;
+        let made = all.into_iter().reduce(Made::merged).unwrap_or_else(|| Made::by(&reading));
+        Ok(Arc::new(made.finished()))
     }
 }
 

@@ -43,7 +43,7 @@ pub const ERROR_DETAILS: &str = "__error_details__";
 const PARSED_MAX: usize = 1_000;
 
 /// How the name of a label ends that lost its own to one that came before.
-const EXTRACTED: &str = "_extracted";
+pub const EXTRACTED: &str = "_extracted";
 
 /// Which labels are looked at: all, or these and those that they may have lost their names to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,12 +3,32 @@
 
 use causeway_promql::MatchOperator;
 
-use crate::ast::{LabelFilter, Leaf, LeafValue, LineCondition, LineFilter, LogQuery, NewLabel, Stage};
-use crate::labels::{ERROR, ERROR_DETAILS, Looked};
+use crate::ast::{
+    Conversion, LabelFilter, Leaf, LeafValue, LineCondition, LineFilter, LogQuery, NewLabel, Stage, Unwrap,
+};
+use crate::labels::{ERROR, ERROR_DETAILS, EXTRACTED, Looked};
 
 /// The labels that the samples of a range of lines depend on.
 pub(crate) fn labels(leaf: &Leaf) -> Looked {
-    let Some(grouping) = leaf.grouping.as_ref().filter(|grouping| !grouping.without) else { return Looked::ALL };
+    let Some(mut names) = besides_the_value(leaf) else { return Looked::ALL };
+    if let LeafValue::Unwrapped(unwrap) = &leaf.value {
+        names.push(&unwrap.label);
+    }
+    Looked::at(names)
+}
+
+/// The label of which nothing but the number matters, where lines have it beside them.
+pub(crate) fn number(leaf: &Leaf) -> Option<&str> {
+    let LeafValue::Unwrapped(Unwrap { label, conversion: Conversion::Number, .. }) = &leaf.value else { return None };
+    let is_it = |name: &&str| *name == label || name.strip_suffix(EXTRACTED) == Some(label);
+    let changes = |stage: &Stage| matches!(stage, Stage::LabelFormat(_) | Stage::Drop(_) | Stage::Keep(_));
+    let elsewhere = besides_the_value(leaf)?.iter().any(is_it) || leaf.log.stages.iter().any(changes);
+    (!elsewhere).then_some(label)
+}
+
+/// The labels that are looked at but for the one that is the value; `None` for all.
+fn besides_the_value(leaf: &Leaf) -> Option<Vec<&str>> {
+    let grouping = leaf.grouping.as_ref().filter(|grouping| !grouping.without)?;
     let mut names: Vec<&str> = grouping.labels.iter().map(String::as_str).collect();
     for stage in &leaf.log.stages {
         match stage {
@@ -35,10 +55,9 @@ pub(crate) fn labels(leaf: &Leaf) -> Looked {
         }
     }
     if let LeafValue::Unwrapped(unwrap) = &leaf.value {
-        names.push(&unwrap.label);
         unwrap.filters.iter().for_each(|filter| of_filter(filter, &mut names));
     }
-    Looked::at(names)
+    Some(names)
 }
 
 fn of_filter<'a>(filter: &'a LabelFilter, names: &mut Vec<&'a str>) {
@@ -52,16 +71,33 @@ fn of_filter<'a>(filter: &'a LabelFilter, names: &mut Vec<&'a str>) {
     }
 }
 
-/// Whether the samples of a range of lines depend on the texts of these.
-pub(crate) fn text(leaf: &Leaf) -> bool {
-    let of_labels = |stage: &Stage| matches!(stage, Stage::Labels(_) | Stage::Drop(_) | Stage::Keep(_));
-    matches!(leaf.value, LeafValue::Bytes) || !leaf.log.stages.iter().all(of_labels)
+/// Whether what becomes of a line depends on its labels alone.
+pub(crate) fn labels_alone(stages: &[&Stage]) -> bool {
+    stages.iter().all(|stage| matches!(stage, Stage::Labels(_) | Stage::Drop(_) | Stage::Keep(_)))
 }
 
 impl LogQuery {
-    /// What the lines that stay hold as they were sent.
-    pub fn needles(&self) -> Vec<String> {
-        needles(&self.stages)
+    /// Conditions on the text as it was sent, which all lines that stay fulfil.
+    pub fn filters(&self) -> Vec<&LineFilter> {
+        let mut filters = Vec::new();
+        for stage in as_sent(&self.stages) {
+            if let Stage::Lines(filter) = stage {
+                filters.push(filter);
+            }
+        }
+        filters
+    }
+
+    /// What happens to the lines that fulfil [`Self::filters`].
+    pub(crate) fn behind_filters(&self) -> Vec<&Stage> {
+        let sent = as_sent(&self.stages).len();
+        let behind = |(at, stage): &(usize, &Stage)| *at >= sent || !matches!(stage, Stage::Lines(_));
+        self.stages.iter().enumerate().filter(behind).map(|(_, stage)| stage).collect()
+    }
+
+    /// Whether all lines stay that fulfil [`Self::filters`].
+    pub(crate) fn keeps_all(&self) -> bool {
+        !self.behind_filters().iter().any(|stage| matches!(stage, Stage::Lines(_) | Stage::Labels(_)))
     }
 
     /// Labels that were sent beside the lines that stay, with their values.
@@ -70,17 +106,21 @@ impl LogQuery {
     }
 }
 
-fn needles(stages: &[Stage]) -> Vec<String> {
-    let as_sent =
-        stages.iter().take_while(|stage| !matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize));
-    let needle = |stage: &Stage| match stage {
-        Stage::Lines(LineFilter { negative: false, any }) => match any.as_slice() {
-            [LineCondition::Contains(text)] => Some(text.clone()),
+impl LineFilter {
+    /// A text that each line that stays holds.
+    pub fn needle(&self) -> Option<&str> {
+        match self.any.as_slice() {
+            [LineCondition::Contains(needle)] if !self.negative => Some(needle.text()),
             _ => None,
-        },
-        _ => None,
-    };
-    as_sent.filter_map(needle).collect()
+        }
+    }
+}
+
+/// The stages up to the first that makes another text of the line.
+fn as_sent(stages: &[Stage]) -> &[Stage] {
+    let changes = |stage: &Stage| matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize);
+    let first = stages.iter().position(changes).unwrap_or(stages.len());
+    stages.get(..first).unwrap_or_default()
 }
 
 fn equal(stages: &[Stage]) -> Vec<(String, String)> {

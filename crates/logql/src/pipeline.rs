@@ -23,8 +23,8 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// Sends it through all stages; whether it stays.
-    pub fn pass(&mut self, stages: &[Stage]) -> bool {
-        stages.iter().all(|stage| self.pass_one(stage))
+    pub fn pass<'s>(&mut self, stages: impl IntoIterator<Item = &'s Stage>) -> bool {
+        stages.into_iter().all(|stage| self.pass_one(stage))
     }
 
     fn pass_one(&mut self, stage: &Stage) -> bool {
@@ -150,7 +150,8 @@ impl LabelChoice {
 }
 
 impl LineFilter {
-    pub(crate) fn keeps(&self, line: &str) -> bool {
+    /// Whether a line of this text stays.
+    pub fn keeps(&self, line: &str) -> bool {
         self.any.iter().any(|condition| condition.holds(line)) != self.negative
     }
 }
@@ -158,7 +159,7 @@ impl LineFilter {
 impl LineCondition {
     fn holds(&self, line: &str) -> bool {
         match self {
-            Self::Contains(text) => line.contains(text.as_str()),
+            Self::Contains(needle) => needle.is_in(line),
             Self::Matches(regex) => regex.is_match(line),
             Self::Pattern(pattern) => pattern.is_all_of(line),
             Self::Ip(range) => range.is_in(line),

@@ -6,7 +6,7 @@ use causeway_model::{Labels, Result, Tailed};
 use causeway_promql::Matcher;
 use futures::stream::BoxStream;
 
-use crate::ast::LogQuery;
+use crate::ast::{LineFilter, LogQuery};
 use crate::evaluate::FoundLine;
 use crate::labels::Looked;
 
@@ -21,6 +21,10 @@ pub struct Entry<'a> {
     pub stream: &'a Labels,
     /// Labels that were sent beside it.
     pub metadata: &'a [(Cow<'a, str>, Cow<'a, str>)],
+    /// Lines of one number that one taker gets have the same stream and the same labels beside them; `None` where nobody compared them.
+    pub set: Option<u32>,
+    /// The value of [`Lines::number`], which then does not stand among the labels; `None` where it stands there as a text, if at all.
+    pub number: Option<f64>,
 }
 
 /// Takes lines, on a thread of its own; where it narrows the time down, what lies outside of it may be left out from then on, for all takers.
@@ -71,12 +75,14 @@ impl Span {
 pub struct Lines<'a> {
     /// All of them must hold.
     pub matchers: &'a [Matcher],
-    /// Texts that each line holds; those that don't may come, too.
-    pub needles: &'a [String],
+    /// Conditions on the text that was sent: no line comes that does not fulfil all of them.
+    pub filters: &'a [&'a LineFilter],
     /// Labels that were sent beside each line, with their values; lines without may come, too.
     pub equal: &'a [(String, String)],
     /// The labels that are looked at; others need not come.
     pub looked: &'a Looked,
+    /// The label of which nothing but the number in it is looked at.
+    pub number: Option<&'a str>,
     /// Whether the text is; else it may be empty.
     pub text: bool,
     /// Their time.
@@ -85,6 +91,8 @@ pub struct Lines<'a> {
     pub backward: bool,
     /// Whether the time may be narrowed down soon: then little is read at once.
     pub ends_early: bool,
+    /// Where nothing that becomes of a line takes it away, how many of the first are enough; of others none need come.
+    pub enough: Option<usize>,
     /// Asked now and then; its error ends the visit.
     pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
 }

@@ -5,6 +5,7 @@ mod columns;
 mod live;
 mod read;
 mod scan;
+mod sets;
 
 use std::sync::Arc;
 
@@ -15,9 +16,10 @@ use hashbrown::HashSet;
 
 pub use crate::live::LiveLines;
 
-use crate::columns::Reading;
+use crate::columns::{Reading, Shape};
 use crate::read::Rows;
 use crate::scan::{Held, TakeRows, scan};
+use crate::sets::Sets;
 
 /// Streams of one answer at most. 100,000: far more than anyone reads.
 const STREAMS_MAX: usize = 100_000;
@@ -46,17 +48,26 @@ impl Logs {
 /// Gives lines to takers.
 fn visit(held: Held, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
     let takes = takers.iter_mut().map(|taker| {
-        let mut streams = read::Streams::default();
-        let take = move |rows: &Rows<'_>, mut open: Span| {
+        let (mut streams, mut sets) = (read::Streams::default(), Sets::default());
+        let mut places = Vec::new();
+        let take = move |shape: &Shape, rows: &Rows<'_>, mut open: Span| {
+            let told_apart = sets.place(shape, rows, &mut places);
             let mut metadata = Vec::new();
             for row in 0..rows.len() {
                 let time_ns = rows.time(row);
                 if !open.contains(time_ns) {
                     continue;
                 }
-                let Some(stream) = streams.matching(rows, row, wanted.matchers) else { continue };
-                rows.metadata(row, &mut metadata)?;
-                open = taker(Entry { time_ns, text: rows.body(row), stream, metadata: &metadata })?;
+                let (text, number) = (rows.body(row), rows.number(row));
+                let place = places.get(row).filter(|_| told_apart);
+                if let Some(place) = place {
+                    let labels = sets.labels(*place, (rows, row), (&mut streams, wanted.matchers))?;
+                    let Some((set, (stream, metadata))) = labels else { continue };
+                    open = taker(Entry { time_ns, text, stream, metadata, set: Some(set), number })?;
+                } else if let Some(stream) = streams.matching(rows, row, wanted.matchers) {
+                    rows.metadata(row, &mut metadata)?;
+                    open = taker(Entry { time_ns, text, stream, metadata: &metadata, set: None, number })?;
+                }
             }
             Ok(open)
         };
@@ -74,7 +85,7 @@ impl LineSource for Logs {
         let mut found: Vec<HashSet<Labels>> = (0..self.parallelism).map(|_| HashSet::new()).collect();
         let takes = found.iter_mut().map(|found| {
             let mut streams = read::Streams::default();
-            let take = move |rows: &Rows<'_>, open: Span| {
+            let take = move |_: &Shape, rows: &Rows<'_>, open: Span| {
                 for row in (0..rows.len()).filter(|row| open.contains(rows.time(*row))) {
                     let Some(stream) = streams.matching(rows, row, wanted.matchers) else { continue };
                     if !found.contains(stream) {

@@ -20,28 +20,24 @@ impl LiveLines {
 
 impl LineTail for LiveLines {
     fn follow(&self, query: LogQuery) -> Result<BoxStream<'static, Tailed<FoundLine>>> {
-        let (needles, equal) = (query.needles(), query.equal());
-        self.0.follow(Table::Logs, move |batches, newest| keep(&query, (&needles, &equal), batches, newest))
+        self.0.follow(Table::Logs, move |batches, newest| keep(&query, batches, newest))
     }
 }
 
 /// Takes the lines of some batches that a query keeps.
-fn keep(
-    query: &LogQuery,
-    (needles, equal): (&[String], &[(String, String)]),
-    batches: Vec<Arc<Batch>>,
-    newest: &mut Newest<FoundLine>,
-) -> Result<()> {
+fn keep(query: &LogQuery, batches: Vec<Arc<Batch>>, newest: &mut Newest<FoundLine>) -> Result<()> {
     let span = Span { after_ns: i64::MIN, until_ns: i64::MAX };
     let wanted = Lines {
         matchers: &query.matchers,
-        needles,
-        equal,
+        filters: &query.filters(),
+        equal: &query.equal(),
         looked: &Looked::ALL,
+        number: None,
         text: true,
         span,
         backward: false,
         ends_early: false,
+        enough: None,
         interrupted: &|| Ok(()),
     };
     let take = |entry: Entry<'_>| {

@@ -4,19 +4,21 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Int32Array, RecordBatch, StringArray,
-    TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampNanosecondArray,
 };
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Int32Type, TimestampNanosecondType};
+use causeway_logql::ast::LineFilter;
 use causeway_logql::sanitized;
 use causeway_model::{Error, ErrorKind, Labels, Result, hex};
 use causeway_promql::{MatchOperator, Matcher};
 use causeway_store::index::tokens;
 use causeway_store::{Filter, ScanColumn, text_pairs, write_text_pairs};
 use hashbrown::HashMap;
-use memchr::memmem::Finder;
 
-use crate::columns::{Field, SERVICE, Shape, column};
+use crate::columns::{Field, SERVICE, Shape, column, numbered};
+use crate::scan::Open;
 
 /// The service's name where the sender gave none.
 const NO_SERVICE: &str = "unknown_service";
@@ -42,38 +44,74 @@ pub(crate) fn whole_words(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The rows of these services.
-pub(crate) fn of_services(services: &[String]) -> Result<Filter> {
-    let services: Arc<[String]> = services.into();
-    by_text(SERVICE, move |name| services.iter().any(|service| service == name))
+/// The rows of the services that fulfil all conditions on them.
+pub(crate) fn of_services(matchers: &[Matcher]) -> Result<Option<Filter>> {
+    let matchers: Vec<Matcher> = matchers.iter().filter(|matcher| matcher.name() == SERVICE).cloned().collect();
+    if matchers.iter().all(|matcher| matcher.operator() == MatchOperator::Matches && matcher.value() == ".+") {
+        return Ok(None);
+    }
+    let keeps = move |name: Option<&str>| {
+        let name = name.filter(|name| !name.is_empty()).unwrap_or(NO_SERVICE);
+        matchers.iter().all(|matcher| matcher.matches(name))
+    };
+    Ok(Some(by_text(numbered(column(SERVICE)?), keeps)))
 }
 
-/// The rows whose lines hold this text.
-pub(crate) fn holding(text: &str) -> Result<Filter> {
-    let finder = Finder::new(text).into_owned();
-    by_text("body", move |line| finder.find(line.as_bytes()).is_some())
+/// The rows of a time that is open, of each batch no more than are enough.
+pub(crate) fn first_of(open: Arc<Open>, enough: usize, backward: bool) -> Result<Filter> {
+    let keep = move |batch: &RecordBatch| -> Result<BooleanArray> {
+        let times = batch.column(0).as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?.values();
+        let span = open.span();
+        let rank = |time: i64| if backward { time.saturating_neg() } else { time };
+        let mut ranks: Vec<i64> = times.iter().filter(|time| span.contains(**time)).map(|time| rank(*time)).collect();
+        let last = enough.checked_sub(1).filter(|last| *last < ranks.len());
+        let last = last.map_or(i64::MAX, |last| *ranks.select_nth_unstable(last).1);
+        Ok(times.iter().map(|time| Some(span.contains(*time) && rank(*time) <= last)).collect())
+    };
+    Ok(Filter { columns: vec![column("time")?], keep: Arc::new(keep) })
 }
 
-/// The rows where a column has this value.
+/// The rows whose lines fulfil all of these.
+pub(crate) fn of_lines(filters: &[&LineFilter]) -> Result<Filter> {
+    let filters: Vec<LineFilter> = filters.iter().map(|filter| (*filter).clone()).collect();
+    let keep = move |batch: &RecordBatch| -> Result<BooleanArray> {
+        let texts = batch.column(0).as_string_opt::<i32>().ok_or_else(wrong)?;
+        let keeps = |text: Option<&str>| filters.iter().all(|filter| filter.keeps(text.unwrap_or_default()));
+        Ok(texts.iter().map(|text| Some(keeps(text))).collect())
+    };
+    Ok(Filter { columns: vec![column("body")?], keep: Arc::new(keep) })
+}
+
+/// The rows where a column of text, or of ids, has this value.
 pub(crate) fn of_value(column: ScanColumn, value: &[u8]) -> Filter {
     let value: Arc<[u8]> = value.into();
+    if matches!(column, ScanColumn::AttributeText { .. }) {
+        return by_text(numbered(column), move |text| text.is_some_and(|text| text.as_bytes() == &*value));
+    }
     let keep = move |batch: &RecordBatch| -> Result<BooleanArray> {
-        let column = batch.column(0);
-        if let Some(texts) = column.as_string_opt::<i32>() {
-            return Ok(texts.iter().map(|text| Some(text.is_some_and(|text| text.as_bytes() == &*value))).collect());
-        }
-        let ids = column.as_fixed_size_binary_opt().ok_or_else(wrong)?;
+        let ids = batch.column(0).as_fixed_size_binary_opt().ok_or_else(wrong)?;
         Ok(ids.iter().map(|id| Some(id == Some(&*value))).collect())
     };
     Filter { columns: vec![column], keep: Arc::new(keep) }
 }
 
-fn by_text(name: &str, keeps: impl Fn(&str) -> bool + Send + Sync + 'static) -> Result<Filter> {
+/// Rows by a text that stands for many: where one follows itself it is looked at once.
+fn by_text(column: ScanColumn, keeps: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) -> Filter {
     let keep = move |batch: &RecordBatch| -> Result<BooleanArray> {
-        let texts = batch.column(0).as_string_opt::<i32>().ok_or_else(wrong)?;
-        Ok(texts.iter().map(|text| Some(keeps(text.unwrap_or_default()))).collect())
+        let texts = Texts::of(batch.column(0)).ok_or_else(wrong)?;
+        let mut last = None;
+        let kept = (0..texts.keys.len()).map(|row| {
+            let key = texts.key(row);
+            let kept = match last {
+                Some((known, kept)) if known == key => kept,
+                _ => keeps(key.map(|key| texts.at(key))),
+            };
+            last = Some((key, kept));
+            Some(kept)
+        });
+        Ok(kept.collect())
     };
-    Ok(Filter { columns: vec![column(name)?], keep: Arc::new(keep) })
+    Filter { columns: vec![column], keep: Arc::new(keep) }
 }
 
 fn wrong() -> Error {
@@ -85,10 +123,73 @@ pub(crate) fn too_many(max: usize) -> Error {
     Error::new(ErrorKind::LimitExceeded, message)
 }
 
+/// A column of texts, as numbers that stand for them.
+#[derive(Clone, Copy)]
+pub(crate) struct Texts<'a> {
+    keys: &'a [i32],
+    nulls: Option<&'a NullBuffer>,
+    dictionary: &'a ArrayRef,
+    texts: &'a StringArray,
+}
+
+impl<'a> Texts<'a> {
+    fn of(column: &'a ArrayRef) -> Option<Self> {
+        let column = column.as_dictionary_opt::<Int32Type>()?;
+        let (keys, dictionary) = (column.keys(), column.values());
+        Some(Self { keys: keys.values(), nulls: keys.nulls(), dictionary, texts: dictionary.as_string_opt()? })
+    }
+
+    /// All texts: the same ones where it is the same array.
+    pub(crate) fn dictionary(&self) -> &'a ArrayRef {
+        self.dictionary
+    }
+
+    /// The place of a row's text among them.
+    pub(crate) fn key(&self, row: usize) -> Option<usize> {
+        let valid = self.nulls.is_none_or(|nulls| nulls.is_valid(row));
+        self.keys.get(row).filter(|_| valid).and_then(|key| usize::try_from(*key).ok())
+    }
+
+    /// The text of a place.
+    pub(crate) fn at(&self, key: usize) -> &'a str {
+        self.texts.value(key)
+    }
+
+    fn value(&self, row: usize) -> Option<&'a str> {
+        self.key(row).map(|key| self.at(key))
+    }
+}
+
+/// A column of numbers of one kind, or of both as floats.
+#[derive(Clone, Copy)]
+enum Numbers<'a> {
+    Int(&'a Int64Array),
+    Float(&'a Float64Array),
+}
+
+impl<'a> Numbers<'a> {
+    fn of(column: &'a ArrayRef) -> Option<Self> {
+        column.as_primitive_opt().map(Self::Int).or_else(|| column.as_primitive_opt().map(Self::Float))
+    }
+
+    fn value(self, row: usize) -> Option<f64> {
+        match self {
+            Self::Int(numbers) => numbers.is_valid(row).then(|| numbers.value(row) as f64),
+            Self::Float(numbers) => numbers.is_valid(row).then(|| numbers.value(row)),
+        }
+    }
+}
+
+/// A column by the numbers that stand for its values.
+pub(crate) enum Coded<'a> {
+    Text(Texts<'a>),
+    Level(&'a Int32Array),
+}
+
 /// A column, typed, with the label that it holds.
 enum Values<'a> {
     All(&'a ArrayRef),
-    Text(&'a str, &'a StringArray),
+    Text(&'a str, Texts<'a>),
     Id(&'a str, &'a FixedSizeBinaryArray),
     Level(&'a Int32Array),
 }
@@ -97,7 +198,7 @@ impl<'a> Values<'a> {
     fn of(field: &'a Field, column: &'a ArrayRef) -> Option<Self> {
         Some(match field {
             Field::All => Self::All(column),
-            Field::Text(name) => Self::Text(name, column.as_string_opt()?),
+            Field::Text(name) => Self::Text(name, Texts::of(column)?),
             Field::Id(name) => Self::Id(name, column.as_fixed_size_binary_opt()?),
             Field::Level => Self::Level(column.as_primitive_opt::<Int32Type>()?),
         })
@@ -107,8 +208,9 @@ impl<'a> Values<'a> {
 /// The columns of a batch, typed.
 pub(crate) struct Rows<'a> {
     time: &'a TimestampNanosecondArray,
-    service: &'a StringArray,
+    service: Texts<'a>,
     body: Option<&'a StringArray>,
+    number: Option<Numbers<'a>>,
     stream: Vec<Values<'a>>,
     beside: Vec<Values<'a>>,
 }
@@ -118,13 +220,14 @@ impl<'a> Rows<'a> {
         let read = || {
             let mut columns = batch.columns().iter();
             let time = columns.next()?.as_primitive_opt::<TimestampNanosecondType>()?;
-            let service = columns.next()?.as_string_opt()?;
+            let service = Texts::of(columns.next()?)?;
             let body = if shape.has_text { Some(columns.next()?.as_string_opt()?) } else { None };
+            let number = if shape.has_number { Some(Numbers::of(columns.next()?)?) } else { None };
             let mut values = |fields: &'a [Field]| -> Option<Vec<Values<'a>>> {
                 fields.iter().map(|field| Values::of(field, columns.next()?)).collect()
             };
             let (stream, beside) = (values(&shape.stream)?, values(&shape.beside)?);
-            Some(Self { time, service, body, stream, beside })
+            Some(Self { time, service, body, number, stream, beside })
         };
         read().ok_or_else(wrong)
     }
@@ -139,8 +242,23 @@ impl<'a> Rows<'a> {
 
     /// The service as the column has it, by which parts are skipped.
     fn service(&self, row: usize) -> &'a str {
-        let name = if self.service.is_valid(row) { self.service.value(row) } else { "" };
-        if name.is_empty() { NO_SERVICE } else { name }
+        self.service.value(row).filter(|name| !name.is_empty()).unwrap_or(NO_SERVICE)
+    }
+
+    /// The number that is looked at as such.
+    pub(crate) fn number(&self, row: usize) -> Option<f64> {
+        self.number.and_then(|numbers| numbers.value(row))
+    }
+
+    /// The columns that labels are made of, where each of them has numbers that stand for its values.
+    pub(crate) fn coded(&self, by_service: bool) -> Option<Vec<Coded<'a>>> {
+        let of = |values: &Values<'a>| match values {
+            Values::Text(_, texts) => Some(Coded::Text(*texts)),
+            Values::Level(numbers) => Some(Coded::Level(numbers)),
+            Values::All(_) | Values::Id(..) => None,
+        };
+        let labels = self.stream.iter().chain(&self.beside).map(of);
+        by_service.then_some(Some(Coded::Text(self.service))).into_iter().chain(labels).collect()
     }
 
     pub(crate) fn body(&self, row: usize) -> &'a str {
@@ -156,8 +274,8 @@ impl<'a> Rows<'a> {
                     let pairs = text_pairs(map, row).ok_or_else(wrong)?;
                     out.extend(pairs.map(|(key, value)| (sanitized(key), Cow::Borrowed(value))));
                 }
-                Values::Text(name, texts) if texts.is_valid(row) => {
-                    out.push((Cow::Borrowed(name), Cow::Borrowed(texts.value(row))));
+                Values::Text(name, texts) => {
+                    out.extend(texts.value(row).map(|text| (Cow::Borrowed(*name), Cow::Borrowed(text))));
                 }
                 Values::Id(name, ids) if ids.is_valid(row) => {
                     out.push((Cow::Borrowed(name), Cow::Owned(hex(ids.value(row)))));
@@ -166,7 +284,7 @@ impl<'a> Rows<'a> {
                     let level = level(numbers.value(row));
                     out.extend(level.map(|level| (Cow::Borrowed("detected_level"), Cow::Borrowed(level))));
                 }
-                Values::Text(..) | Values::Id(..) => {}
+                Values::Id(..) => {}
             }
         }
         Ok(())
@@ -202,13 +320,13 @@ impl Streams {
         for values in &rows.stream {
             match values {
                 Values::All(map) => write_text_pairs(map, row, &mut self.key)?,
-                Values::Text(name, texts) if texts.is_valid(row) => {
-                    for text in [name, texts.value(row)] {
+                Values::Text(name, texts) => {
+                    for text in texts.value(row).into_iter().flat_map(|text| [*name, text]) {
                         self.key.extend_from_slice(&(text.len() as u64).to_le_bytes());
                         self.key.extend_from_slice(text.as_bytes());
                     }
                 }
-                Values::Text(..) | Values::Id(..) | Values::Level(_) => {}
+                Values::Id(..) | Values::Level(_) => {}
             }
         }
         if !self.known.contains_key(&self.key) {
@@ -229,8 +347,8 @@ fn labels(rows: &Rows<'_>, row: usize) -> Option<Labels> {
     for values in &rows.stream {
         match values {
             Values::All(map) => labels.extend(text_pairs(map, row)?.map(|(key, value)| (sanitized(key), value))),
-            Values::Text(name, texts) if texts.is_valid(row) => labels.push((Cow::Borrowed(name), texts.value(row))),
-            Values::Text(..) | Values::Id(..) | Values::Level(_) => {}
+            Values::Text(name, texts) => labels.extend(texts.value(row).map(|text| (Cow::Borrowed(*name), text))),
+            Values::Id(..) | Values::Level(_) => {}
         }
     }
     labels.retain(|(name, _)| name != SERVICE);

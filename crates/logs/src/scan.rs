@@ -4,20 +4,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use arrow::array::RecordBatch;
 use causeway_logql::{Lines, Span};
 use causeway_model::{Batch, Error, Result, Table, TimeRange};
 use causeway_store::part::{Part, PartPiece, scan_batch};
 use causeway_store::{Filter, Pruning, Scan};
 use parking_lot::Mutex;
 
-use crate::columns::{Keys, Reading, Shape, keys_of_batch, keys_of_part};
-use crate::read::{Rows, holding, of_services, of_value, services, whole_words};
+use crate::columns::{Keys, Reading, SERVICE, Shape, keys_of_batch, keys_of_part};
+use crate::read::{Rows, first_of, of_lines, of_services, of_value, services, whole_words};
 
 /// Rows of a batch at most: as many as a block of a part has.
 const BATCH_ROWS: usize = 8_192;
 
 /// Takes rows of a time that is open; says what is still open then.
-pub(crate) type TakeRows<'a> = dyn FnMut(&Rows<'_>, Span) -> Result<Span> + Send + 'a;
+pub(crate) type TakeRows<'a> = dyn FnMut(&Shape, &Rows<'_>, Span) -> Result<Span> + Send + 'a;
 
 /// Batches in memory, and parts.
 pub(crate) type Held = (Vec<Arc<Batch>>, Vec<Arc<Part>>);
@@ -37,20 +38,20 @@ pub(crate) fn scan(
         memory.reverse();
     }
     let services = services(wanted.matchers);
-    let by_service = services.iter().map(|services| of_services(services));
-    let by_text = wanted.needles.iter().filter(|_| reading == Reading::Lines).map(|text| holding(text));
+    let by_service = of_services(wanted.matchers).transpose();
+    let by_text = (reading == Reading::Lines && !wanted.filters.is_empty()).then(|| of_lines(wanted.filters));
+    let needles = wanted.filters.iter().filter_map(|filter| filter.needle());
     let work = Work {
         reading,
         wanted,
-        filters: by_service.chain(by_text).collect::<Result<_>>()?,
+        filters: by_service.into_iter().chain(by_text).collect::<Result<_>>()?,
         pruning: Pruning {
             services,
-            tokens: wanted.needles.iter().flat_map(|text| whole_words(text)).map(str::to_owned).collect(),
+            tokens: needles.flat_map(whole_words).map(str::to_owned).collect(),
             ..Pruning::default()
         },
         queue: Mutex::new(Queue { memory, parts, opened: None }),
-        after_ns: AtomicI64::new(wanted.span.after_ns),
-        until_ns: AtomicI64::new(wanted.span.until_ns),
+        open: Arc::new(Open::of(wanted.span)),
         over: AtomicBool::new(false),
     };
     let Some((mine, others)) = takes.split_first_mut() else { return Ok(()) };
@@ -83,15 +84,35 @@ struct Queue {
     opened: Option<(Arc<Opened>, std::vec::IntoIter<PartPiece>)>,
 }
 
+/// The time that is open still, narrowed down by all who take.
+#[derive(Debug)]
+pub(crate) struct Open {
+    after_ns: AtomicI64,
+    until_ns: AtomicI64,
+}
+
+impl Open {
+    fn of(span: Span) -> Self {
+        Self { after_ns: AtomicI64::new(span.after_ns), until_ns: AtomicI64::new(span.until_ns) }
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        Span { after_ns: self.after_ns.load(Ordering::Relaxed), until_ns: self.until_ns.load(Ordering::Relaxed) }
+    }
+
+    fn narrow(&self, span: Span) {
+        self.after_ns.fetch_max(span.after_ns, Ordering::Relaxed);
+        self.until_ns.fetch_min(span.until_ns, Ordering::Relaxed);
+    }
+}
+
 struct Work<'a> {
     reading: Reading,
     wanted: &'a Lines<'a>,
     filters: Vec<Filter>,
     pruning: Pruning,
     queue: Mutex<Queue>,
-    /// What is open still, narrowed down by all who take.
-    after_ns: AtomicI64,
-    until_ns: AtomicI64,
+    open: Arc<Open>,
     /// Whether somebody failed.
     over: AtomicBool,
 }
@@ -110,7 +131,7 @@ impl Work<'_> {
             match next {
                 Next::Memory(batch) => {
                     let (shape, scan) = self.scan(&keys_of_batch(&batch))?;
-                    self.give(take, &Rows::of(&shape, &scan_batch(&batch, &scan)?)?)?;
+                    self.give(take, &shape, &scan_batch(&batch, &scan)?)?;
                 }
                 Next::Piece(opened, piece) => {
                     let Opened { part, shape, scan } = &*opened;
@@ -118,7 +139,7 @@ impl Work<'_> {
                         if self.over.load(Ordering::Relaxed) {
                             return Ok(());
                         }
-                        self.give(take, &Rows::of(shape, &batch?)?)?;
+                        self.give(take, shape, &batch?)?;
                     }
                 }
             }
@@ -126,20 +147,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn give(&self, take: &mut Box<TakeRows<'_>>, rows: &Rows<'_>) -> Result<()> {
+    fn give(&self, take: &mut Box<TakeRows<'_>>, shape: &Shape, batch: &RecordBatch) -> Result<()> {
         (self.wanted.interrupted)()?;
-        let open = take(rows, self.open())?;
-        self.after_ns.fetch_max(open.after_ns, Ordering::Relaxed);
-        self.until_ns.fetch_min(open.until_ns, Ordering::Relaxed);
+        self.open.narrow(take(shape, &Rows::of(shape, batch)?, self.open.span())?);
         Ok(())
     }
 
-    fn open(&self) -> Span {
-        Span { after_ns: self.after_ns.load(Ordering::Relaxed), until_ns: self.until_ns.load(Ordering::Relaxed) }
-    }
-
     fn range(&self) -> TimeRange {
-        let open = self.open();
+        let open = self.open.span();
         TimeRange { start: open.after_ns.saturating_add(1), end: open.until_ns }
     }
 
@@ -147,7 +162,13 @@ impl Work<'_> {
         let shape = Shape::of(self.reading, self.wanted, keys)?;
         let values = if self.reading == Reading::Lines { Shape::values(self.wanted, keys)? } else { Vec::new() };
         let by_value = values.iter().map(|(column, value)| of_value(column.clone(), value));
-        let filters = by_value.chain(self.filters.iter().cloned()).collect();
+        let mut filters: Vec<Filter> = by_value.chain(self.filters.iter().cloned()).collect();
+        // Conditions on other labels are looked at behind the filters.
+        let enough =
+            self.wanted.enough.filter(|_| self.wanted.matchers.iter().all(|matcher| matcher.name() == SERVICE));
+        if let Some(enough) = enough {
+            filters.push(first_of(self.open.clone(), enough, self.wanted.backward)?);
+        }
         let columns = shape.columns.clone();
         let values = values.into_iter().map(|(column, value)| (column, vec![value])).collect();
         let pruning = Pruning { time: self.range(), values, ..self.pruning.clone() };

@@ -110,9 +110,10 @@ async fn lines_are_found_in_order_and_counted() {
     let mut streams = Vec::new();
     let at = START_NS + 99 * SECOND_NS;
     let span = Span { after_ns: START_NS - 1, until_ns: at };
-    let (matchers, needles, equal, looked, interrupted) = (&[], &[], &[], &Looked::ALL, &|| Ok(()));
-    let (text, backward, ends_early) = (false, true, false);
-    let wanted = Lines { matchers, needles, equal, looked, text, span, backward, ends_early, interrupted };
+    let (matchers, filters, equal, looked, interrupted) = (&[], &[], &[], &Looked::ALL, &|| Ok(()));
+    let (number, text, backward, ends_early, enough) = (None, false, true, false, None);
+    let wanted =
+        Lines { matchers, filters, equal, looked, number, text, span, backward, ends_early, enough, interrupted };
     logs.streams(&wanted, &mut |labels| {
         streams.push(format!("{labels:?}"));
         Ok(())
@@ -156,6 +157,14 @@ async fn what_is_not_looked_at_changes_nothing() {
             format!("max_over_time({selector} | unwrap took_ms [5m]) by (http_route)"),
             vec![r#"[("http_route", "/cart")] 99"#.to_owned()],
         ),
+        (
+            format!("quantile_over_time(0.5, {selector} | unwrap took_ms [5m]) by (service_name)"),
+            vec![r#"[("service_name", "cart")] 49"#.to_owned(), r#"[("service_name", "web")] 50"#.to_owned()],
+        ),
+        (
+            format!("last_over_time({selector} | unwrap took_ms [5m]) by (service_name)"),
+            vec![r#"[("service_name", "cart")] 98"#.to_owned(), r#"[("service_name", "web")] 99"#.to_owned()],
+        ),
         // The attribute beside the line lost its name to that of the stream.
         (
             format!("sum by (k8s_namespace_name_extracted, detected_level) (count_over_time({selector}[5m]))"),
@@ -179,6 +188,88 @@ async fn what_is_not_looked_at_changes_nothing() {
         100,
         "each took_ms makes a series"
     );
+}
+
+/// A line each of some kinds of values, in a part of their own.
+async fn with_values(store: &Store, values: &[serde_json::Value]) {
+    let record = |(at, value): (usize, &serde_json::Value)| {
+        let route = format!("/r{}", at % 2);
+        let attributes =
+            json!([{ "key": "took", "value": value }, { "key": "route", "value": { "stringValue": route } }]);
+        json!({ "timeUnixNano": (START_NS + at as i64).to_string(), "body": { "stringValue": "x" }, "attributes": attributes })
+    };
+    let records: Vec<_> = values.iter().enumerate().map(record).collect();
+    let request = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] }).to_string();
+    let decoded = decode(Signal::Logs, Encoding::Json, request.as_bytes(), START_NS).unwrap();
+    let (batches, ledger) = (decoded.batches, Vec::new());
+    let delivery = Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger };
+    store.append(delivery).await.unwrap();
+    store.flush().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_read_as_such_where_all_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(directory.path()), Arc::new(SystemClock::new())).await.unwrap();
+    let (int, double, text) = (
+        |n: i64| json!({ "intValue": n.to_string() }),
+        |x: f64| json!({ "doubleValue": x }),
+        |text: &str| json!({ "stringValue": text }),
+    );
+    with_values(&store, &[int(1), int(2), double(3.5), double(-0.25)]).await;
+    with_values(&store, &[int(10), text("20"), text("")]).await;
+    with_values(&store, &[json!({}), json!({})]).await;
+    let logs = Logs::new(store.clone());
+    let all = r#"{service_name="unknown_service"}"#;
+    let by_route =
+        |r0: &str, r1: &str| vec![format!(r#"[("route", "/r0")] {r0}"#), format!(r#"[("route", "/r1")] {r1}"#)];
+    let asked = |function: &str, stages: &str| format!("{function}({all} {stages} | unwrap took [5m]) by (route)");
+    for parallelism in [1, 3] {
+        let counted = |query: &str| counted(&logs, query, parallelism);
+        assert_eq!(counted(&asked("max_over_time", "")), by_route("10", "20"));
+        assert_eq!(counted(&asked("min_over_time", "")), by_route("1", "-0.25"));
+        assert_eq!(counted(&asked("avg_over_time", "| took != `20`")), by_route("4.833333333333333", "0.875"));
+        assert_eq!(counted(&asked("max_over_time", "| label_format took=`7`")), by_route("7", "7"));
+        assert_eq!(counted(&asked("max_over_time", "| drop took")), [""; 0]);
+        let count = format!("sum by (route) (count_over_time({all} [5m]))");
+        assert_eq!(counted(&count), by_route("5", "4"));
+    }
+    with_values(&store, &[text("slow")]).await;
+    let Query::Metric(query) = parse(&asked("max_over_time", "")).unwrap() else { panic!() };
+    let moments = Moments { start_ns: START_NS + 99, end_ns: START_NS + 99, step_ns: 0 };
+    let refused = metric(&query, &logs, moments, &Options::default()).unwrap_err();
+    assert!(refused.message.contains("SampleExtractionErr"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_of_labels_are_told_apart_across_parts() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(directory.path()), Arc::new(SystemClock::new())).await.unwrap();
+    // Each part has other keys, so that the same places in its dictionaries mean other texts.
+    let parts = [("a", ["x", "y", "x"]), ("b", ["y", "z", "z"]), ("a", ["z", "x", "y"])];
+    for (part, (key, values)) in parts.iter().enumerate() {
+        let record = |(at, value): (usize, &&str)| {
+            let time = (START_NS + (part * 10 + at) as i64).to_string();
+            let attributes = json!([{ "key": key, "value": { "stringValue": value } }]);
+            json!({ "timeUnixNano": time, "body": { "stringValue": value }, "attributes": attributes })
+        };
+        let records: Vec<_> = values.iter().enumerate().map(record).collect();
+        let request = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] }).to_string();
+        let decoded = decode(Signal::Logs, Encoding::Json, request.as_bytes(), START_NS).unwrap();
+        let (batches, ledger) = (decoded.batches, Vec::new());
+        let delivery = Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger };
+        store.append(delivery).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    let logs = Logs::new(store);
+    let all = r#"{service_name="unknown_service"}"#;
+    let expected =
+        [r#"[("a", "x")] 3"#, r#"[("a", "y")] 2"#, r#"[("a", "z")] 1"#, r#"[("b", "y")] 1"#, r#"[("b", "z")] 2"#];
+    for parallelism in [1, 2] {
+        assert_eq!(counted(&logs, &format!("sum by (a, b) (count_over_time({all} [5m]))"), parallelism), expected);
+        let some = format!("sum by (a, b) (bytes_over_time({all} | a != `x` | b != `z` [5m]))");
+        assert_eq!(counted(&logs, &some, parallelism), [r#"[("a", "y")] 2"#, r#"[("a", "z")] 1"#, r#"[("b", "y")] 1"#]);
+    }
 }
 
 fn delivery(bodies: &[String]) -> Delivery {

@@ -65,13 +65,15 @@ impl Asked {
         let interrupted = || waited.check();
         let wanted = Lines {
             matchers,
-            needles: &[],
+            filters: &[],
             equal: &[],
             looked: &Looked::ALL,
+            number: None,
             text: false,
             span: self.span,
             backward: true,
             ends_early: false,
+            enough: None,
             interrupted: &interrupted,
         };
         source.streams(&wanted, &mut |labels| {

@@ -32,10 +32,11 @@ impl LineSource for Shelf {
             let matches =
                 wanted.matchers.iter().all(|matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default()));
             let time_ns = (START_S + number) * SECOND_NS;
-            if matches && wanted.span.contains(time_ns) {
-                let text = format!("level=info n={number}");
+            let text = format!("level=info n={number}");
+            if matches && wanted.filters.iter().all(|filter| filter.keeps(&text)) && wanted.span.contains(time_ns) {
                 let metadata = [("trace_id".into(), format!("t{number}").into())];
-                takers[0](Entry { time_ns, text: &text, stream: &stream, metadata: &metadata })?;
+                let (set, number) = (None, None);
+                takers[0](Entry { time_ns, text: &text, stream: &stream, metadata: &metadata, set, number })?;
             }
         }
         Ok(())
@@ -59,7 +60,7 @@ impl LineTail for Shelf {
             let (time_ns, text) = ((START_S + number) * SECOND_NS, format!("level=info n={number}"));
             let stream = &stream_of(number, region);
             let metadata = [("trace_id".into(), format!("t{number}").into())];
-            let entry = Entry { time_ns, text: &text, stream, metadata: &metadata };
+            let entry = Entry { time_ns, text: &text, stream, metadata: &metadata, set: None, number: None };
             let matches = |matcher: &Matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default());
             let kept = query.kept(&entry).filter(|_| query.matchers.iter().all(matches));
             Tailed { found: kept.into_iter().collect(), seen: 3, missed: number as u64 % 3 }

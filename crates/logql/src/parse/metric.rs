@@ -305,14 +305,15 @@ impl Reader {
             (_, Some(unwrap)) => LeafValue::Unwrapped(unwrap),
             (_, None) => LeafValue::One,
         };
-        let counts = matches!(value, LeafValue::One);
-        let samples = self.leaf(cursor, Leaf { log, value, grouping }, range_s, offset_s)?;
+        let in_order = matches!(
+            function,
+            RangeFunction::RateCounter | RangeFunction::Of(Function::FirstOverTime | Function::LastOverTime)
+        );
+        let samples = self.leaf(cursor, Leaf { log, value, grouping, in_order }, range_s, offset_s)?;
         let over = |function, samples| call(function, vec![samples]);
         let per_second = |expr| combined(BinaryOperator::Divide, expr, number(range_s));
         Ok(match function {
-            RangeFunction::Count => over(Function::CountOverTime, samples),
-            RangeFunction::Rate if counts => per_second(over(Function::CountOverTime, samples)),
-            RangeFunction::Bytes => over(Function::SumOverTime, samples),
+            RangeFunction::Count | RangeFunction::Bytes => over(Function::SumOverTime, samples),
             RangeFunction::Rate | RangeFunction::BytesRate => per_second(over(Function::SumOverTime, samples)),
             RangeFunction::Absent => over(Function::AbsentOverTime, samples),
             RangeFunction::RateCounter => {
@@ -348,7 +349,7 @@ fn summed(expr: &Expr) -> Option<usize> {
         ExprKind::Binary(binary) if binary.operator == BinaryOperator::Divide && is_scalar(&binary.right) => {
             summed(&binary.left)
         }
-        ExprKind::Call { function: Function::CountOverTime | Function::SumOverTime, arguments } => {
+        ExprKind::Call { function: Function::SumOverTime, arguments } => {
             let Some(Expr { kind: ExprKind::Range { selector, .. }, .. }) = arguments.first() else { return None };
             selector.matchers.first()?.value().parse().ok()
         }

@@ -4,7 +4,7 @@ use causeway_model::{Error, Result, of_re2};
 use regex::Regex;
 
 use super::{MATCHES, filter, matcher_of};
-use crate::ast::{LabelChoice, LineCondition, LineFilter, Logfmt, NewLabel, Stage};
+use crate::ast::{LabelChoice, LineCondition, LineFilter, Logfmt, Needle, NewLabel, Stage};
 use crate::cursor::Cursor;
 use crate::json::Path;
 use crate::pattern::Pattern;
@@ -71,7 +71,7 @@ fn condition(cursor: &mut Cursor<'_>, kind: Kind) -> Result<LineCondition> {
     let refused = refused_at(cursor);
     let text = cursor.string()?;
     match kind {
-        Kind::Contains => Ok(LineCondition::Contains(text)),
+        Kind::Contains => Ok(LineCondition::Contains(Needle::new(text))),
         Kind::Matches => expression(cursor, &text).map(LineCondition::Matches).map_err(refused),
         Kind::Pattern => Pattern::of_lines(&text).map(LineCondition::Pattern).map_err(refused),
     }

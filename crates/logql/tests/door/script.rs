@@ -30,16 +30,32 @@ struct Memory {
 
 impl LineSource for Memory {
     fn visit(&self, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
+        let mut sets: Vec<(Labels, Pairs)> = Vec::new();
         // Lines go to all takers in turn, and only what is looked at: what else a query needed would be missing.
         for (at, Kept { time_ns, stream, text, metadata }) in self.lines.iter().enumerate() {
             let matches = |matcher: &Matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default());
-            if wanted.matchers.iter().all(matches) && wanted.span.contains(*time_ns) {
-                let number = at % takers.len();
+            let passes = wanted.filters.iter().all(|filter| filter.keeps(text));
+            if wanted.matchers.iter().all(matches) && passes && wanted.span.contains(*time_ns) {
+                let taker = at % takers.len();
+                let taker = &mut takers[taker];
                 let text = if wanted.text { text } else { "" };
                 let stream = &stream.filter(|name| wanted.looked.has(name));
-                let beside = metadata.iter().filter(|(name, _)| wanted.looked.has(name));
-                let metadata: Vec<_> = beside.map(|(name, value)| (name.into(), value.into())).collect();
-                takers[number](Entry { time_ns: *time_ns, text, stream, metadata: &metadata })?;
+                let mut beside: Pairs = metadata.clone();
+                beside.retain(|(name, _)| wanted.looked.has(name));
+                let of_number = |(name, _): &(String, String)| Some(name.as_str()) == wanted.number;
+                let place = beside.iter().position(of_number).filter(|at| stream.get(&beside[*at].0).is_none());
+                let number = place.and_then(|at| beside[at].1.parse().ok());
+                if number.is_some() {
+                    beside.retain(|pair| !of_number(pair));
+                }
+                let labels = (stream.clone(), beside.clone());
+                let set = sets.iter().position(|other| *other == labels).unwrap_or_else(|| {
+                    sets.push(labels);
+                    sets.len() - 1
+                });
+                let metadata: Vec<_> = beside.iter().map(|(name, value)| (name.into(), value.into())).collect();
+                let set = u32::try_from(set).ok();
+                taker(Entry { time_ns: *time_ns, text, stream, metadata: &metadata, set, number })?;
             }
         }
         Ok(())

@@ -81,12 +81,18 @@ fn of_key(key: i64) -> f64 {
 pub(super) fn quantile_floats(sliding: &Sliding, call: &Call, out: &mut [f64], scratch: &mut Scratch) {
     let (sorted, values) = (&mut scratch.keys, sliding.values);
     sorted.clear();
+    let apart = sliding.windows.windows(2).all(|pair| matches!(pair, [(_, behind), (first, _)] if behind <= first));
     let (mut from, mut to) = (0, 0);
     for (step, (place, (first, behind))) in out.iter_mut().zip(sliding.windows).enumerate() {
         if *first >= to || behind - first > 2 * (to - from) {
             sorted.clear();
             sorted.extend(values.get(*first..*behind).unwrap_or_default().iter().map(|value| key(*value)));
-            sorted.sort_unstable();
+            if apart {
+                // Nothing moves on: only what the quantile lies between has to be in its place.
+                select(sorted, call.parameter(0, step));
+            } else {
+                sorted.sort_unstable();
+            }
         } else {
             let mut leaving = values.get(from..*first).unwrap_or_default().iter();
             let mut coming = values.get(to..*behind).unwrap_or_default().iter();
@@ -104,6 +110,16 @@ pub(super) fn quantile_floats(sliding: &Sliding, call: &Call, out: &mut [f64], s
             *place =
                 quantile_of_sorted(call.parameter(0, step), sorted.len(), |at| sorted.get(at).map(|key| of_key(*key)));
         }
+    }
+}
+
+/// Puts those two in their places between which a quantile lies.
+fn select(keys: &mut [i64], quantile: f64) {
+    let Some(last) = keys.len().checked_sub(1) else { return };
+    let lower = ((quantile * last as f64).floor() as usize).min(last);
+    let (_, _, higher) = keys.select_nth_unstable(lower);
+    if let Some(next) = (0..higher.len()).min_by_key(|at| higher.get(*at)) {
+        higher.swap(0, next);
     }
 }
 
