@@ -7,8 +7,8 @@ use crate::json::{Path, flatten};
 use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, sanitized};
 use crate::logfmt::pairs;
 
-/// Why a template makes nothing.
-const TOO_LONG: &str = "the text would be longer than 1 MiB";
+/// What went wrong where a template makes nothing.
+const TEMPLATE: &str = "TemplateFormatErr";
 
 /// A line on its way.
 #[derive(Debug, Clone)]
@@ -52,8 +52,8 @@ impl<'a> Line<'a> {
                 }
             }
             Stage::LineFormat(template) => match template.of(&self.text, &self.labels, self.time_ns) {
-                Some(text) => self.text = Cow::Owned(text),
-                None => self.labels.fail("TemplateFormatErr", TOO_LONG.to_owned()),
+                Ok(text) => self.text = Cow::Owned(text),
+                Err(why) => self.labels.fail(TEMPLATE, why),
             },
             Stage::LabelFormat(formats) => self.format_labels(formats),
             Stage::Drop(choices) => {
@@ -127,17 +127,20 @@ impl<'a> Line<'a> {
     }
 
     fn format_labels(&mut self, formats: &[(String, NewLabel)]) {
-        // Templates see the labels as they were before the stage.
-        let before = self.labels.clone();
+        // Templates see the labels as they were before the first of them.
+        let mut before = None;
         for (name, new) in formats {
             match new {
                 NewLabel::Renamed(from) => {
                     self.labels.rename(from, name);
                 }
-                NewLabel::Made(template) => match template.of(&self.text, &before, self.time_ns) {
-                    Some(value) => self.labels.set(name, value),
-                    None => self.labels.fail("TemplateFormatErr", TOO_LONG.to_owned()),
-                },
+                NewLabel::Made(template) => {
+                    let before = before.get_or_insert_with(|| self.labels.clone());
+                    match template.of(&self.text, before, self.time_ns) {
+                        Ok(value) => self.labels.set(name, value),
+                        Err(why) => self.labels.fail(TEMPLATE, why),
+                    }
+                }
             }
         }
     }
