@@ -146,7 +146,7 @@ pub enum Stage {
 /// `| logfmt`.
 #[derive(Debug, Clone, Default)]
 pub struct Logfmt {
-    /// Whether a line with an error fails as a whole.
+    /// Whether a line is read up to its first error only, and says so.
     pub strict: bool,
     /// Whether empty values become labels.
     pub keep_empty: bool,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::ast::{Comparison, LabelChoice, LabelFilter, LineCondition, LineFilter, Logfmt, NewLabel, Stage};
-use crate::json::{Path, flatten};
+use crate::json::{Path, check, flatten};
 use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, sanitized};
 use crate::logfmt::pairs;
 
@@ -77,33 +77,31 @@ impl<'a> Line<'a> {
             }
             return;
         }
-        match serde_json::from_str::<serde_json::Value>(&self.text) {
-            Ok(value) => wanted.iter().for_each(|(name, path)| self.labels.add_parsed(name, path.of(&value))),
-            Err(error) => self.labels.fail("JSONParserErr", error.to_string()),
+        match check(&self.text) {
+            Ok(()) => wanted.iter().for_each(|(name, path)| self.labels.add_parsed(name, path.of(&self.text))),
+            Err(error) => self.labels.fail("JSONParserErr", error.message),
         }
     }
 
     fn logfmt(&mut self, logfmt: &Logfmt) {
         let labels = &mut self.labels;
         let mut found = Vec::new();
-        let all_read = pairs(&self.text, &mut |key, value| {
+        let all_read = pairs(&self.text, logfmt.strict, &mut |key, value| {
             if !value.is_empty() || logfmt.keep_empty {
                 found.push((key.to_owned(), value));
             }
         });
-        if logfmt.strict && !all_read {
-            labels.fail("LogfmtParserErr", "logfmt syntax error".to_owned());
-            return;
-        }
-        if logfmt.wanted.is_empty() {
-            found.into_iter().for_each(|(key, value)| labels.add_parsed(&sanitized(&key), value));
-            return;
-        }
         for (name, key) in &logfmt.wanted {
             let value = found.iter().find(|(found, _)| found == key).map(|(_, value)| value.clone());
             if value.is_some() || logfmt.keep_empty {
                 labels.add_parsed(name, value.unwrap_or_default());
             }
+        }
+        if logfmt.wanted.is_empty() {
+            found.into_iter().for_each(|(key, value)| labels.add_parsed(&sanitized(&key), value));
+        }
+        if logfmt.strict && !all_read {
+            labels.fail("LogfmtParserErr", "logfmt syntax error".to_owned());
         }
     }
 

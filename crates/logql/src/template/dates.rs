@@ -156,9 +156,17 @@ enum Part {
     Pm,
     SmallPm,
     ZoneName,
-    Offset { z: bool, colon: bool, least: u8 },
+    Offset {
+        z: bool,
+        colon: bool,
+        least: u8,
+    },
     /// So many digits behind a point or comma; with `cut` without the zeros at their end.
-    Fraction { digits: usize, cut: bool, sign: char },
+    Fraction {
+        digits: usize,
+        cut: bool,
+        sign: char,
+    },
 }
 
 const fn offset(z: bool, colon: bool, least: u8) -> Part {
@@ -236,7 +244,17 @@ fn fraction(layout: &str) -> Option<(Part, &str)> {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -486,8 +504,10 @@ impl Read {
         let Some(year_day) = self.year_day else {
             return NaiveDate::from_ymd_opt(year, self.month.unwrap_or(1), self.day.unwrap_or(1));
         };
-        let date = NaiveDate::from_ymd_opt(year, 1, 1)?.checked_add_days(Days::new(u64::from(year_day.checked_sub(1)?)))?;
-        let differs = self.month.is_some_and(|month| month != date.month()) || self.day.is_some_and(|day| day != date.day());
+        let date =
+            NaiveDate::from_ymd_opt(year, 1, 1)?.checked_add_days(Days::new(u64::from(year_day.checked_sub(1)?)))?;
+        let differs =
+            self.month.is_some_and(|month| month != date.month()) || self.day.is_some_and(|day| day != date.day());
         (date.year() == year && !differs).then_some(date)
     }
 

@@ -47,7 +47,11 @@ struct Evaluation<'a> {
 impl<'a> Evaluation<'a> {
     fn work(&mut self, bytes: usize) -> Made<()> {
         self.work = self.work.saturating_add(bytes);
-        if self.work > WORK_BYTES_MAX { Err("the template takes too many steps for one line".to_owned()) } else { Ok(()) }
+        if self.work > WORK_BYTES_MAX {
+            Err("the template takes too many steps for one line".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn nodes(&mut self, nodes: &'a [Node], dot: &Value<'a>) -> Made<Flow> {
@@ -182,14 +186,17 @@ impl<'a> Evaluation<'a> {
             Value::Text(text) => text.len(),
             _ => 0,
         };
-        let read: usize = values.iter().map(bytes).sum();
+        let read = values.iter().map(bytes).fold(0, usize::saturating_add);
         // A value of JSON takes far more memory than its text.
         let times = if function.takes == Takes::Json { 8 } else { 1 };
         self.work(STEP_BYTES.saturating_add(read.saturating_mul(times)))?;
         let arguments = Arguments { values, regex: command.regex.as_ref(), scene: &self.scene };
         let made = (function.apply)(&arguments).map_err(|why| format!("error calling {}: {why}", function.name))?;
         room(bytes(&made))?;
-        self.work(bytes(&made))?;
+        self.work(match &made {
+            Value::List(items) => items.len().saturating_mul(STEP_BYTES),
+            other => bytes(other),
+        })?;
         Ok(made)
     }
 

@@ -75,9 +75,17 @@ impl<'a> Parser<'a> {
     fn unexpected(&self, context: &str) -> causeway_model::Error {
         let found = match self.peek() {
             None => "the end of the template".to_owned(),
-            Some(Token::End) => "}}".to_owned(),
-            Some(Token::Begin) => "{{".to_owned(),
-            Some(token) => format!("{token:?}"),
+            Some(Token::Name(name) | Token::Variable(name)) => format!("{name:?}"),
+            Some(Token::Member(name)) => format!("\".{name}\""),
+            Some(Token::Begin | Token::Text(_)) => "the end of an action".to_owned(),
+            Some(Token::End) => "\"}}\"".to_owned(),
+            Some(Token::Open) => "\"(\"".to_owned(),
+            Some(Token::Close) => "\")\"".to_owned(),
+            Some(Token::Comma) => "\",\"".to_owned(),
+            Some(Token::Pipe) => "\"|\"".to_owned(),
+            Some(Token::Declare) => "\":=\"".to_owned(),
+            Some(Token::Assign) => "\"=\"".to_owned(),
+            Some(Token::Dot | Token::Int(_) | Token::Float(_) | Token::String(_)) => "a value".to_owned(),
         };
         refused(&format!("unexpected {found} in {context}"))
     }
@@ -239,7 +247,10 @@ impl<'a> Parser<'a> {
         }
         match arguments.first() {
             Some(Operand { base: Base::Text(text), .. }) => (self.compile)(text).map(Some),
-            _ => Err(refused(&format!("the expression of {} must be a text in quotes, as it is read once", function.name))),
+            _ => Err(refused(&format!(
+                "the expression of {} must be a text in quotes, as it is read once",
+                function.name
+            ))),
         }
     }
 
@@ -301,7 +312,9 @@ fn named(name: &str) -> Result<Base> {
         "true" => Ok(Base::Bool(true)),
         "false" => Ok(Base::Bool(false)),
         "nil" => Ok(Base::Nil),
-        _ => functions::find(name).map(Base::Function).ok_or_else(|| refused(&format!("function {name:?} not defined"))),
+        _ => {
+            functions::find(name).map(Base::Function).ok_or_else(|| refused(&format!("function {name:?} not defined")))
+        }
     }
 }
 

@@ -4,6 +4,9 @@ use std::slice::Iter;
 
 use super::value::{Made, Value, room};
 
+/// Digits behind the point at most: no number has more that are not zero.
+const DIGITS_MAX: usize = 1_100;
+
 /// What stands between `%` and the verb.
 #[derive(Debug, Default, Clone, Copy)]
 struct Spec {
@@ -158,11 +161,19 @@ impl Spec {
     }
 
     fn float(&self, verb: char, value: f64, out: &mut String) -> Made<()> {
+        if self.precision.is_some_and(|precision| precision > DIGITS_MAX) {
+            return Err(format!("printf: more than {DIGITS_MAX} digits of a number"));
+        }
         let size = value.abs();
         if !value.is_finite() {
             let name = if value.is_nan() { "NaN" } else { "Inf" };
             let plus = self.plus || value == f64::INFINITY && verb == 'v';
-            return Self { zero: false, plus, ..*self }.signed(value.is_sign_negative() && !value.is_nan(), "", name, out);
+            return Self { zero: false, plus, ..*self }.signed(
+                value.is_sign_negative() && !value.is_nan(),
+                "",
+                name,
+                out,
+            );
         }
         let digits = match (verb, self.precision) {
             ('f' | 'F', precision) => format!("{size:.*}", precision.unwrap_or(6)),

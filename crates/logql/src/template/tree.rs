@@ -83,16 +83,15 @@ pub(super) fn fields<'a>(nodes: &'a [Node], dot_is_root: bool, names: &mut Vec<&
         Node::Action(pipeline) => pipeline.fields(dot_is_root, names),
         Node::Branch(Branch { kind, over, body, otherwise }) => {
             let root_within = dot_is_root && *kind == BranchKind::If;
-            over.fields(dot_is_root, names)
-                && fields(body, root_within, names)
-                && fields(otherwise, dot_is_root, names)
+            over.fields(dot_is_root, names) && fields(body, root_within, names) && fields(otherwise, dot_is_root, names)
         }
     })
 }
 
 impl Pipeline {
     fn fields<'a>(&'a self, dot_is_root: bool, names: &mut Vec<&'a str>) -> bool {
-        let mut operands = self.commands.iter().flat_map(|command| std::iter::once(&command.head).chain(&command.arguments));
+        let mut operands =
+            self.commands.iter().flat_map(|command| std::iter::once(&command.head).chain(&command.arguments));
         operands.all(|operand| {
             let is_root = match &operand.base {
                 Base::Nested(pipeline) => return pipeline.fields(dot_is_root, names),

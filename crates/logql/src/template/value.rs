@@ -98,7 +98,9 @@ impl<'a> Value<'a> {
             Self::Int(value) => *value != 0,
             Self::Float(value) => *value != 0.0,
             Self::Time(_) => true,
-            Self::Text(_) | Self::List(_) | Self::Map(_) | Self::Labels(_) => self.length().is_some_and(|length| length > 0),
+            Self::Text(_) | Self::List(_) | Self::Map(_) | Self::Labels(_) => {
+                self.length().is_some_and(|length| length > 0)
+            }
         }
     }
 

@@ -139,7 +139,9 @@ fn name(text: &str, behind: usize) -> Result<(&str, &str)> {
     let (name, rest) = text.split_at_checked(behind + length).unwrap_or((text, ""));
     let ends = rest.is_empty() || rest.starts_with(SPACE) || rest.starts_with(['.', ',', '|', ':', ')', '(']);
     match rest.chars().next() {
-        Some(bad) if !ends && !rest.starts_with("}}") => Err(refused(&format!("bad character {bad:?} behind {name:?}"))),
+        Some(bad) if !ends && !rest.starts_with("}}") => {
+            Err(refused(&format!("bad character {bad:?} behind {name:?}")))
+        }
         _ => Ok((name, rest)),
     }
 }
@@ -172,9 +174,9 @@ fn character(text: &str) -> Result<(Token<'_>, &str)> {
 
 fn number(text: &str) -> Result<(Token<'_>, &str)> {
     let inside = |(at, character): (usize, char)| match character {
-        '+' | '-' => text.get(..at).is_some_and(|before| {
-            before.is_empty() || before.ends_with(['e', 'E']) && !before.contains(['x', 'X'])
-        }),
+        '+' | '-' => text
+            .get(..at)
+            .is_some_and(|before| before.is_empty() || before.ends_with(['e', 'E']) && !before.contains(['x', 'X'])),
         other => other == '.' || is_of_name(other),
     };
     let end = text.char_indices().find(|found| !inside(*found)).map_or(text.len(), |(at, _)| at);

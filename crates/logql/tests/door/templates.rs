@@ -88,3 +88,154 @@ fn templates_make_what_they_must() {
     assert!(wrong.is_empty(), "{}\n{} of {count} are wrong", wrong.join("\n"), wrong.len());
     assert!(count > 200);
 }
+
+/// Words that templates are made of, with all functions.
+const WORDS: &[&str] = &[
+    "{{", "}}", "{{-", " -}}", "if", "else", "end", "range", "with", "break", "continue", "$", "$x", ":=", "=", ",",
+    "|", "(", ")", ".", ".a", ".a.b", "nil", "true", "text", "\n", " ", "/*", "*/", "\"", "`", "'é'",
+];
+const VALUES: &[&str] = &[
+    ".",
+    ".a",
+    ".b",
+    "nil",
+    "true",
+    "0",
+    "1",
+    "-1",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1e308",
+    "-0.5",
+    "\"\"",
+    "\"é%5.3f[1]*d\"",
+    "\"2006-01-02T15:04:05.999999999Z07:00 Mon _2 MST\"",
+    "\"Europe/Berlin\"",
+    "\"(a|é)*?$1\"",
+    "\"1700000000\"",
+    "now",
+    "__line__",
+    "__timestamp__",
+    "(fromJson __line__)",
+    "(fromJson .b)",
+    "(unixToTime \"99999\")",
+    "(toDate \"2006\" \"9999\")",
+    "(repeat 100000 .b)",
+    "(index . \"a\")",
+];
+const FUNCTIONS: &[&str] = &[
+    "and",
+    "or",
+    "not",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "len",
+    "index",
+    "slice",
+    "print",
+    "printf",
+    "println",
+    "html",
+    "js",
+    "urlquery",
+    "__line__",
+    "default",
+    "fromJson",
+    "ToLower",
+    "lower",
+    "ToUpper",
+    "upper",
+    "title",
+    "Replace",
+    "replace",
+    "Trim",
+    "trimAll",
+    "TrimLeft",
+    "TrimRight",
+    "TrimPrefix",
+    "trimPrefix",
+    "TrimSuffix",
+    "trimSuffix",
+    "TrimSpace",
+    "trim",
+    "contains",
+    "hasPrefix",
+    "hasSuffix",
+    "trunc",
+    "substr",
+    "alignLeft",
+    "alignRight",
+    "indent",
+    "nindent",
+    "repeat",
+    "regexReplaceAll",
+    "regexReplaceAllLiteral",
+    "count",
+    "urlencode",
+    "urldecode",
+    "b64enc",
+    "b64dec",
+    "int",
+    "float64",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "mod",
+    "max",
+    "min",
+    "addf",
+    "subf",
+    "mulf",
+    "divf",
+    "maxf",
+    "minf",
+    "ceil",
+    "floor",
+    "round",
+    "duration",
+    "duration_seconds",
+    "bytes",
+    "__timestamp__",
+    "now",
+    "date",
+    "toDate",
+    "toDateInZone",
+    "unixEpoch",
+    "unixEpochMillis",
+    "unixEpochNanos",
+    "unixToTime",
+];
+
+fn one_of<'a>(rng: &mut Rng, words: &[&'a str]) -> &'a str {
+    words[rng.below(words.len() as u64) as usize]
+}
+
+#[test]
+fn any_template_is_read_or_refused_and_makes_little() {
+    let labels =
+        vec![("a".to_owned(), "ä%s\n x=1.50".to_owned()), ("b".to_owned(), r#"[1,"x",{"y":null}]"#.to_owned())];
+    let line = r#"{"k":[[],{}],"t":"2023-03-23T13:13:35Z"}"#.to_owned();
+    let scene = Scene { labels, line, time_ns: i64::MAX };
+    let mut rng = Rng::from_seed(11);
+    let (mut made, mut failed) = (0, 0);
+    for _ in 0..20_000 {
+        let words: Vec<&str> = (0..rng.below(12)).map(|_| one_of(&mut rng, WORDS)).collect();
+        let between = if rng.below(2) == 0 { " " } else { "" };
+        let _ = scene.made(&words.join(between));
+        let function = one_of(&mut rng, FUNCTIONS);
+        let values: Vec<&str> = (0..rng.below(5)).map(|_| one_of(&mut rng, VALUES)).collect();
+        match scene.made(&format!("{{{{ {function} {} }}}}", values.join(" "))) {
+            Ok(text) => {
+                assert!(text.len() <= 1 << 20);
+                made += 1;
+            }
+            Err(_) => failed += 1,
+        }
+    }
+    assert!(made > 500 && failed > 500, "{made} and {failed}");
+}
