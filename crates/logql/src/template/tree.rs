@@ -108,3 +108,36 @@ impl Pipeline {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use regex::Regex;
+
+    use super::super::Template;
+
+    #[test]
+    fn what_is_looked_at_is_known() {
+        for (text, expected) in [
+            ("{{__line__}}", Some("")),
+            ("{{.a}}{{if .b}}{{.c}}{{else}}{{.d}}{{end}}", Some("a b c d")),
+            ("{{with .a}}{{.}}{{.x}}{{$.b}}{{else}}{{.c}}{{end}}", Some("a b c")),
+            ("{{range fromJson .a}}{{.}}{{.x}}{{else}}{{.b}}{{end}}", Some("a b")),
+            ("{{(fromJson .a).x | printf `%s` .b}}", Some("a b")),
+            ("{{$x := print .a}}{{$x = .b}}{{$x.c}}", Some("a b")),
+            ("{{.a.b}}", Some("a")),
+            (".", Some("")),
+            ("{{.}}", None),
+            ("{{if true}}{{.}}{{end}}", None),
+            ("{{with .a}}{{else}}{{.}}{{end}}", None),
+            ("{{with .a}}{{range $}}{{end}}{{end}}", None),
+            ("{{range $k, $v := .}}{{$k}}{{end}}", None),
+            ("{{$x := $}}{{$x.a}}", None),
+            ("{{with $}}{{.a}}{{end}}", None),
+            ("{{index . `a`}}", None),
+            ("{{(.).a}}", None),
+        ] {
+            let template = Template::new(text, &mut |regex| Ok(Regex::new(regex).unwrap())).unwrap();
+            assert_eq!(template.fields().map(|names| names.join(" ")).as_deref(), expected, "{text}");
+        }
+    }
+}
