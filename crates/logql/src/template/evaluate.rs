@@ -6,7 +6,7 @@ use super::value::{Made, Value, room};
 use crate::labels::LineLabels;
 
 /// Bytes that are read and made for one line at most, where each step counts as [`STEP_BYTES`]. 16 MiB: a megabyte through a dozen functions, or
-/// some hundred thousand steps of loops, and no more than some ten milliseconds.
+/// some hundred thousand steps of loops, and tens of milliseconds at most.
 const WORK_BYTES_MAX: usize = 16 << 20;
 /// What a step costs: about as much as reading so many bytes.
 const STEP_BYTES: usize = 64;
@@ -187,8 +187,13 @@ impl<'a> Evaluation<'a> {
             _ => 0,
         };
         let read = values.iter().map(bytes).fold(0, usize::saturating_add);
-        // A value of JSON takes far more memory than its text.
-        let times = if function.takes == Takes::Json { 8 } else { 1 };
+        let times = match function.takes {
+            // A value of JSON takes far more memory than its text.
+            Takes::Json => 8,
+            // An expression is matched many times slower than a text is read.
+            Takes::Expression => 16,
+            Takes::Values | Takes::First { .. } => 1,
+        };
         self.work(STEP_BYTES.saturating_add(read.saturating_mul(times)))?;
         let arguments = Arguments { values, regex: command.regex.as_ref(), scene: &self.scene };
         let made = (function.apply)(&arguments).map_err(|why| format!("error calling {}: {why}", function.name))?;
