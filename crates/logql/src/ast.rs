@@ -20,6 +20,30 @@ pub enum Query {
     Metric(Metric),
 }
 
+impl Query {
+    /// The same, asked at a time in nanoseconds since 1970: `now` in its templates.
+    pub fn at(mut self, now_ns: i64) -> Self {
+        let stages: Vec<&mut Stage> = match &mut self {
+            Self::Log(log) => log.stages.iter_mut().collect(),
+            Self::Metric(metric) => metric.leaves.iter_mut().flat_map(|leaf| &mut leaf.log.stages).collect(),
+        };
+        for stage in stages {
+            match stage {
+                Stage::LineFormat(template) => template.set_now(now_ns),
+                Stage::LabelFormat(formats) => {
+                    for (_, new) in formats {
+                        if let NewLabel::Made(template) = new {
+                            template.set_now(now_ns);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        self
+    }
+}
+
 /// Which streams, and what happens to each line.
 #[derive(Debug, Clone)]
 pub struct LogQuery {
@@ -125,7 +149,7 @@ pub enum Stage {
 /// `| logfmt`.
 #[derive(Debug, Clone, Default)]
 pub struct Logfmt {
-    /// Whether a line with an error fails as a whole.
+    /// Whether a line is read up to its first error only, and says so.
     pub strict: bool,
     /// Whether empty values become labels.
     pub keep_empty: bool,

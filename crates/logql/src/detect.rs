@@ -85,7 +85,7 @@ pub fn detected_fields(lines: &[FoundLine]) -> BTreeMap<String, DetectedField> {
             });
         } else {
             found.clear();
-            pairs(&line.text, &mut |key, value| found.push((sanitized(key).into_owned(), value)));
+            pairs(&line.text, false, &mut |key, value| found.push((sanitized(key).into_owned(), value)));
             let valued = |(name, value): &&(String, String)| !value.is_empty() && !name.is_empty() && !in_stream(name);
             found.iter().filter(valued).for_each(|(name, value)| add(&mut fields, name, value, Some("logfmt")));
         }

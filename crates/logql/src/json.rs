@@ -1,10 +1,10 @@
 //! What do the members of a JSON object say? Names joined by `_`, texts and numbers as they are; or what stands at one path.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use causeway_model::{Error, Result};
-use serde::de::{Deserializer as _, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::labels::sanitized;
 
@@ -53,108 +53,240 @@ impl Path {
         if steps.is_empty() { Err(refused()) } else { Ok(Self(steps)) }
     }
 
-    /// The text at the path; empty where there is none.
-    pub fn of(&self, value: &Value) -> String {
-        let found = self.0.iter().try_fold(value, |value, step| match step {
-            Step::Member(name) => value.get(name),
-            Step::Item(at) => value.get(at),
+    /// The text at the path, others than texts as they were sent; empty where there is none.
+    pub fn of(&self, text: &str) -> String {
+        let found = self.0.iter().try_fold(text, |text, step| match step {
+            Step::Member(name) => Reader { rest: text }.member(name),
+            Step::Item(at) => Reader { rest: text }.item(*at),
         });
         match found {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
+            None | Some("null") => String::new(),
+            Some(text) if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
+            Some(other) => other.to_owned(),
         }
     }
 }
 
-/// Gives away the members of an object, those of objects within it with their names before them; no lists and nothing that is null.
+/// Gives away the members of an object, those of objects within it with their names before them; no lists and nothing that is null. Numbers are
+/// told as they were sent.
 ///
 /// # Errors
 /// `Invalid` when the text is no JSON object.
 pub(crate) fn flatten(text: &str, texts_only: bool, found: &mut dyn FnMut(String, String)) -> Result<()> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let prefix = String::new();
-    let object = Flatten { prefix, texts_only, depth: 0, found };
-    let read = deserializer.deserialize_map(object).and_then(|()| deserializer.end());
-    read.map_err(|error| Error::invalid(error.to_string()))
+    let mut reader = Reader { rest: text };
+    Flatten { texts_only, found }.object(&mut reader, "", 0)?;
+    reader.end()
 }
 
-/// Visits a value whose name is the prefix.
+/// That a text is JSON.
+///
+/// # Errors
+/// `Invalid` when it is none.
+pub(crate) fn check(text: &str) -> Result<()> {
+    let mut reader = Reader { rest: text };
+    reader.skip()?;
+    reader.end()
+}
+
 struct Flatten<'a> {
-    prefix: String,
     texts_only: bool,
-    depth: usize,
     found: &'a mut dyn FnMut(String, String),
 }
 
 impl Flatten<'_> {
-    fn tell(self, text: String, is_text: bool) {
-        if (is_text || !self.texts_only) && !self.prefix.is_empty() {
-            (self.found)(self.prefix, text);
-        }
-    }
-}
-
-impl<'de> Visitor<'de> for Flatten<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            if self.depth >= DEPTH_MAX || self.texts_only && self.depth > 0 {
-                map.next_value::<serde::de::IgnoredAny>()?;
-                continue;
-            }
+    fn object(&mut self, reader: &mut Reader<'_>, prefix: &str, depth: usize) -> Result<()> {
+        reader.object(&mut |key, reader| {
             let key = sanitized(&key);
-            let prefix = if self.prefix.is_empty() { key.into_owned() } else { format!("{}_{key}", self.prefix) };
-            let (texts_only, depth) = (self.texts_only, self.depth + 1);
-            map.next_value_seed(Flatten { prefix, texts_only, depth, found: &mut *self.found })?;
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<(), A::Error> {
-        while items.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> std::result::Result<(), E> {
-        self.tell(text.to_owned(), true);
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> std::result::Result<(), E> {
-        self.tell(value.to_string(), false);
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> std::result::Result<(), E> {
-        self.tell(value.to_string(), false);
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> std::result::Result<(), E> {
-        self.tell(value.to_string(), false);
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> std::result::Result<(), E> {
-        self.tell(value.to_string(), false);
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> std::result::Result<(), E> {
-        Ok(())
+            let name = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}_{key}") };
+            match reader.peek() {
+                Some('{') if depth + 1 < DEPTH_MAX && !self.texts_only => return self.object(reader, &name, depth + 1),
+                Some('"') if !name.is_empty() => (self.found)(name, reader.string()?.into_owned()),
+                _ => {
+                    let value = reader.skip()?;
+                    let is_told = !value.starts_with(['{', '[', '"', 'n']) && !self.texts_only && !name.is_empty();
+                    if is_told {
+                        (self.found)(name, value.to_owned());
+                    }
+                }
+            }
+            Ok(())
+        })
     }
 }
 
-impl<'de> serde::de::DeserializeSeed<'de> for Flatten<'_> {
-    type Value = ();
+/// Reads JSON from the left, values as they were sent.
+struct Reader<'t> {
+    rest: &'t str,
+}
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+impl<'t> Reader<'t> {
+    fn peek(&mut self) -> Option<char> {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        self.rest.chars().next()
+    }
+
+    fn take(&mut self, sign: char) -> bool {
+        let found = self.peek() == Some(sign);
+        if found {
+            self.rest = self.rest.get(1..).unwrap_or_default();
+        }
+        found
+    }
+
+    fn expect(&mut self, sign: char) -> Result<()> {
+        if self.take(sign) { Ok(()) } else { Err(self.refused(&format!("expecting {sign:?}"))) }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.refused("expecting the end")) }
+    }
+
+    fn refused(&mut self, why: &str) -> Error {
+        match self.peek() {
+            None => Error::invalid(format!("{why}, found the end of the line")),
+            Some(found) => Error::invalid(format!("{why}, found {found:?}")),
+        }
+    }
+
+    /// One value by serde's rules, with the text that it was read from.
+    fn value<T: Deserialize<'t>>(&mut self) -> Result<(T, &'t str)> {
+        let mut values = serde_json::Deserializer::from_str(self.rest).into_iter::<T>();
+        let value = match values.next() {
+            Some(Ok(value)) => value,
+            Some(Err(error)) => return Err(Error::invalid(error.to_string())),
+            None => return Err(self.refused("expecting a value")),
+        };
+        let (read, rest) = self.rest.split_at_checked(values.byte_offset()).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        Ok((value, read))
+    }
+
+    fn string(&mut self) -> Result<Cow<'t, str>> {
+        if self.peek() != Some('"') {
+            return Err(self.refused("expecting a string"));
+        }
+        let inside = self.rest.get(1..).unwrap_or_default();
+        let end = inside.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < b' ').unwrap_or(inside.len());
+        if let Some((text, behind)) = inside.split_at_checked(end)
+            && let Some(rest) = behind.strip_prefix('"')
+        {
+            self.rest = rest;
+            return Ok(Cow::Borrowed(text));
+        }
+        self.value::<String>().map(|(text, _)| Cow::Owned(text))
+    }
+
+    /// Any value, as it was sent.
+    fn skip(&mut self) -> Result<&'t str> {
+        match self.peek() {
+            Some('{' | '[' | '"') => return self.value::<IgnoredAny>().map(|(_, read)| read),
+            Some(_) => {}
+            None => return Err(self.refused("expecting a value")),
+        }
+        // A number or a word ends where no more of it can stand.
+        let inside = |character: char| character.is_ascii_alphanumeric() || ['+', '-', '.'].contains(&character);
+        let end = self.rest.find(|character| !inside(character)).unwrap_or(self.rest.len());
+        let (read, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, ""));
+        if serde_json::from_str::<IgnoredAny>(read).is_err() {
+            return Err(self.refused("expecting a value"));
+        }
+        self.rest = rest;
+        Ok(read)
+    }
+
+    /// The members of an object, of which each value is to be read.
+    fn object(&mut self, member: &mut dyn FnMut(Cow<'t, str>, &mut Self) -> Result<()>) -> Result<()> {
+        self.expect('{')?;
+        if self.take('}') {
+            return Ok(());
+        }
+        loop {
+            let key = self.string()?;
+            self.expect(':')?;
+            member(key, self)?;
+            if !self.take(',') {
+                return self.expect('}');
+            }
+        }
+    }
+
+    /// The item of a list, as it was sent.
+    fn item(&mut self, wanted: usize) -> Option<&'t str> {
+        if !self.take('[') || self.take(']') {
+            return None;
+        }
+        for _ in 0..wanted {
+            self.skip().ok()?;
+            if !self.take(',') {
+                return None;
+            }
+        }
+        self.skip().ok()
+    }
+
+    /// The member of an object, as it was sent; of several the first.
+    fn member(&mut self, wanted: &str) -> Option<&'t str> {
+        let mut found = None;
+        let read = self.object(&mut |key, reader| {
+            let value = reader.skip()?;
+            if key == wanted {
+                found.get_or_insert(value);
+            }
+            Ok(())
+        });
+        found.filter(|_| read.is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flat(text: &str) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        flatten(text, false, &mut |name, value| found.push((name, value)))?;
+        Ok(found)
+    }
+
+    #[test]
+    fn values_are_told_as_they_were_sent() {
+        let text = r#" {"a":1.0,"b":{"c d":-0,"e":1e+2},"f":"x\n\u00e9","g":[1,{"h":2}],"i":null,"j":true,"k":12345678901234567890123,"l":{}} "#;
+        let told = flat(text).unwrap();
+        let expected = [
+            ("a", "1.0"),
+            ("b_c_d", "-0"),
+            ("b_e", "1e+2"),
+            ("f", "x\né"),
+            ("j", "true"),
+            ("k", "12345678901234567890123"),
+        ];
+        assert_eq!(told, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for (path, expected) in
+            [("a", "1.0"), ("b", r#"{"c d":-0,"e":1e+2}"#), ("g[1].h", "2"), ("g[7]", ""), ("i", ""), ("x.y", "")]
+        {
+            assert_eq!(Path::new(path).unwrap().of(text), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for text in [
+            "",
+            "{",
+            "[1]",
+            "{}x",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\":01}",
+            "{\"a\":1 2}",
+            "{\"a\":nul}",
+            "{\"a\":\"\n\"}",
+        ] {
+            assert!(flat(text).is_err(), "{text}");
+        }
+        let deep = format!("{}1{}", "{\"a\":".repeat(100), "}".repeat(100));
+        assert_eq!(flat(&deep).unwrap(), []);
+        assert!(flat(&"{\"a\":".repeat(100_000)).is_err());
     }
 }

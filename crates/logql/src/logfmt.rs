@@ -1,11 +1,11 @@
 //! Which pairs stand in a line such as `level=info msg="hi there"`? As github.com/go-logfmt/logfmt reads them.
 
 /// Gives away the pairs in their order, the value empty where there is none; says whether all of the line could be read. What can't is left
-/// out up to the next space.
-pub(crate) fn pairs(line: &str, found: &mut dyn FnMut(&str, String)) -> bool {
+/// out up to the next space, or with `strict` the whole rest.
+pub(crate) fn pairs(line: &str, strict: bool, found: &mut dyn FnMut(&str, String)) -> bool {
     let mut rest = line.trim_start();
     let mut all_read = true;
-    while !rest.is_empty() {
+    while !rest.is_empty() && (all_read || !strict) {
         let end =
             rest.find(|character: char| character == '=' || character <= ' ' || character == '"').unwrap_or(rest.len());
         let (key, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));

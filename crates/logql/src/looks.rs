@@ -33,12 +33,18 @@ fn besides_the_value(leaf: &Leaf) -> Option<Vec<&str>> {
     for stage in &leaf.log.stages {
         match stage {
             Stage::Labels(filter) => of_filter(filter, &mut names),
-            Stage::LineFormat(template) => template.fields(&mut names),
+            Stage::LineFormat(template) => match template.fields() {
+                Some(fields) => names.extend(fields),
+                None => return Looked::ALL,
+            },
             Stage::LabelFormat(formats) => {
                 for (_, new) in formats {
                     match new {
                         NewLabel::Renamed(from) => names.push(from),
-                        NewLabel::Made(template) => template.fields(&mut names),
+                        NewLabel::Made(template) => match template.fields() {
+                            Some(fields) => names.extend(fields),
+                            None => return Looked::ALL,
+                        },
                     }
                 }
             }

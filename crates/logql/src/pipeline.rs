@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use crate::ast::{Comparison, LabelChoice, LabelFilter, LineCondition, LineFilter, Logfmt, NewLabel, Stage};
-use crate::json::{Path, flatten};
+use crate::json::{Path, check, flatten};
 use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, sanitized};
 use crate::logfmt::pairs;
 
-/// Why a template makes nothing.
-const TOO_LONG: &str = "the text would be longer than 1 MiB";
+/// What went wrong where a template makes nothing.
+const TEMPLATE: &str = "TemplateFormatErr";
 
 /// A line on its way.
 #[derive(Debug, Clone)]
@@ -52,8 +52,8 @@ impl<'a> Line<'a> {
                 }
             }
             Stage::LineFormat(template) => match template.of(&self.text, &self.labels, self.time_ns) {
-                Some(text) => self.text = Cow::Owned(text),
-                None => self.labels.fail("TemplateFormatErr", TOO_LONG.to_owned()),
+                Ok(text) => self.text = Cow::Owned(text),
+                Err(why) => self.labels.fail(TEMPLATE, why),
             },
             Stage::LabelFormat(formats) => self.format_labels(formats),
             Stage::Drop(choices) => {
@@ -77,33 +77,31 @@ impl<'a> Line<'a> {
             }
             return;
         }
-        match serde_json::from_str::<serde_json::Value>(&self.text) {
-            Ok(value) => wanted.iter().for_each(|(name, path)| self.labels.add_parsed(name, path.of(&value))),
-            Err(error) => self.labels.fail("JSONParserErr", error.to_string()),
+        match check(&self.text) {
+            Ok(()) => wanted.iter().for_each(|(name, path)| self.labels.add_parsed(name, path.of(&self.text))),
+            Err(error) => self.labels.fail("JSONParserErr", error.message),
         }
     }
 
     fn logfmt(&mut self, logfmt: &Logfmt) {
         let labels = &mut self.labels;
         let mut found = Vec::new();
-        let all_read = pairs(&self.text, &mut |key, value| {
+        let all_read = pairs(&self.text, logfmt.strict, &mut |key, value| {
             if !value.is_empty() || logfmt.keep_empty {
                 found.push((key.to_owned(), value));
             }
         });
-        if logfmt.strict && !all_read {
-            labels.fail("LogfmtParserErr", "logfmt syntax error".to_owned());
-            return;
-        }
-        if logfmt.wanted.is_empty() {
-            found.into_iter().for_each(|(key, value)| labels.add_parsed(&sanitized(&key), value));
-            return;
-        }
         for (name, key) in &logfmt.wanted {
             let value = found.iter().find(|(found, _)| found == key).map(|(_, value)| value.clone());
             if value.is_some() || logfmt.keep_empty {
                 labels.add_parsed(name, value.unwrap_or_default());
             }
+        }
+        if logfmt.wanted.is_empty() {
+            found.into_iter().for_each(|(key, value)| labels.add_parsed(&sanitized(&key), value));
+        }
+        if logfmt.strict && !all_read {
+            labels.fail("LogfmtParserErr", "logfmt syntax error".to_owned());
         }
     }
 
@@ -127,17 +125,20 @@ impl<'a> Line<'a> {
     }
 
     fn format_labels(&mut self, formats: &[(String, NewLabel)]) {
-        // Templates see the labels as they were before the stage.
-        let before = self.labels.clone();
+        // Templates see the labels as they were before the first of them.
+        let mut before = None;
         for (name, new) in formats {
             match new {
                 NewLabel::Renamed(from) => {
                     self.labels.rename(from, name);
                 }
-                NewLabel::Made(template) => match template.of(&self.text, &before, self.time_ns) {
-                    Some(value) => self.labels.set(name, value),
-                    None => self.labels.fail("TemplateFormatErr", TOO_LONG.to_owned()),
-                },
+                NewLabel::Made(template) => {
+                    let before = before.get_or_insert_with(|| self.labels.clone());
+                    match template.of(&self.text, before, self.time_ns) {
+                        Ok(value) => self.labels.set(name, value),
+                        Err(why) => self.labels.fail(TEMPLATE, why),
+                    }
+                }
             }
         }
     }

@@ -27,4 +27,4 @@ pub use parse::{
     DEPTH_MAX, ParseError, QUERY_BYTES_MAX, REGEXES_MAX, Syntax, line_column, parse, parse_selector, parse_selectors,
 };
 pub use source::{MatchOperator, Matcher, Need, Samples, Selection, SeriesSet, Source};
-pub use text::{quote, unquote};
+pub use text::{is_printable, quote, unquote};

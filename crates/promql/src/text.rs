@@ -1,7 +1,7 @@
 //! How are texts written in quotes? As in Go, whose rules PromQL took over.
 
 /// Whether a character stands for itself in quotes: letters, marks, numbers, punctuation, symbols and the plain space.
-fn is_printable(character: char) -> bool {
+pub fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return (' '..='~').contains(&character);
     }

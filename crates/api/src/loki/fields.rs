@@ -92,7 +92,8 @@ async fn newest(desk: &Desk, parameters: &Parameters) -> Result<Vec<FoundLine>> 
     let limit = parameters.count("line_limit")?.unwrap_or(LINES_DEFAULT).min(loki.options.lines_max);
     let order = Order { backward: true, limit, parallelism: loki.options.parallelism };
     let query = parameters.get("query").to_owned();
-    let found = loki.ask(move |source, waited| match parse(&query)? {
+    let now_ns = desk.clock.now_unix_nano();
+    let found = loki.ask(move |source, waited| match parse(&query)?.at(now_ns) {
         Query::Log(query) => lines(&query, source, span, order, &|| waited.check()),
         Query::Metric(_) => Err(Error::invalid(format!("{query:?} selects no lines"))),
     });

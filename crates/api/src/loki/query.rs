@@ -84,8 +84,11 @@ async fn answered(desk: &Desk, request: Request, moments: fn(&Desk, &Parameters)
         let moments = moments(desk, &parameters)?;
         let order = order(loki, &parameters)?;
         let (query, options) = (parameters.get("query").to_owned(), loki.evaluation());
+        let now_ns = desk.clock.now_unix_nano();
         // Reading a query may take a while, too: expressions are compiled.
-        let found = loki.ask(move |source, waited| found(&query, source, moments, order, options, waited)).await?;
+        let found =
+            loki.ask(move |source, waited| found(parse(&query)?.at(now_ns), source, moments, order, options, waited));
+        let found = found.await?;
         Ok(match found {
             Found::Lines(lines) => told(&lines, categorized),
             Found::Numbers(numbers) => numbers_told(&numbers, moments),
@@ -104,14 +107,13 @@ enum Found {
 }
 
 fn found(
-    query: &str,
+    query: Query,
     source: &dyn LineSource,
     moments: Moments,
     order: Order,
     options: Options,
     waited: Waited,
 ) -> Result<Found> {
-    let query = parse(query)?;
     let all_empty = |matchers: &[Matcher]| matchers.iter().all(|matcher| matcher.matches(""));
     let selects_all = match &query {
         Query::Log(query) => all_empty(&query.matchers),

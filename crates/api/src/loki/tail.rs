@@ -43,7 +43,7 @@ impl Tail {
         let tail =
             tail.ok_or_else(|| Error::new(ErrorKind::NotFound, "this server does not tell of lines as they come"))?;
         let text = parameters.get("query").to_owned();
-        let query = log_query(&text)?;
+        let query = log_query(&text, desk.clock.now_unix_nano())?;
         // First to follow, then to look back: so nothing is missed between.
         let live = tail.follow(query.clone())?.take_until(loki.options.stop.clone().cancelled_owned()).boxed();
         let (start_ns, _) = times_ns(desk, parameters)?;
@@ -63,8 +63,8 @@ impl Tail {
     }
 }
 
-fn log_query(text: &str) -> Result<LogQuery> {
-    match parse(text)? {
+fn log_query(text: &str, now_ns: i64) -> Result<LogQuery> {
+    match parse(text)?.at(now_ns) {
         Query::Log(query) => Ok(query),
         Query::Metric(_) => Err(Error::invalid("tailing needs a log query: numbers have no lines")),
     }

@@ -7,6 +7,7 @@ use super::{MATCHES, filter, matcher_of};
 use crate::ast::{LabelChoice, LineCondition, LineFilter, Logfmt, Needle, NewLabel, Stage};
 use crate::cursor::Cursor;
 use crate::json::Path;
+use crate::labels::ERROR;
 use crate::pattern::Pattern;
 use crate::template::Template;
 
@@ -110,11 +111,14 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Stage> {
             Ok(Stage::Regexp(regex))
         }
         "pattern" if cursor.is_string() => Pattern::of_labels(&cursor.string()?).map(Stage::Pattern).map_err(refused),
-        "line_format" if cursor.is_string() => Template::new(&cursor.string()?).map(Stage::LineFormat).map_err(refused),
+        "line_format" if cursor.is_string() => template(cursor).map(Stage::LineFormat).map_err(refused),
         "label_format" => {
             let formats = list(cursor, label_format)?;
             let mut names: Vec<&str> = formats.iter().map(|(name, _)| name.as_str()).collect();
             names.sort_unstable();
+            if names.contains(&ERROR) {
+                return Err(refused(Error::invalid(format!("{ERROR} cannot be formatted"))));
+            }
             if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
                 return Err(refused(Error::invalid(
                     "multiple label name can not be formatted twice in a single format operation",
@@ -173,12 +177,17 @@ fn logfmt(cursor: &mut Cursor<'_>) -> Result<Logfmt> {
     Ok(stage)
 }
 
+fn template(cursor: &mut Cursor<'_>) -> Result<Template> {
+    let text = cursor.string()?;
+    Template::new(&text, &mut |text| expression(cursor, text))
+}
+
 fn label_format(cursor: &mut Cursor<'_>) -> Result<(String, NewLabel)> {
     let name = cursor.name()?.to_owned();
     cursor.expect("=")?;
     let refused = refused_at(cursor);
     let new = if cursor.is_string() {
-        NewLabel::Made(Template::new(&cursor.string()?).map_err(refused)?)
+        NewLabel::Made(template(cursor).map_err(refused)?)
     } else {
         NewLabel::Renamed(cursor.name()?.to_owned())
     };
