@@ -1,7 +1,7 @@
 //! How are the spans of a window distributed? Each value is kept while they are few; then they are counted in buckets, which are the upper bits of the float:
 //! their bounds are at most 0.39% apart, so that a quantile is at most 0.2% off.
 
-use std::collections::BTreeMap;
+use hashbrown::HashMap;
 
 /// Values of one window that are kept as they are.
 const EXACT_MAX: usize = 1_024;
@@ -12,30 +12,51 @@ const LEFT_OUT: u32 = 44;
 #[derive(Debug, Default)]
 pub(crate) struct Distribution {
     exact: Vec<(f64, f64)>,
-    /// By number, in the order of their values.
-    buckets: BTreeMap<i64, f64>,
+    /// By number; numbers are in the order of their values.
+    buckets: HashMap<i64, f64>,
 }
+
+/// What an exact value takes, and a bucket with the room that a table keeps free, at most.
+const EXACT_BYTES: usize = size_of::<(f64, f64)>();
+const BUCKET_BYTES: usize = 40;
 
 impl Distribution {
     /// Adds a value; how many bytes that took.
     pub fn add(&mut self, value: f64, weight: f64) -> usize {
         if self.buckets.is_empty() && self.exact.len() < EXACT_MAX {
+            let before = self.exact.capacity();
             self.exact.push((value, weight));
-            return size_of::<(f64, f64)>();
+            return (self.exact.capacity() - before) * EXACT_BYTES;
         }
+        let before = self.buckets.len();
         for (value, weight) in std::mem::take(&mut self.exact) {
             *self.buckets.entry(bucket(value)).or_insert(0.0) += weight;
         }
-        let before = self.buckets.len();
         *self.buckets.entry(bucket(value)).or_insert(0.0) += weight;
-        (self.buckets.len() - before) * 32
+        (self.buckets.len() - before) * BUCKET_BYTES
+    }
+
+    /// Adds what another holds; how many bytes that took.
+    pub fn merge(&mut self, other: Self) -> usize {
+        if !other.buckets.is_empty() && self.buckets.len() < other.buckets.len() {
+            let smaller = std::mem::replace(self, other);
+            return self.merge(smaller);
+        }
+        let before = self.buckets.len();
+        for (number, weight) in other.buckets {
+            *self.buckets.entry(number).or_insert(0.0) += weight;
+        }
+        let added = (self.buckets.len() - before) * BUCKET_BYTES;
+        other.exact.into_iter().fold(added, |added, (value, weight)| added + self.add(value, weight))
     }
 
     /// The least value that at least such a share of the spans does not exceed.
     pub fn quantile(&mut self, share: f64) -> Option<f64> {
         self.exact.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let mut buckets: Vec<(i64, f64)> = self.buckets.iter().map(|(number, weight)| (*number, *weight)).collect();
+        buckets.sort_unstable_by_key(|(number, _)| *number);
         let exact = self.exact.iter().copied();
-        let values = exact.chain(self.buckets.iter().map(|(number, weight)| (middle(*number), *weight)));
+        let values = exact.chain(buckets.into_iter().map(|(number, weight)| (middle(number), weight)));
         let total: f64 = values.clone().map(|(_, weight)| weight).sum();
         // Sums of weights are off by their last digits.
         let wanted = share * total * (1.0 - 1e-12);
@@ -97,6 +118,27 @@ mod tests {
         for share in [0.001, 0.1, 0.5, 0.9, 0.99, 1.0] {
             let (found, exact) = (many.quantile(share).unwrap(), share * 100.0);
             assert!((found / exact - 1.0).abs() < 0.002, "{share}: {found}, not {exact}");
+        }
+    }
+
+    #[test]
+    fn what_two_hold_is_what_one_would() {
+        for (first, second) in [(10, 20), (1_000, 100), (2_000, 10), (10, 2_000), (3_000, 2_000), (0, 5), (5_000, 0)] {
+            let (mut one, mut left, mut right) =
+                (Distribution::default(), Distribution::default(), Distribution::default());
+            for at in 0..first + second {
+                let value = f64::from(at * 7_919 % 10_007);
+                one.add(value, 1.0);
+                if at < first {
+                    left.add(value, 1.0)
+                } else {
+                    right.add(value, 1.0)
+                };
+            }
+            left.merge(right);
+            for share in [0.0, 0.1, 0.5, 0.99, 1.0] {
+                assert_eq!(left.quantile(share), one.quantile(share), "{first} {second} {share}");
+            }
         }
     }
 
