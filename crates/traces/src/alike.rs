@@ -56,6 +56,11 @@ impl Groups {
         Self { rows: in_order, ends }
     }
 
+    /// Each row by itself.
+    pub(crate) fn alone(rows: usize) -> Self {
+        Self { rows: (0..rows as u32).collect(), ends: (1..=rows).collect() }
+    }
+
     /// The rows of each, rising.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u32]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -82,7 +87,7 @@ fn split(groups: &mut [u32], count: usize, Numbers { numbers, below }: &Numbers)
             *group = table.get_mut(place).map_or(0, &mut number);
         }
     } else {
-        let mut table: HashMap<(u32, u32), u32> = HashMap::new();
+        let mut table: HashMap<(u32, u32), u32> = HashMap::with_capacity(groups.len());
         for (group, value) in groups.iter_mut().zip(numbers) {
             *group = number(table.entry((*group, *value)).or_insert(NONE));
         }
