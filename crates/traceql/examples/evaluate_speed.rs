@@ -9,7 +9,9 @@ use std::time::Instant;
 use causeway_model::{Result, TimeRange, Value};
 use causeway_promql::Options;
 use causeway_traceql::ast::{Intrinsic, Kind, Scope, Status};
-use causeway_traceql::{Fields, Moments, SearchOptions, Seen, Span, SpanSource, Wanted, metrics, parse, search};
+use causeway_traceql::{
+    Alike, Fields, Moments, SearchOptions, Seen, Span, SpanSource, Taker, Wanted, metrics, parse, search,
+};
 
 const SPANS: usize = 1_000_000;
 const SPANS_OF_TRACE: usize = 50_000;
@@ -79,11 +81,12 @@ impl Memory {
 }
 
 impl SpanSource for Memory {
-    fn spans(&self, wanted: &Wanted<'_>, visit: &mut dyn FnMut(&[Span<'_>]) -> Result<ControlFlow<()>>) -> Result<()> {
+    fn spans(&self, wanted: &Wanted<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
+        let mut alone = |spans: &[Span<'_>]| takers[0](&spans.iter().copied().map(Alike::alone).collect::<Vec<_>>());
         let mut end = self.spans;
         while end > 0 {
             let start = end.saturating_sub(PIECE);
-            if self.give(start..end, wanted.fields, &mut *visit)?.is_break() {
+            if self.give(start..end, wanted.fields, &mut alone)?.is_break() {
                 break;
             }
             end = start;
@@ -123,12 +126,17 @@ fn main() {
     let plain = shortest(|| {
         let fields = Fields::default();
         let interrupted = || Ok(());
-        let wanted =
-            Wanted { time: TimeRange::ALL, alternatives: &[Vec::new()], fields: &fields, interrupted: &interrupted };
-        many.spans(&wanted, &mut |spans| {
+        let wanted = Wanted {
+            time: TimeRange::ALL,
+            alternatives: &[Vec::new()],
+            fields: &fields,
+            ends_early: false,
+            interrupted: &interrupted,
+        };
+        let take = |spans: &[Alike<'_>]| {
             Ok(std::hint::black_box(spans).first().map_or(ControlFlow::Break(()), |_| ControlFlow::Continue(())))
-        })
-        .unwrap();
+        };
+        many.spans(&wanted, &mut [Box::new(take)]).unwrap();
     });
     println!("{:>7.1} million spans/s  made by this source, not evaluated", SPANS as f64 / plain / 1e6);
     for query in [

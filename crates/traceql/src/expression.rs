@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use causeway_model::{Value, hex};
+use causeway_model::{Result, Value, hex};
 use hashbrown::HashSet;
 use serde_json::Value as Json;
 
 use crate::ast::{Attribute, Field, FieldExpr, FieldOperator, Intrinsic, Pattern, Scope, Static};
-use crate::source::{Fields, Span};
+use crate::source::{Alike, Fields, Span};
 use crate::tree::{NestedSet, Tree};
 use crate::value::Scalar;
 
@@ -160,7 +160,10 @@ fn of_intrinsic(fields: &mut Fields, intrinsic: Intrinsic) -> Access {
         | Intrinsic::StatusMessage
         | Intrinsic::Kind
         | Intrinsic::InstrumentationName
-        | Intrinsic::InstrumentationVersion => {
+        | Intrinsic::InstrumentationVersion
+        | Intrinsic::TraceId
+        | Intrinsic::SpanId
+        | Intrinsic::ParentId => {
             fields.intrinsics.insert(intrinsic);
         }
         Intrinsic::RootName => {
@@ -175,6 +178,12 @@ fn of_intrinsic(fields: &mut Fields, intrinsic: Intrinsic) -> Access {
 }
 
 impl Access {
+    /// Whether spans that are alike may differ in it.
+    pub fn is_own(&self) -> bool {
+        use Intrinsic::{Duration, EventTimeSinceStart, ParentId, SpanId, TraceId};
+        matches!(self, Self::Intrinsic(Duration | TraceId | SpanId | ParentId | EventTimeSinceStart))
+    }
+
     pub fn read<'a>(&self, row: &Row<'a>) -> Scalar<'a> {
         let value = |slot: usize| row.span.values.get(slot).unwrap_or(&Value::Empty);
         match self {
@@ -307,6 +316,17 @@ impl Node {
         Self::Binary { operator, left: Box::new(left), right: Box::new(right) }
     }
 
+    /// Whether spans that are alike may differ in it.
+    pub fn is_own(&self) -> bool {
+        match self {
+            Self::Constant(_) => false,
+            Self::Access(access) => access.is_own(),
+            Self::Negate(inner) | Self::Not(inner) => inner.is_own(),
+            Self::Matches { operand, .. } | Self::IsNil { operand, .. } => operand.is_own(),
+            Self::Binary { left, right, .. } => left.is_own() || right.is_own(),
+        }
+    }
+
     pub fn value<'a>(&'a self, row: &Row<'a>) -> Scalar<'a> {
         match self {
             Self::Constant(value) => Scalar::of_static(value),
@@ -347,6 +367,37 @@ impl Node {
 
     pub fn holds<'a>(&'a self, row: &Row<'a>) -> bool {
         self.value(row).is_true()
+    }
+}
+
+/// A filter of single spans: what does not depend on what each has of its own is decided once for those that are alike.
+pub(crate) struct Filter<'a> {
+    node: &'a Node,
+    is_own: bool,
+}
+
+impl<'a> Filter<'a> {
+    pub fn of(node: &'a Node) -> Self {
+        Self { node, is_own: node.is_own() }
+    }
+
+    /// Visits those that it leaves; all where there is none.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn each(
+        filter: Option<&Self>,
+        alike: &Alike<'_>,
+        visit: &mut impl FnMut(&Span<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match filter {
+            Some(Self { node, is_own: true }) => alike.each(|span| match node.holds(&Row { span, place: None }) {
+                true => visit(span),
+                false => Ok(()),
+            }),
+            Some(Self { node, is_own: false }) if !node.holds(&Row { span: &alike.span, place: None }) => Ok(()),
+            _ => alike.each(|span| visit(span)),
+        }
     }
 }
 

@@ -22,5 +22,5 @@ pub use filter::SpanFilter;
 pub use metrics::{Moments, metrics};
 pub use parse::{QUERY_BYTES_MAX, parse};
 pub use search::{SearchOptions, search, values};
-pub use source::{Comparison, Condition, Event, Fields, Link, Seen, Span, SpanSource, Wanted};
+pub use source::{Alike, Comparison, Condition, Event, Fields, Link, Own, Seen, Span, SpanSource, Taker, Wanted};
 pub use tail::{SpanTail, TailQuery, TailedSpan};

@@ -9,9 +9,9 @@ use hashbrown::{HashMap, HashSet};
 use crate::answer::{FoundSpan, FoundSpanset, FoundTrace, Search, SpanCounts};
 use crate::ast::{Field, FieldExpr, Intrinsic, Pipeline, Query, QueryKind, Spansets, Stage, Static, Status};
 use crate::conditions::{self, Said};
-use crate::expression::{Access, Node, Row, Whole, access, distinct, is_duration_field, needs_trace};
+use crate::expression::{Access, Filter, Node, Row, Whole, access, distinct, is_duration_field, needs_trace};
 use crate::pipeline::{Group, Interrupted, Steps, span_filter};
-use crate::source::{Fields, Seen, Span, SpanSource, Wanted};
+use crate::source::{Alike, Fields, Seen, Span, SpanSource, Wanted};
 
 /// Traces that one question notes at most: 1,000,000 take some 80 MB.
 pub(crate) const TRACES_MAX: usize = 1_000_000;
@@ -87,23 +87,28 @@ impl Candidates {
         &mut self,
         source: &dyn SpanSource,
         (time, interrupted): (TimeRange, Interrupted<'_>),
-        after: &mut dyn FnMut(&mut Self) -> Result<ControlFlow<()>>,
+        after: &mut (dyn FnMut(&mut Self) -> Result<ControlFlow<()>> + Send),
     ) -> Result<()> {
-        let mut fields = Fields::default();
+        let mut fields = Fields { intrinsics: HashSet::from([Intrinsic::TraceId]), ..Fields::default() };
         let filter = self.filter.clone();
         let alternatives = filter.as_ref().map_or_else(|| vec![Vec::new()], conditions::alternatives);
         let node = filter.as_ref().map(|filter| Node::of(&mut fields, filter));
-        let wanted = Wanted { time, alternatives: &alternatives, fields: &fields, interrupted };
-        source.spans(&wanted, &mut |spans| {
-            self.spans += spans.len() as u64;
-            let inside = |span: &&Span<'_>| span.start_ns >= time.start && span.start_ns <= time.end;
-            for span in spans.iter().filter(inside) {
-                if node.as_ref().is_none_or(|node| node.holds(&Row { span, place: None })) {
-                    self.note(span);
-                }
+        let filter = node.as_ref().map(Filter::of);
+        let wanted = Wanted { time, alternatives: &alternatives, fields: &fields, ends_early: true, interrupted };
+        let note = |found: &[Alike<'_>]| {
+            for alike in found {
+                self.spans += alike.count() as u64;
+                let within = |span: &Span<'_>| time.start <= span.start_ns && span.start_ns <= time.end;
+                Filter::each(filter.as_ref(), alike, &mut |span| {
+                    if within(span) {
+                        self.note(span);
+                    }
+                    Ok(())
+                })?;
             }
             after(self)
-        })
+        };
+        source.spans(&wanted, &mut [Box::new(note)])
     }
 
     fn note(&mut self, span: &Span<'_>) {
@@ -358,6 +363,37 @@ fn collect(expr: &FieldExpr, found: &mut Vec<(Field, bool)>) {
     }
 }
 
+/// Values, each once.
+struct Values {
+    known: HashSet<String>,
+    found: Vec<Static>,
+    limit: usize,
+    /// Whether there was room for all.
+    all: bool,
+}
+
+impl Values {
+    fn add(&mut self, value: Static) {
+        let values = match value {
+            Static::Nil => return,
+            Static::Array(values) => values,
+            value => vec![value],
+        };
+        for value in values {
+            let key = value.to_string();
+            if self.known.contains(&key) {
+                continue;
+            }
+            if self.found.len() >= self.limit {
+                self.all = false;
+                return;
+            }
+            self.known.insert(key);
+            self.found.push(value);
+        }
+    }
+}
+
 /// The values that a field has among the spans that a query's filter leaves, each once and at most so many, in no order; whether these are all of them. Of
 /// more than a filter of single spans only what it says of these counts.
 ///
@@ -385,33 +421,22 @@ pub fn values(
     let node = filter.as_ref().map(|filter| Node::of(&mut fields, filter));
     let (access, is_duration) = (access(&mut fields, field), is_duration_field(field));
     let (time, interrupted) = (options.time, options.interrupted);
-    let wanted = Wanted { time, alternatives: &alternatives, fields: &fields, interrupted };
-    let (mut known, mut found, mut all) = (HashSet::new(), Vec::new(), true);
-    source.spans(&wanted, &mut |spans| {
-        for span in spans.iter().filter(|span| span.start_ns >= time.start && span.start_ns <= time.end) {
-            let row = Row { span, place: None };
-            if node.as_ref().is_some_and(|node| !node.holds(&row)) {
-                continue;
-            }
-            let values = match access.read(&row).told(is_duration) {
-                Static::Nil => continue,
-                Static::Array(values) => values,
-                value => vec![value],
-            };
-            for value in values {
-                let key = value.to_string();
-                if known.contains(&key) {
-                    continue;
+    let filter = node.as_ref().map(Filter::of);
+    let wanted = Wanted { time, alternatives: &alternatives, fields: &fields, ends_early: true, interrupted };
+    let mut values = Values { known: HashSet::new(), found: Vec::new(), limit: options.limit, all: true };
+    let add = |spans: &[Alike<'_>]| {
+        for alike in spans {
+            let mut is_told = false;
+            Filter::each(filter.as_ref(), alike, &mut |span| {
+                if !is_told && time.start <= span.start_ns && span.start_ns <= time.end {
+                    is_told = !access.is_own();
+                    values.add(access.read(&Row { span, place: None }).told(is_duration));
                 }
-                if found.len() >= options.limit {
-                    all = false;
-                    return Ok(ControlFlow::Break(()));
-                }
-                known.insert(key);
-                found.push(value);
-            }
+                Ok(())
+            })?;
         }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok((found, all))
+        Ok(if values.all { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    };
+    source.spans(&wanted, &mut [Box::new(add)])?;
+    Ok((values.found, values.all))
 }

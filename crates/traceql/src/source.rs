@@ -1,7 +1,8 @@
 //! Where do spans come from? The contract with whoever keeps them; blocking.
 //!
 //! A search looks at spans of the time, newest first ([`SpanSource::spans`]), notes the traces of those that its first filter leaves, and then reads
-//! these traces as a whole, some at a time ([`SpanSource::traces`]), until it has found enough. Metrics that need single spans only never read traces.
+//! these traces as a whole, some at a time ([`SpanSource::traces`]), until it has found enough. Metrics that need single spans only never read traces, and
+//! look at those that say the same ([`Alike`]) once.
 
 use std::ops::ControlFlow;
 
@@ -10,14 +11,14 @@ use hashbrown::HashSet;
 
 use crate::ast::{Field, FieldOperator, Intrinsic, Kind, Scope, Static, Status};
 
-/// A span, of which those fields are filled in that were asked for; the others are empty, except for ids and times.
+/// A span, of which those fields are filled in that were asked for; the others are empty, except for times, and ids within a trace.
 #[derive(Debug, Clone, Copy)]
 pub struct Span<'a> {
-    /// The trace.
+    /// [`Intrinsic::TraceId`].
     pub trace_id: [u8; 16],
-    /// The span.
+    /// [`Intrinsic::SpanId`].
     pub span_id: [u8; 8],
-    /// The span above; `None` at the root.
+    /// [`Intrinsic::ParentId`]: the span above; `None` at the root.
     pub parent_id: Option<[u8; 8]>,
     /// When it began, in nanoseconds since 1970.
     pub start_ns: i64,
@@ -49,6 +50,64 @@ pub struct Span<'a> {
     pub attributes: &'a [(Scope, &'a str, Value<'a>)],
 }
 
+/// What each span has of its own, by the rows of a piece; ids where they were asked for, else none.
+#[derive(Debug, Clone, Copy)]
+pub struct Own<'a> {
+    /// When each began, in nanoseconds since 1970.
+    pub start_ns: &'a [i64],
+    /// How long each took, in nanoseconds; 0 where nobody knows.
+    pub duration_ns: &'a [i64],
+    /// Their traces.
+    pub trace_ids: &'a [[u8; 16]],
+    /// Their ids.
+    pub span_ids: &'a [[u8; 8]],
+    /// The spans above them.
+    pub parent_ids: &'a [Option<[u8; 8]>],
+}
+
+/// Spans that say the same but for what each has of its own. A source need not find all that are alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Alike<'a> {
+    /// What they say; what each has of its own is that of one of them.
+    pub span: Span<'a>,
+    rows: Option<(Own<'a>, &'a [u32])>,
+}
+
+impl<'a> Alike<'a> {
+    /// A span by itself.
+    pub fn alone(span: Span<'a>) -> Self {
+        Self { span, rows: None }
+    }
+
+    /// The spans of these rows, of which `span` is one.
+    pub fn of(span: Span<'a>, own: Own<'a>, rows: &'a [u32]) -> Self {
+        Self { span, rows: Some((own, rows)) }
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.rows.map_or(1, |(_, rows)| rows.len())
+    }
+
+    /// Visits each.
+    ///
+    /// # Errors
+    /// Those of `visit`, the first of which ends it.
+    pub fn each(&self, mut visit: impl FnMut(&Span<'a>) -> Result<()>) -> Result<()> {
+        let Some((own, rows)) = self.rows else { return visit(&self.span) };
+        let mut span = self.span;
+        for row in rows.iter().map(|row| *row as usize) {
+            span.start_ns = own.start_ns.get(row).copied().unwrap_or_default();
+            span.duration_ns = own.duration_ns.get(row).copied().unwrap_or_default();
+            span.trace_id = own.trace_ids.get(row).copied().unwrap_or_default();
+            span.span_id = own.span_ids.get(row).copied().unwrap_or_default();
+            span.parent_id = own.parent_ids.get(row).copied().unwrap_or_default();
+            visit(&span)?;
+        }
+        Ok(())
+    }
+}
+
 /// Something that happened during a span.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
@@ -74,8 +133,8 @@ pub struct Link<'a> {
 /// What is read of each span.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields {
-    /// Those of [`Intrinsic::Name`], `Status`, `StatusMessage`, `Kind`, `InstrumentationName` and `InstrumentationVersion`; others follow from what is
-    /// always there, from the whole trace, from events or links.
+    /// Those of [`Intrinsic::Name`], `Status`, `StatusMessage`, `Kind`, `InstrumentationName` and `InstrumentationVersion`, and of single spans `TraceId`,
+    /// `SpanId` and `ParentId`; others follow from what is always there, from the whole trace, from events or links.
     pub intrinsics: HashSet<Intrinsic>,
     /// Attributes of spans, resources and instrumentation, no other scopes; never the resource's `service.name`, for which `service` stands.
     pub attributes: Vec<(Scope, String)>,
@@ -121,6 +180,8 @@ pub struct Wanted<'a> {
     pub alternatives: &'a [Vec<Condition>],
     /// What is read of them.
     pub fields: &'a Fields,
+    /// Whether the newest are wanted first, as whoever takes them may end before all were seen.
+    pub ends_early: bool,
     /// Asked now and then; its error ends the visit.
     pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
 }
@@ -136,14 +197,17 @@ pub struct Seen {
     pub last_ns: i64,
 }
 
+/// Takes spans, some at a time; breaks where nobody needs more.
+pub type Taker<'a> = dyn FnMut(&[Alike<'_>]) -> Result<ControlFlow<()>> + Send + 'a;
+
 /// Keeps spans. Implementors read one snapshot in both methods where they can: one source is made for one question.
 pub trait SpanSource: Send + Sync {
-    /// Visits spans, some at a time: each once, pieces with newer spans before those with older ones, until `visit` breaks. The spans of a trace may come in
-    /// several pieces.
+    /// Gives all spans that are wanted, each once, to one of those who take them, at the same time where there are several, until one of them breaks. One
+    /// alone gets pieces with newer spans before those with older ones where `wanted` says so. The spans of a trace may come in several pieces.
     ///
     /// # Errors
-    /// Those of `visit` and `interrupted`; `Unavailable` or `Corrupt` where it can't read.
-    fn spans(&self, wanted: &Wanted<'_>, visit: &mut dyn FnMut(&[Span<'_>]) -> Result<ControlFlow<()>>) -> Result<()>;
+    /// Those of the takers and of `interrupted`; `Unavailable` or `Corrupt` where it can't read.
+    fn spans(&self, wanted: &Wanted<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()>;
 
     /// Visits these traces, each once with all of its spans that are kept, in any order, whatever the time of the question was. Spans that are there twice may come twice.
     ///

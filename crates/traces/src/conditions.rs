@@ -41,13 +41,13 @@ impl<'a> Conditions<'a> {
                 possible.iter().map(|(_, pruning)| pruning.services.clone()).collect();
             let services = services.map(|of_each| of_each.concat());
             let pruning = Pruning { time: self.time, services, ..Pruning::default() };
-            return Ok(Some((vec![of_time(self.time)?], pruning)));
+            return Ok(Some((of_time(self.time, held)?, pruning)));
         }
         Ok(possible.pop())
     }
 
     fn alternative(&self, held: Held<'_>, all: &[Condition]) -> Result<Option<(Vec<Filter>, Pruning)>> {
-        let mut filters = vec![of_time(self.time)?];
+        let mut filters = of_time(self.time, held)?;
         let mut pruning = Pruning { time: self.time, ..Pruning::default() };
         for Condition { field, comparison } in all {
             let Comparison::With(operator, constant) = comparison else { continue };

@@ -1,5 +1,6 @@
 //! Which traces does the store hold? By their ids, by what their spans say, as whole traces and as TraceQL sees spans; over parts and memory.
 
+mod alike;
 mod conditions;
 mod live;
 mod scan;
@@ -38,12 +39,14 @@ impl Default for TracesOptions {
 pub struct Traces {
     store: Arc<Store>,
     options: TracesOptions,
+    /// Threads that look for traces: the machine's cores.
+    parallelism: usize,
 }
 
 impl Traces {
     /// The traces of this store.
     pub fn new(store: Arc<Store>, options: TracesOptions) -> Self {
-        Self { store, options }
+        Self { store, options, parallelism: std::thread::available_parallelism().map_or(1, usize::from) }
     }
 
     /// All spans that are kept now.
@@ -76,7 +79,7 @@ impl TraceCatalog for Traces {
 
     fn search(&self, wanted: &TraceSearch, interrupted: Interrupted<'_>) -> Result<Vec<Trace>> {
         let spans = self.snapshot()?;
-        let found = search::newest(&spans, wanted, interrupted)?;
+        let found = search::newest(&spans, wanted, self.parallelism, interrupted)?;
         self.whole(&spans, &found, interrupted)
     }
 

@@ -1,4 +1,4 @@
-//! Which traces have a span as it is wanted? Filters on columns, then the newest traces among what they leave.
+//! Which traces have a span as it is wanted? Filters on columns, in several threads, then the newest traces among what these leave.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatc
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use causeway_model::{Error, ErrorKind, Family, Result};
 use causeway_query::traces::{Interrupted, TraceSearch};
-use causeway_store::{Filter, Pruning, Scan, ScanColumn, TableSnapshot};
+use causeway_store::{Filter, Pruning, ScanColumn, TableSnapshot};
 use hashbrown::HashMap;
 
-use crate::scan::{ALL, Go, fixed, of_text, of_time, scan, visit, wrong};
+use crate::scan::{ALL, Asked, Go, Held, Take, fixed, of_text, of_time, scan, visit_by, wrong};
 use crate::whole::{Items, id, members};
 
 /// Attributes of one search at most. Each reads columns of its own.
@@ -22,24 +22,39 @@ const ATTRIBUTES_MAX: usize = 64;
 pub(crate) fn newest(
     spans: &TableSnapshot,
     wanted: &TraceSearch,
+    parallelism: usize,
     interrupted: Interrupted<'_>,
 ) -> Result<Vec<[u8; 16]>> {
     if wanted.attributes.len() > ATTRIBUTES_MAX {
         return Err(Error::new(ErrorKind::Invalid, format!("more than {ATTRIBUTES_MAX} attributes")));
     }
-    let mut newest = Newest { max: wanted.traces_max, begins: HashMap::new(), floor: i64::MIN };
     if wanted.traces_max == 0 {
         return Ok(Vec::new());
     }
-    visit(spans, &scan_of(wanted)?, interrupted, &mut |batch| {
-        let times = batch.column(0).as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
-        let ids = batch.column(1).as_fixed_size_binary_opt().ok_or_else(wrong)?;
-        for row in 0..batch.num_rows() {
-            newest.add(id(ids, row)?, times.value(row));
-        }
-        Ok(newest.go())
-    })?;
-    Ok(newest.finish())
+    let newest = || Newest { max: wanted.traces_max, begins: HashMap::new(), floor: i64::MIN };
+    let mut of_each: Vec<Newest> = std::iter::repeat_with(newest).take(parallelism.max(1)).collect();
+    let filters = filters_of(wanted)?;
+    let services = wanted.service.clone().map(|service| vec![service]);
+    let scan_of = |held: Held<'_>| {
+        let filters = of_time(wanted.time, held)?.into_iter().chain(filters.iter().cloned()).collect();
+        let pruning = Pruning { time: wanted.time, services: services.clone(), ..Pruning::default() };
+        Ok(Some((scan(vec![fixed("time")?, fixed("trace_id")?], filters, pruning), ())))
+    };
+    let takes = of_each.iter_mut().map(|newest| {
+        let take = move |batch: &RecordBatch, (): &()| {
+            let times = batch.column(0).as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
+            let ids = batch.column(1).as_fixed_size_binary_opt().ok_or_else(wrong)?;
+            for row in 0..batch.num_rows() {
+                newest.add(id(ids, row)?, times.value(row));
+            }
+            Ok(newest.go())
+        };
+        Box::new(take) as Box<Take<'_, ()>>
+    });
+    let asked = Asked { time: wanted.time, ends_early: true, interrupted };
+    visit_by(spans, asked, &scan_of, &mut takes.collect::<Vec<_>>())?;
+    let all = of_each.into_iter().reduce(Newest::with);
+    Ok(all.map(Newest::finish).unwrap_or_default())
 }
 
 /// The traces of which the newest span is the newest, so many of them.
@@ -55,6 +70,12 @@ impl Newest {
             let begin = self.begins.entry(trace_id).or_insert(begin_ns);
             *begin = begin_ns.max(*begin);
         }
+    }
+
+    /// What both know.
+    fn with(mut self, other: Self) -> Self {
+        other.begins.into_iter().for_each(|(trace_id, begin_ns)| self.add(trace_id, begin_ns));
+        self
     }
 
     /// From when on a span could bring another trace in; what is older is forgotten.
@@ -77,10 +98,9 @@ impl Newest {
     }
 }
 
-fn scan_of(wanted: &TraceSearch) -> Result<Scan> {
-    let pruning =
-        Pruning { time: wanted.time, services: wanted.service.clone().map(|it| vec![it]), ..Pruning::default() };
-    let mut filters = vec![of_time(wanted.time)?];
+/// What must hold of a span besides its time.
+fn filters_of(wanted: &TraceSearch) -> Result<Vec<Filter>> {
+    let mut filters = Vec::new();
     if let (Some(_), _) | (_, Some(_)) = wanted.duration_ns {
         filters.push(of_duration(wanted.duration_ns)?);
     }
@@ -98,7 +118,7 @@ fn scan_of(wanted: &TraceSearch) -> Result<Scan> {
     for (key, text) in &wanted.attributes {
         filters.push(of_attribute(key, text)?);
     }
-    Ok(scan(vec![fixed("time")?, fixed("trace_id")?], filters, pruning))
+    Ok(filters)
 }
 
 /// The rows whose duration lies within these, where it is known.

@@ -1,5 +1,7 @@
-//! How do the rows of `spans` become what TraceQL sees? Only the columns that a query reads, each attribute in the kinds that a place has of it.
+//! How do the rows of `spans` become what TraceQL sees? Only the columns that a query reads, each attribute in the kinds that a place has of it; single
+//! spans that say the same together.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -14,16 +16,14 @@ use causeway_query::traces::Interrupted;
 use causeway_store::part::{KeyStatistics, scan_batch, with_json};
 use causeway_store::{Pruning, Scan, ScanColumn, TableSnapshot, text_pairs};
 use causeway_traceql::ast::{Intrinsic, Kind as SpanKind, Scope, Status};
-use causeway_traceql::{Event, Fields, Link, Seen, Span, SpanSource, Wanted};
+use causeway_traceql::{Alike, Event, Fields, Link, Own, Seen, Span, SpanSource, Taker, Wanted};
 use hashbrown::HashMap;
 
 use crate::Traces;
+use crate::alike::Groups;
 use crate::conditions::Conditions;
-use crate::scan::{ALL, Held, fixed, of_traces, scan, visit_by, wrong};
+use crate::scan::{ALL, Asked, Held, Take, fixed, of_traces, scan, visit_by, wrong};
 use crate::whole::{Items, id};
-
-/// Spans that are handed on at one time, at most: those of a block.
-type Take<'a> = &'a mut dyn FnMut(&[Span<'_>]) -> Result<ControlFlow<()>>;
 
 /// The family of a scope of attributes.
 pub(crate) fn family(scope: Scope) -> Option<Family> {
@@ -39,24 +39,37 @@ pub(crate) fn family(scope: Scope) -> Option<Family> {
 #[derive(Debug, Default)]
 struct Layout {
     columns: Vec<ScanColumn>,
-    texts: HashMap<&'static str, usize>,
+    named: HashMap<&'static str, usize>,
     /// For each attribute asked for, the kinds that the place has, with their columns.
     attributes: Vec<Vec<(Kind, usize)>>,
     /// The maps of all attributes: those of the span and of its resource.
     every: Option<(usize, usize)>,
 }
 
-/// What is always read, in this order.
-const ALWAYS: [&str; 5] = ["time", "duration_ns", "trace_id", "span_id", "parent_span_id"];
+/// What each span of a trace is known by.
+const IDS: [Intrinsic; 3] = [Intrinsic::TraceId, Intrinsic::SpanId, Intrinsic::ParentId];
+
+/// Texts among the fixed columns.
+const TEXTS: [&str; 6] = ["name", "status_message", "scope_name", "scope_version", "service_name", "trace_state"];
+
+/// Groups of spans that are handed on at one time, at most: their memory is some 256 KiB, which stays in the processor's second-level cache.
+const GIVEN_MAX: usize = 512;
+
+/// Text as numbers, of which equal ones are equal texts.
+fn numbered(column: ScanColumn) -> ScanColumn {
+    ScanColumn::Dictionary(Box::new(column))
+}
 
 impl Layout {
     fn of(fields: &Fields, held: Held<'_>) -> Result<Self> {
         let mut layout = Self::default();
-        for name in ALWAYS {
-            layout.columns.push(fixed(name)?);
-        }
         let intrinsic = |it| fields.intrinsics.contains(&it);
         let wanted = [
+            ("time", true),
+            ("duration_ns", true),
+            ("trace_id", intrinsic(Intrinsic::TraceId)),
+            ("span_id", intrinsic(Intrinsic::SpanId)),
+            ("parent_span_id", intrinsic(Intrinsic::ParentId)),
             ("name", intrinsic(Intrinsic::Name)),
             ("kind", intrinsic(Intrinsic::Kind)),
             ("status_code", intrinsic(Intrinsic::Status)),
@@ -69,8 +82,8 @@ impl Layout {
             ("links", fields.links),
         ];
         for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
-            layout.texts.insert(name, layout.columns.len());
-            layout.columns.push(fixed(name)?);
+            layout.named.insert(name, layout.columns.len());
+            layout.columns.push(if TEXTS.contains(&name) { numbered(fixed(name)?) } else { fixed(name)? });
         }
         for (scope, key) in &fields.attributes {
             let kinds = family(*scope).map(|family| (family, kinds_of(held, family, key)));
@@ -79,7 +92,8 @@ impl Layout {
                 kinds.into_iter().flat_map(|(family, kinds)| kinds.into_iter().map(move |it| (family, it)))
             {
                 places.push((kind, layout.columns.len()));
-                layout.columns.push(ScanColumn::Attribute { family, key: key.as_str().into(), kind });
+                let column = ScanColumn::Attribute { family, key: key.as_str().into(), kind };
+                layout.columns.push(if kind == Kind::String { numbered(column) } else { column });
             }
             layout.attributes.push(places);
         }
@@ -127,31 +141,48 @@ struct Rows<'a> {
     batch: &'a RecordBatch,
     time: &'a TimestampNanosecondArray,
     duration: &'a Int64Array,
-    trace: &'a FixedSizeBinaryArray,
-    span: &'a FixedSizeBinaryArray,
-    parent: &'a FixedSizeBinaryArray,
-    texts: [Option<&'a StringArray>; 6],
+    trace: Option<&'a FixedSizeBinaryArray>,
+    span: Option<&'a FixedSizeBinaryArray>,
+    parent: Option<&'a FixedSizeBinaryArray>,
+    texts: [Option<Texts<'a>>; 6],
     kind: Option<&'a Int32Array>,
     status: Option<&'a Int32Array>,
     events: Option<&'a ListArray>,
     links: Option<&'a ListArray>,
 }
 
-const TEXTS: [&str; 6] = ["name", "status_message", "scope_name", "scope_version", "service_name", "trace_state"];
+/// Text as numbers of a dictionary.
+#[derive(Clone, Copy)]
+struct Texts<'a> {
+    numbers: &'a Int32Array,
+    texts: &'a StringArray,
+}
+
+impl<'a> Texts<'a> {
+    fn of(array: &'a ArrayRef) -> Option<Self> {
+        let dictionary = array.as_dictionary_opt::<Int32Type>()?;
+        Some(Self { numbers: dictionary.keys(), texts: dictionary.values().as_string_opt()? })
+    }
+
+    fn value(&self, row: usize) -> Option<&'a str> {
+        let number = self.numbers.is_valid(row).then(|| self.numbers.value(row))?;
+        usize::try_from(number).ok().filter(|at| *at < self.texts.len()).map(|at| self.texts.value(at))
+    }
+}
 
 impl<'a> Rows<'a> {
     fn of(batch: &'a RecordBatch, layout: &'a Layout) -> Option<Self> {
-        let column = |at: usize| batch.columns().get(at);
-        let named = |name: &str| layout.texts.get(name).and_then(|at| column(*at));
+        let named = |name: &str| layout.named.get(name).and_then(|at| batch.columns().get(*at));
+        let ids = |name: &str| named(name).and_then(|it| it.as_fixed_size_binary_opt());
         Some(Self {
             layout,
             batch,
-            time: column(0)?.as_primitive_opt::<TimestampNanosecondType>()?,
-            duration: column(1)?.as_primitive_opt::<Int64Type>()?,
-            trace: column(2)?.as_fixed_size_binary_opt()?,
-            span: column(3)?.as_fixed_size_binary_opt()?,
-            parent: column(4)?.as_fixed_size_binary_opt()?,
-            texts: TEXTS.map(|name| named(name).and_then(|it| it.as_string_opt())),
+            time: named("time")?.as_primitive_opt::<TimestampNanosecondType>()?,
+            duration: named("duration_ns")?.as_primitive_opt::<Int64Type>()?,
+            trace: ids("trace_id"),
+            span: ids("span_id"),
+            parent: ids("parent_span_id"),
+            texts: TEXTS.map(|name| named(name).and_then(Texts::of)),
             kind: named("kind").and_then(|it| it.as_primitive_opt::<Int32Type>()),
             status: named("status_code").and_then(|it| it.as_primitive_opt::<Int32Type>()),
             events: named("events").and_then(|it| it.as_list_opt()),
@@ -200,9 +231,62 @@ impl<'a> Rows<'a> {
     }
 
     fn text(&self, which: usize, row: usize) -> &'a str {
-        let texts = self.texts.get(which).copied().flatten();
-        texts.filter(|texts| texts.is_valid(row)).map_or("", |texts| texts.value(row))
+        self.texts.get(which).copied().flatten().and_then(|texts| texts.value(row)).unwrap_or("")
     }
+
+    fn duration_ns(&self, row: usize) -> i64 {
+        if self.duration.is_valid(row) { self.duration.value(row) } else { 0 }
+    }
+
+    fn parent_id(&self, row: usize) -> Result<Option<[u8; 8]>> {
+        self.parent.filter(|parents| parents.is_valid(row)).map(|parents| id(parents, row)).transpose()
+    }
+
+    /// The rows that say the same; where lists or maps are read each by itself, as these are hardly ever alike.
+    fn groups(&self) -> Groups {
+        if self.events.is_some() || self.links.is_some() || self.layout.every.is_some() {
+            return Groups::alone(self.batch.num_rows());
+        }
+        let own =
+            ["time", "duration_ns", "trace_id", "span_id", "parent_span_id"].map(|name| self.layout.named.get(name));
+        let says = self.batch.columns().iter().enumerate().filter(|(at, _)| !own.contains(&Some(at)));
+        Groups::of(self.batch.num_rows(), says.map(|(_, column)| column))
+    }
+
+    /// Hands on all rows, those that say the same together.
+    fn give(&self, take: &mut Taker<'_>) -> Result<ControlFlow<()>> {
+        let groups = self.groups();
+        let durations: Cow<'_, [i64]> = match self.duration.null_count() {
+            0 => Cow::Borrowed(self.duration.values()),
+            _ => (0..self.duration.len()).map(|row| self.duration_ns(row)).collect(),
+        };
+        let parents = self.parent.map_or(0..0, |parents| 0..parents.len());
+        let parents = parents.map(|row| self.parent_id(row)).collect::<Result<Vec<_>>>()?;
+        let own = Own {
+            start_ns: self.time.values(),
+            duration_ns: &durations,
+            trace_ids: ids(self.trace),
+            span_ids: ids(self.span),
+            parent_ids: &parents,
+        };
+        for rows in groups.iter().collect::<Vec<_>>().chunks(GIVEN_MAX) {
+            let firsts = rows.iter().filter_map(|rows| rows.first());
+            let firsts: Vec<(&Self, usize)> = firsts.map(|row| (self, *row as usize)).collect();
+            let go = emit(&firsts, &mut |spans| {
+                let alike = spans.iter().zip(rows).map(|(span, rows)| Alike::of(*span, own, rows));
+                take(&alike.collect::<Vec<_>>())
+            })?;
+            if go.is_break() {
+                return Ok(go);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// All ids of a column; none where it is not read.
+fn ids<const N: usize>(column: Option<&FixedSizeBinaryArray>) -> &[[u8; N]] {
+    column.map(|ids| ids.value_data().as_chunks().0).unwrap_or_default()
 }
 
 /// The value of a row in a column of one kind; the outer `None` where the column has another type.
@@ -213,7 +297,7 @@ fn typed(array: &ArrayRef, kind: Kind, row: usize) -> Option<Option<Value<'_>>> 
     }
     Some(Some(match kind {
         Kind::Empty => Value::Empty,
-        Kind::String => Value::String(array.as_string_opt::<i32>()?.value(row)),
+        Kind::String => Value::String(Texts::of(array)?.value(row)?),
         Kind::Array => Value::Array(array.as_string_opt::<i32>()?.value(row)),
         Kind::Map => Value::Map(array.as_string_opt::<i32>()?.value(row)),
         Kind::Bool => Value::Bool(array.as_boolean_opt()?.value(row)),
@@ -280,11 +364,11 @@ fn emit<'a, T>(rows: &[(&Rows<'a>, usize)], visit: &mut dyn FnMut(&[Span<'_>]) -
     for ((rows, row), to) in rows.iter().zip(&arena.ends) {
         let row = *row;
         spans.push(Span {
-            trace_id: id(rows.trace, row)?,
-            span_id: id(rows.span, row)?,
-            parent_id: rows.parent.is_valid(row).then(|| id(rows.parent, row)).transpose()?,
+            trace_id: rows.trace.map_or(Ok([0; 16]), |ids| id(ids, row))?,
+            span_id: rows.span.map_or(Ok([0; 8]), |ids| id(ids, row))?,
+            parent_id: rows.parent_id(row)?,
             start_ns: rows.time.value(row),
-            duration_ns: if rows.duration.is_valid(row) { rows.duration.value(row) } else { 0 },
+            duration_ns: rows.duration_ns(row),
             name: rows.text(0, row),
             kind: kind_of(rows.kind.map_or(0, |kinds| kinds.value(row))),
             status: status_of(rows.status.map_or(0, |codes| codes.value(row))),
@@ -303,9 +387,16 @@ fn emit<'a, T>(rows: &[(&Rows<'a>, usize)], visit: &mut dyn FnMut(&[Span<'_>]) -
     visit(&spans)
 }
 
-/// Hands on the spans of a batch in memory.
+/// The fields, and ids.
+fn with_ids(fields: &Fields) -> Fields {
+    let mut fields = fields.clone();
+    fields.intrinsics.extend(IDS);
+    fields
+}
+
+/// Hands on the spans of a batch in memory, with their ids.
 pub(crate) fn spans_of(batch: &Batch, fields: &Fields, visit: &mut dyn FnMut(&[Span<'_>]) -> Result<()>) -> Result<()> {
-    let mut layout = Layout::of(fields, Held::Memory(batch))?;
+    let mut layout = Layout::of(&with_ids(fields), Held::Memory(batch))?;
     let scan = scan(std::mem::take(&mut layout.columns), Vec::new(), Pruning::default());
     let rows = scan_batch(batch, &scan)?;
     let rows = Rows::of(&rows, &layout).ok_or_else(wrong)?;
@@ -314,7 +405,7 @@ pub(crate) fn spans_of(batch: &Batch, fields: &Fields, visit: &mut dyn FnMut(&[S
 }
 
 impl SpanSource for Traces {
-    fn spans(&self, wanted: &Wanted<'_>, visit: Take<'_>) -> Result<()> {
+    fn spans(&self, wanted: &Wanted<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
         let spans = self.snapshot()?;
         let conditions = Conditions::of(wanted.alternatives, wanted.time);
         let scan_of = |held: Held<'_>| -> Result<Option<(Scan, Layout)>> {
@@ -322,17 +413,18 @@ impl SpanSource for Traces {
             let mut layout = Layout::of(wanted.fields, held)?;
             Ok(Some((scan(std::mem::take(&mut layout.columns), filters, pruning), layout)))
         };
-        visit_by(&spans, wanted.time, wanted.interrupted, &scan_of, &mut |batch, layout| {
-            let rows = Rows::of(batch, layout).ok_or_else(wrong)?;
-            let all: Vec<(&Rows<'_>, usize)> = (0..batch.num_rows()).map(|row| (&rows, row)).collect();
-            if all.is_empty() {
-                return Ok(ALL);
-            }
-            Ok(match emit(&all, visit)? {
-                ControlFlow::Continue(()) => ALL,
-                ControlFlow::Break(()) => ControlFlow::Break(()),
-            })
-        })
+        let asked = Asked { time: wanted.time, ends_early: wanted.ends_early, interrupted: wanted.interrupted };
+        let takes = takers.iter_mut().map(|taker| {
+            let take = move |batch: &RecordBatch, layout: &Layout| {
+                let rows = Rows::of(batch, layout).ok_or_else(wrong)?;
+                Ok(match if batch.num_rows() == 0 { ControlFlow::Continue(()) } else { rows.give(&mut **taker)? } {
+                    ControlFlow::Continue(()) => ALL,
+                    ControlFlow::Break(()) => ControlFlow::Break(()),
+                })
+            };
+            Box::new(take) as Box<Take<'_, Layout>>
+        });
+        visit_by(&spans, asked, &scan_of, &mut takes.collect::<Vec<_>>())
     }
 
     fn traces(
@@ -376,19 +468,22 @@ impl Traces {
         interrupted: Interrupted<'_>,
     ) -> Result<Option<Vec<Placed>>> {
         let (filter, pruning) = of_traces(ids)?;
+        let fields = with_ids(fields);
         let scan_of = |held: Held<'_>| -> Result<Option<(Scan, Arc<Layout>)>> {
-            let mut layout = Layout::of(fields, held)?;
+            let mut layout = Layout::of(&fields, held)?;
             let columns = std::mem::take(&mut layout.columns);
             Ok(Some((scan(columns, vec![filter.clone()], pruning.clone()), Arc::new(layout))))
         };
         let (mut read, mut bytes) = (Vec::new(), 0usize);
-        visit_by(spans, TimeRange::ALL, interrupted, &scan_of, &mut |batch, layout| {
+        let asked = Asked { time: TimeRange::ALL, ends_early: false, interrupted };
+        let take = |batch: &RecordBatch, layout: &Arc<Layout>| {
             if batch.num_rows() > 0 {
                 bytes = bytes.saturating_add(batch.get_array_memory_size());
                 read.push((batch.clone(), layout.clone()));
             }
             Ok(if bytes > self.options.bytes_max { ControlFlow::Break(()) } else { ALL })
-        })?;
+        };
+        visit_by(spans, asked, &scan_of, &mut [Box::new(take)])?;
         Ok((bytes <= self.options.bytes_max).then_some(read))
     }
 }
@@ -405,7 +500,7 @@ fn hand_on(
     let mut by_trace: HashMap<[u8; 16], Vec<(&Rows<'_>, usize)>> = HashMap::new();
     for rows in &rows {
         for row in 0..rows.batch.num_rows() {
-            by_trace.entry(id(rows.trace, row)?).or_default().push((rows, row));
+            by_trace.entry(id(rows.trace.ok_or_else(wrong)?, row)?).or_default().push((rows, row));
         }
     }
     for id in ids {

@@ -14,7 +14,7 @@ use causeway_store::part::{KeyStatistics, batch_keys};
 use causeway_store::{Filter, Pruning, ScanColumn, TableSnapshot};
 use hashbrown::HashSet;
 
-use crate::scan::{ALL, Go, Held, fixed, scan, visit, visit_by, wrong};
+use crate::scan::{ALL, Asked, Go, Held, fixed, scan, visit, visit_by, wrong};
 use crate::search::column;
 use crate::whole::{Items, members};
 
@@ -88,7 +88,7 @@ fn objects(
     list: &str,
     time: TimeRange,
     interrupted: Interrupted<'_>,
-    take: &mut dyn FnMut(&str) -> bool,
+    take: &mut (dyn FnMut(&str) -> bool + Send),
 ) -> Result<bool> {
     let scan = scan(vec![fixed(list)?], Vec::new(), pruned(time));
     let (mut rows, mut all) = (0usize, true);
@@ -264,9 +264,9 @@ fn of_attribute(
             };
             Ok(may_have_it.then(|| (scan.clone(), ())))
         };
-        visit_by(spans, time, interrupted, &scan_of, &mut |batch, ()| {
-            Ok(go(typed_values(column(batch, 0)?, values)?))
-        })?;
+        let asked = Asked { time, ends_early: true, interrupted };
+        let take = |batch: &RecordBatch, (): &()| Ok(go(typed_values(column(batch, 0)?, values)?));
+        visit_by(spans, asked, &scan_of, &mut [Box::new(take)])?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use causeway_model::{Appender, Delivery, Signal, SystemClock, TimeRange, hex};
 use causeway_query::traces::{Tag, TagScope, TraceCatalog, TraceSearch};
 use causeway_store::{Store, StoreOptions};
 use causeway_traceql::ast::{Attribute, Field, FieldOperator, Intrinsic, Scope, Static};
-use causeway_traceql::{Comparison, Condition, Fields, Seen, SpanSource, SpanTail, TailQuery, Wanted};
+use causeway_traceql::{Alike, Comparison, Condition, Fields, Seen, SpanSource, SpanTail, TailQuery, Taker, Wanted};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -226,18 +226,96 @@ fn named(scope: Option<Scope>, key: &str) -> Field {
 /// The numbers of the spans that are handed on, in their order.
 fn visited(traces: &Traces, alternatives: &[Vec<Condition>], enough: usize) -> Vec<i64> {
     let fields = Fields { attributes: vec![(Scope::Span, "n".to_owned())], service: true, ..Fields::default() };
-    let wanted = Wanted { time: TimeRange::ALL, alternatives, fields: &fields, interrupted: &go };
+    let wanted = Wanted { time: TimeRange::ALL, alternatives, fields: &fields, ends_early: true, interrupted: &go };
     let mut found = Vec::new();
-    let mut visit = |spans: &[causeway_traceql::Span<'_>]| {
-        for span in spans {
+    let visit = |spans: &[Alike<'_>]| {
+        for Alike { span, .. } in spans {
             let causeway_model::Value::Int(n) = span.values[0] else { panic!("{span:?}") };
             assert_eq!(span.service, ["web", "db"][(n % 2) as usize]);
             found.push(n);
         }
         Ok(if found.len() >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     };
-    traces.spans(&wanted, &mut visit).unwrap();
+    traces.spans(&wanted, &mut [Box::new(visit)]).unwrap();
     found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_say_the_same_come_together_each_to_one_of_those_who_take() {
+    let directory = tempfile::tempdir().unwrap();
+    let traces = filled(directory.path()).await;
+    let ids = [Intrinsic::TraceId, Intrinsic::SpanId, Intrinsic::ParentId];
+    let read = |fields: &Fields, takers: usize| {
+        let found = parking_lot::Mutex::new((Vec::new(), 0));
+        let take = |spans: &[Alike<'_>]| {
+            let (found, groups) = &mut *found.lock();
+            for alike in spans {
+                *groups += 1;
+                let mut count = 0;
+                alike.each(|span| {
+                    count += 1;
+                    assert_eq!((span.service, span.name), (alike.span.service, alike.span.name));
+                    let key = (span.trace_id, span.span_id, span.parent_id);
+                    let said = (span.start_ns, span.duration_ns, span.service.to_owned(), span.name.to_owned());
+                    found.push((key, said));
+                    Ok(())
+                })?;
+                assert_eq!(count, alike.count());
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        let wanted =
+            Wanted { time: TimeRange::ALL, alternatives: &[Vec::new()], fields, ends_early: false, interrupted: &go };
+        let mut takers: Vec<Box<Taker<'_>>> = (0..takers).map(|_| Box::new(&take) as Box<Taker<'_>>).collect();
+        traces.spans(&wanted, &mut takers).unwrap();
+        drop(takers);
+        let (mut found, groups) = found.into_inner();
+        found.sort();
+        (found, groups)
+    };
+    let intrinsics = |more: &[Intrinsic]| ids.iter().chain(more).copied().collect();
+    let together = Fields { intrinsics: intrinsics(&[Intrinsic::Name]), service: true, ..Fields::default() };
+    let alone = Fields { events: true, ..together.clone() };
+    let (each, groups) = read(&alone, 1);
+    // One was sent twice.
+    assert_eq!((each.len(), groups), (101, 101));
+    for takers in [1, 3] {
+        let (found, groups) = read(&together, takers);
+        assert!(groups < 50, "{groups}");
+        assert_eq!(found, each);
+    }
+    let (without_ids, _) = read(&Fields { service: true, ..Fields::default() }, 2);
+    assert!(without_ids.iter().all(|(key, _)| *key == ([0; 16], [0; 8], None)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_the_same_in_one_thread_and_in_several() {
+    let directory = tempfile::tempdir().unwrap();
+    let traces = filled(directory.path()).await;
+    let (start_ns, end_ns) = (START_NS - 1, START_NS + 90 * SECOND_NS);
+    for text in [
+        "{} | quantile_over_time(duration, .5, .99) by (resource.service.name)",
+        "{} | rate() by (span.http.route)",
+        "{ name = \"SELECT\" && duration > 20ms } | count_over_time() by (span.n)",
+        "{} | avg_over_time(span.n) by (duration)",
+        "{} | max_over_time(duration) by (name)",
+        "{} | histogram_over_time(duration)",
+    ] {
+        let query = causeway_traceql::parse(text).unwrap();
+        for step_ns in [0, (end_ns - start_ns) / 7 + 1] {
+            let of = |parallelism| {
+                let options = causeway_promql::Options { parallelism, ..Default::default() };
+                let moments = causeway_traceql::Moments { start_ns, end_ns, step_ns };
+                causeway_traceql::metrics(&query, &traces, moments, &options).unwrap()
+            };
+            let (one, several) = (of(1), of(4));
+            assert!(!one.series.is_empty(), "{text}");
+            assert_eq!(one, several, "{text}");
+            let exemplars = one.series.iter().flat_map(|series| &series.exemplars);
+            assert!(exemplars.clone().all(|it| it.trace_id != [0; 16] && it.span_id != [0; 8]));
+            assert_eq!(exemplars.count() == 0, step_ns == 0, "{text}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use causeway_model::trace::{OwnedValue, Trace};
 use causeway_model::{Error, Result, Tailed, TimeRange, Value as Attribute, hex};
 use causeway_query::traces::{Interrupted, Listed, Operation, Tag, TagScope, TraceCatalog, TraceSearch};
 use causeway_traceql::ast::{Kind, Status};
-use causeway_traceql::{Fields, Seen, Span, SpanSource, SpanTail, TailQuery, TailedSpan, Wanted};
+use causeway_traceql::{Alike, Fields, Seen, Span, SpanSource, SpanTail, TailQuery, TailedSpan, Taker, Wanted};
 use futures::stream::{BoxStream, StreamExt};
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use parking_lot::Mutex;
@@ -135,18 +135,18 @@ impl Film {
 }
 
 impl SpanSource for Film {
-    fn spans(&self, wanted: &Wanted<'_>, visit: &mut dyn FnMut(&[Span<'_>]) -> Result<ControlFlow<()>>) -> Result<()> {
+    fn spans(&self, wanted: &Wanted<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
         for trace in (1..=3).rev() {
             let mut go = ControlFlow::Continue(());
             Self::spans(
                 trace,
                 &mut |spans| {
-                    let within: Vec<Span<'_>> = spans
+                    let within: Vec<Alike<'_>> = spans
                         .iter()
                         .filter(|it| it.start_ns >= wanted.time.start && it.start_ns <= wanted.time.end)
-                        .copied()
+                        .map(|span| Alike::alone(*span))
                         .collect();
-                    go = visit(&within)?;
+                    go = takers[0](&within)?;
                     Ok(())
                 },
                 wanted.fields,

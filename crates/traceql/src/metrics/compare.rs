@@ -5,7 +5,8 @@ use causeway_promql::Options;
 use hashbrown::HashMap;
 
 use super::labels::{decoded, encoded};
-use super::observe::{charge, weight};
+use super::observe::{Charged, weight};
+use super::read::Observe;
 use super::{Windows, read};
 use crate::answer::{MetricSeries, Metrics};
 use crate::ast::{Attribute, Compare, Field, Intrinsic, Pipeline, Scope, Static};
@@ -30,11 +31,20 @@ struct Counted {
 }
 
 /// Baseline and selection, by the names of attributes.
-struct Counter {
+struct Groups {
     windows: Windows,
     groups: [HashMap<String, Counted>; 2],
-    bytes: usize,
-    memory_bytes_max: usize,
+    charged: Charged,
+}
+
+/// Counts spans in the group that each belongs to.
+struct Counter {
+    selection: Node,
+    /// Spans of the selection begin in it.
+    time: Option<TimeRange>,
+    accesses: Vec<(String, Access)>,
+    names: HashMap<(Scope, String), String>,
+    groups: Groups,
 }
 
 /// Evaluates `compare`.
@@ -52,48 +62,39 @@ pub(super) fn compare(
         .map(|intrinsic| (intrinsic.name().to_owned(), access(&mut fields, &Field::Intrinsic(intrinsic))))
         .collect();
     let time = asked.time_ns.map(|(start, end)| TimeRange { start, end: end.saturating_sub(1) });
-    let memory_bytes_max = options.memory_bytes_max;
-    let mut counter = Counter { windows, groups: [HashMap::new(), HashMap::new()], bytes: 0, memory_bytes_max };
-    let mut names: HashMap<(Scope, String), String> = HashMap::new();
-    let inspected_spans = read::spans(
-        pipeline,
-        (source, windows, options),
-        (&mut fields, is_local(&asked.selection)),
-        &mut |row, window| {
-            let in_time = time.is_none_or(|time| time.start <= row.span.start_ns && row.span.start_ns <= time.end);
-            let group = usize::from(in_time && selection.holds(row));
-            let weight = weight(row);
-            for (name, access) in &accesses {
-                counter.add(group, name, &access.read(row), (window, weight))?;
-            }
-            counter.add_attributes(&mut names, group, row, (window, weight))
-        },
-    )?;
-    Ok(Metrics { series: counter.series(asked.values_max as usize), inspected_spans })
+    let groups = Groups { windows, groups: [HashMap::new(), HashMap::new()], charged: Charged::of(options) };
+    let mut counter = [Counter { selection, time, accesses, names: HashMap::new(), groups }];
+    let local = (&mut fields, is_local(&asked.selection));
+    let inspected_spans = read::spans(pipeline, (source, windows, options), local, &mut counter)?;
+    let [counter] = counter;
+    Ok(Metrics { series: counter.groups.series(asked.values_max as usize), inspected_spans })
 }
 
-impl Counter {
-    fn add_attributes(
-        &mut self,
-        names: &mut HashMap<(Scope, String), String>,
-        group: usize,
-        row: &Row<'_>,
-        place: (usize, f64),
-    ) -> Result<()> {
+impl Observe for Counter {
+    fn add(&mut self, row: &Row<'_>, window: usize) -> Result<()> {
+        let in_time = self.time.is_none_or(|time| time.start <= row.span.start_ns && row.span.start_ns <= time.end);
+        let group = usize::from(in_time && self.selection.holds(row));
+        let place = (window, weight(row));
+        for (name, access) in &self.accesses {
+            self.groups.add(group, name, &access.read(row), place)?;
+        }
         let mut has_service = false;
         for (scope, key, value) in row.span.attributes {
             has_service |= *scope == Scope::Resource && *key == "service.name";
-            let name = names
+            let name = self
+                .names
                 .entry((*scope, (*key).to_owned()))
                 .or_insert_with(|| Attribute { scope: Some(*scope), key: (*key).to_owned() }.to_string());
-            self.add(group, name, &Scalar::of(value), place)?;
+            self.groups.add(group, name, &Scalar::of(value), place)?;
         }
         if has_service || row.span.service.is_empty() {
             return Ok(());
         }
-        self.add(group, "resource.service.name", &Access::Service.read(row), place)
+        self.groups.add(group, "resource.service.name", &Access::Service.read(row), place)
     }
+}
 
+impl Groups {
     fn add(&mut self, group: usize, name: &str, value: &Scalar<'_>, (window, weight): (usize, f64)) -> Result<()> {
         let Some(group) = self.groups.get_mut(group) else { return Ok(()) };
         let count = self.windows.count;
@@ -102,7 +103,7 @@ impl Counter {
             return Ok(());
         }
         if !group.contains_key(name) {
-            charge(&mut self.bytes, count * 8 + name.len() + 128, self.memory_bytes_max)?;
+            self.charged.add(count * 8 + name.len() + 128)?;
             let counted = Counted { total: vec![0.0; count], values: HashMap::new(), is_cut: false };
             group.insert(name.to_owned(), counted);
         }
@@ -114,7 +115,7 @@ impl Counter {
                 counted.is_cut = true;
                 return Ok(());
             }
-            charge(&mut self.bytes, count * 8 + key.len() + 64, self.memory_bytes_max)?;
+            self.charged.add(count * 8 + key.len() + 64)?;
         }
         let counts = counted.values.entry(key).or_insert_with(|| vec![0.0; count]);
         counts.get_mut(window).into_iter().for_each(|count| *count += weight);

@@ -1,42 +1,56 @@
 //! How are the spans of a window distributed? Each value is kept while they are few; then they are counted in buckets, which are the upper bits of the float:
 //! their bounds are at most 0.39% apart, so that a quantile is at most 0.2% off.
 
-use std::collections::BTreeMap;
-
 /// Values of one window that are kept as they are.
 const EXACT_MAX: usize = 1_024;
 /// Bits of a float that its bucket leaves out: all of the fraction but the first eight.
 const LEFT_OUT: u32 = 44;
+/// Buckets that lie side by side: those of floats that differ in these eight bits alone.
+const PAGE_BUCKETS: usize = 256;
 
 /// Values and how many spans each stands for.
 #[derive(Debug, Default)]
 pub(crate) struct Distribution {
     exact: Vec<(f64, f64)>,
-    /// By number, in the order of their values.
-    buckets: BTreeMap<i64, f64>,
+    buckets: Buckets,
 }
 
 impl Distribution {
     /// Adds a value; how many bytes that took.
     pub fn add(&mut self, value: f64, weight: f64) -> usize {
-        if self.buckets.is_empty() && self.exact.len() < EXACT_MAX {
-            self.exact.push((value, weight));
-            return size_of::<(f64, f64)>();
+        if self.buckets.is_empty() {
+            if self.exact.len() < EXACT_MAX {
+                let before = self.exact.capacity();
+                self.exact.push((value, weight));
+                return (self.exact.capacity() - before) * size_of::<(f64, f64)>();
+            }
+            return self.count() + self.buckets.add(bucket(value), weight);
         }
-        for (value, weight) in std::mem::take(&mut self.exact) {
-            *self.buckets.entry(bucket(value)).or_insert(0.0) += weight;
+        self.buckets.add(bucket(value), weight)
+    }
+
+    /// Counts what was kept as it is in buckets.
+    fn count(&mut self) -> usize {
+        let exact = std::mem::take(&mut self.exact).into_iter();
+        exact.fold(0, |added, (value, weight)| added + self.buckets.add(bucket(value), weight))
+    }
+
+    /// Adds what another holds; how many bytes that took.
+    pub fn merge(&mut self, other: Self) -> usize {
+        let mut added = if other.buckets.is_empty() { 0 } else { self.count() };
+        for (number, weight) in other.buckets.iter() {
+            added += self.buckets.add(number, weight);
         }
-        let before = self.buckets.len();
-        *self.buckets.entry(bucket(value)).or_insert(0.0) += weight;
-        (self.buckets.len() - before) * 32
+        other.exact.into_iter().fold(added, |added, (value, weight)| added + self.add(value, weight))
     }
 
     /// The least value that at least such a share of the spans does not exceed.
     pub fn quantile(&mut self, share: f64) -> Option<f64> {
         self.exact.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         let exact = self.exact.iter().copied();
-        let values = exact.chain(self.buckets.iter().map(|(number, weight)| (middle(*number), *weight)));
-        let total: f64 = values.clone().map(|(_, weight)| weight).sum();
+        let buckets = self.buckets.iter().map(|(number, weight)| (middle(number), weight));
+        let values: Vec<(f64, f64)> = exact.chain(buckets).collect();
+        let total: f64 = values.iter().map(|(_, weight)| weight).sum();
         // Sums of weights are off by their last digits.
         let wanted = share * total * (1.0 - 1e-12);
         let mut sum = 0.0;
@@ -49,6 +63,58 @@ impl Distribution {
             }
         }
         last
+    }
+}
+
+/// How many spans lie in each bucket, by their numbers. Those of one page stand in a table, so that a value costs an addition: no hash, no search.
+#[derive(Debug, Default)]
+struct Buckets {
+    /// The number of the first page.
+    first: i64,
+    /// At most 4,096, as a float has 12 bits before its fraction.
+    pages: Vec<Option<Box<[f64; PAGE_BUCKETS]>>>,
+}
+
+impl Buckets {
+    fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// Adds to a bucket; how many bytes that took.
+    fn add(&mut self, number: i64, weight: f64) -> usize {
+        let (page, place) = (number.div_euclid(PAGE_BUCKETS as i64), number.rem_euclid(PAGE_BUCKETS as i64) as usize);
+        let mut added = 0;
+        if self.pages.is_empty() {
+            self.first = page;
+        }
+        if page < self.first {
+            let more = (self.first - page) as usize;
+            self.pages.splice(0..0, std::iter::repeat_with(|| None).take(more));
+            self.first = page;
+            added += more * size_of::<usize>();
+        }
+        let at = (page - self.first) as usize;
+        if at >= self.pages.len() {
+            added += (at + 1 - self.pages.len()) * size_of::<usize>();
+            self.pages.resize_with(at + 1, || None);
+        }
+        let Some(page) = self.pages.get_mut(at) else { return added };
+        let page = page.get_or_insert_with(|| {
+            added += size_of::<[f64; PAGE_BUCKETS]>();
+            Box::new([0.0; PAGE_BUCKETS])
+        });
+        page.get_mut(place).into_iter().for_each(|count| *count += weight);
+        added
+    }
+
+    /// Those that hold something, in the order of their values.
+    fn iter(&self) -> impl Iterator<Item = (i64, f64)> {
+        let pages = (self.first..).zip(&self.pages).filter_map(|(number, page)| Some((number, &**page.as_ref()?)));
+        let of_page = |(number, page): (i64, &[f64; PAGE_BUCKETS])| {
+            let first = number * PAGE_BUCKETS as i64;
+            (first..).zip(*page)
+        };
+        pages.flat_map(of_page).filter(|(_, weight)| *weight > 0.0)
     }
 }
 
@@ -97,6 +163,27 @@ mod tests {
         for share in [0.001, 0.1, 0.5, 0.9, 0.99, 1.0] {
             let (found, exact) = (many.quantile(share).unwrap(), share * 100.0);
             assert!((found / exact - 1.0).abs() < 0.002, "{share}: {found}, not {exact}");
+        }
+    }
+
+    #[test]
+    fn what_two_hold_is_what_one_would() {
+        for (first, second) in [(10, 20), (1_000, 100), (2_000, 10), (10, 2_000), (3_000, 2_000), (0, 5), (5_000, 0)] {
+            let (mut one, mut left, mut right) =
+                (Distribution::default(), Distribution::default(), Distribution::default());
+            for at in 0..first + second {
+                let value = f64::from(at * 7_919 % 10_007);
+                one.add(value, 1.0);
+                if at < first {
+                    left.add(value, 1.0)
+                } else {
+                    right.add(value, 1.0)
+                };
+            }
+            left.merge(right);
+            for share in [0.0, 0.1, 0.5, 0.99, 1.0] {
+                assert_eq!(left.quantile(share), one.quantile(share), "{first} {second} {share}");
+            }
         }
     }
 

@@ -15,12 +15,13 @@ use causeway_promql::ast::{
     Aggregate, AggregateOperator, Binary, BinaryOperator, Cardinality, Expr, ExprKind, Matching, Selector, Span,
 };
 use causeway_promql::{MatchOperator, Matcher, Samples, Selection, SeriesSet};
+use hashbrown::HashMap;
 
 use crate::answer::{Exemplar, MetricSeries, Metrics};
 use crate::ast::{FieldOperator, MetricsExpr, MetricsFunction, Query, QueryKind, SpanMetrics, Static};
 use crate::source::SpanSource;
 use labels::Names;
-use observe::Observed;
+use observe::{Charged, Observed};
 
 /// Points of a series at most, as in Prometheus.
 const POINTS_MAX: i64 = 11_000;
@@ -35,7 +36,7 @@ pub struct Moments {
     pub start_ns: i64,
     /// The end.
     pub end_ns: i64,
-    /// How long windows are; 0 for one window of all the time.
+    /// How long windows are; 0 for one window of all the time, which has no exemplars.
     pub step_ns: i64,
 }
 
@@ -112,11 +113,11 @@ pub fn metrics(query: &Query, source: &dyn SpanSource, moments: Moments, options
     }
     let mut lowering = Lowering::default();
     let lowered = lowering.expr(expr);
-    let mut leaves: Vec<Observed> = Vec::with_capacity(lowering.leaves.len());
-    for spans in &lowering.leaves {
-        let bytes = leaves.last().map_or(0, |leaf| leaf.bytes);
-        leaves.push(observe::observe(spans, source, windows, options, bytes)?);
-    }
+    // Of one window for all the time nobody draws exemplars.
+    let exemplars = if moments.step_ns == 0 { 0 } else { exemplars_wanted(query) };
+    let charged = Charged::of(options);
+    let observe = |spans| observe::observe(spans, source, (windows, exemplars > 0), options, &charged);
+    let leaves: Vec<Observed> = lowering.leaves.iter().map(observe).collect::<Result<_>>()?;
     let inspected_spans = leaves.iter().map(|leaf| leaf.inspected_spans).sum();
     let leaves = Leaves { sets: leaves.into_iter().map(Arc::new).collect() };
     let window = match moments.step_ns {
@@ -127,7 +128,7 @@ pub fn metrics(query: &Query, source: &dyn SpanSource, moments: Moments, options
     let options = promql::Options { lookback_ms: 1, ..options.clone() };
     let value = promql::evaluate("", &lowered, window, &leaves, &options)?.value;
     let mut series = told(value, &lowering.leaves, &metric_name(expr))?;
-    leaves.add_exemplars(&mut series, exemplars_wanted(query));
+    leaves.add_exemplars(&mut series, exemplars);
     let series = series.into_iter().map(|(_, series)| series).collect();
     Ok(Metrics { series, inspected_spans })
 }
@@ -284,10 +285,16 @@ struct Leaves {
 impl Leaves {
     /// Adds to each series the spans that stand for it, at most so many in all, spread evenly.
     fn add_exemplars(&self, series: &mut [(Labels, MetricSeries)], wanted: usize) {
+        if wanted == 0 {
+            return;
+        }
+        let mut known: HashMap<&Labels, Vec<Exemplar>> = HashMap::new();
+        for observed in self.sets.iter().flat_map(|set| &set.series) {
+            known.entry(&observed.labels).or_default().extend_from_slice(&observed.exemplars);
+        }
         let mut all: Vec<(usize, Exemplar)> = Vec::new();
         for (at, (labels, _)) in series.iter().enumerate() {
-            let of_series = self.sets.iter().flat_map(|set| set.exemplars(labels));
-            all.extend(of_series.map(|exemplar| (at, exemplar)));
+            all.extend(known.get(labels).into_iter().flatten().map(|exemplar| (at, *exemplar)));
         }
         let every = all.len().div_ceil(wanted.max(1)).max(1);
         for (at, exemplar) in all.into_iter().step_by(every).take(wanted) {

@@ -1,42 +1,36 @@
 //! What do the spans of each window make? A series for each set of values of the fields of `by`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use causeway_model::{Error, ErrorKind, Labels, Result, SAMPLE_WEIGHT_MAX, sample_weight};
 use causeway_promql::Options;
 use hashbrown::HashMap;
 
 use super::distribution::Distribution;
 use super::labels::{BUCKET, QUANTILE, encoded};
+use super::read::Observe;
 use super::{Windows, read};
 use crate::answer::Exemplar;
-use crate::ast::{Field, MetricsFunction, SpanMetrics, Static};
+use crate::ast::{Field, Intrinsic, MetricsFunction, SpanMetrics, Static};
 use crate::expression::{Access, Row, access, is_duration_field, needs_trace};
 use crate::source::{Fields, SpanSource};
 use crate::value::Scalar;
 
-/// Windows of series that keep a span that stands for them.
+/// Windows of series that keep a span that stands for them: those of the first series.
 const EXEMPLARS_KEPT: usize = 10_000;
 
 /// The series that a leaf of a query makes.
 pub(crate) struct Observed {
     pub series: Vec<ObservedSeries>,
     pub inspected_spans: u64,
-    /// What these series and those before them take.
-    pub bytes: usize,
-    /// Spans that stand for others, by the number of their series.
-    exemplars: HashMap<Labels, Vec<Exemplar>>,
 }
 
 pub(crate) struct ObservedSeries {
     pub labels: Labels,
     /// By the ends of windows.
     pub points: Vec<(i64, f64)>,
-}
-
-impl Observed {
-    /// The spans that stand for a series.
-    pub fn exemplars(&self, labels: &Labels) -> impl Iterator<Item = Exemplar> {
-        self.exemplars.get(labels).into_iter().flatten().copied()
-    }
+    /// Spans that stand for others.
+    pub exemplars: Vec<Exemplar>,
 }
 
 /// What the windows of a series hold.
@@ -50,38 +44,82 @@ enum Cells {
     Distributions(Vec<Distribution>),
 }
 
+struct Series {
+    /// The values of the fields of `by`, and a bucket's bound.
+    values: Vec<Static>,
+    cells: Cells,
+    /// The span with the greatest value of each window; empty where none is kept.
+    exemplars: Vec<Option<Exemplar>>,
+}
+
+/// What observers of one query share: how many bytes their series take.
+pub(super) struct Charged {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Charged {
+    pub fn of(options: &Options) -> Self {
+        Self { bytes: AtomicUsize::new(0), bytes_max: options.memory_bytes_max }
+    }
+
+    /// Refuses to hold more than a question may.
+    pub fn add(&self, added: usize) -> Result<()> {
+        if added == 0 || self.bytes.fetch_add(added, Ordering::Relaxed).saturating_add(added) <= self.bytes_max {
+            return Ok(());
+        }
+        let max = self.bytes_max;
+        let message = format!(
+            "the query makes series that take more than {max} bytes: group by fewer values or take a longer step"
+        );
+        Err(Error::new(ErrorKind::LimitExceeded, message))
+    }
+}
+
+/// Makes series of the spans that it sees.
 struct Observer<'a> {
     spans: &'a SpanMetrics,
     windows: Windows,
-    memory_bytes_max: usize,
+    charged: &'a Charged,
     by: Vec<(String, Access, bool)>,
     /// The field that is calculated with.
     value: Option<(Access, bool)>,
     is_weighted: bool,
+    has_exemplars: bool,
+    /// Whether spans that are alike may belong to different series.
+    is_own: bool,
     numbers: HashMap<String, usize>,
-    series: Vec<(Vec<Static>, Cells)>,
-    exemplars: HashMap<(usize, usize), Exemplar>,
-    bytes: usize,
+    series: Vec<Series>,
+    exemplars: usize,
     key: String,
+    /// The series of the last span, with its bucket, while spans that are alike come.
+    last: Option<(Option<u64>, usize)>,
 }
 
-/// Reads spans and makes series of them; `bytes` are taken by those of the same query that were made before.
+/// Reads spans and makes series of them.
 pub(super) fn observe(
     spans: &SpanMetrics,
     source: &dyn SpanSource,
-    windows: Windows,
+    (windows, has_exemplars): (Windows, bool),
     options: &Options,
-    bytes: usize,
+    charged: &Charged,
 ) -> Result<Observed> {
     let mut fields = Fields::default();
-    let mut observer = Observer { bytes, ..Observer::of(spans, windows, options, &mut fields) };
+    if has_exemplars {
+        fields.intrinsics.extend([Intrinsic::TraceId, Intrinsic::SpanId]);
+    }
     let value = value_field(&spans.function);
     let is_local = spans.by.iter().chain(value).all(|field| !needs_trace(field));
+    let mut observers: Vec<Observer<'_>> =
+        std::iter::repeat_with(|| Observer::of(spans, (windows, has_exemplars), charged, &mut fields))
+            .take(options.parallelism.max(1))
+            .collect();
     let inspected_spans =
-        read::spans(&spans.pipeline, (source, windows, options), (&mut fields, is_local), &mut |row, window| {
-            observer.add(row, window)
-        })?;
-    Ok(observer.finish(inspected_spans))
+        read::spans(&spans.pipeline, (source, windows, options), (&mut fields, is_local), &mut observers)?;
+    let mut observers = observers.into_iter();
+    let Some(mut all) = observers.next() else { return Err(Error::internal("nobody observed")) };
+    observers.try_for_each(|observer| all.merge(observer))?;
+    all.finish(inspected_spans)
 }
 
 fn value_field(function: &MetricsFunction) -> Option<&Field> {
@@ -101,21 +139,15 @@ pub(super) fn weight(row: &Row<'_>) -> f64 {
     if row.span.trace_state.is_empty() { 1.0 } else { sample_weight(row.span.trace_state).min(SAMPLE_WEIGHT_MAX) }
 }
 
-/// Refuses to hold more than a question may.
-pub(super) fn charge(bytes: &mut usize, added: usize, max: usize) -> Result<()> {
-    *bytes = bytes.saturating_add(added);
-    if *bytes <= max {
-        return Ok(());
-    }
-    let message =
-        format!("the query makes series that take more than {max} bytes: group by fewer values or take a longer step");
-    Err(Error::new(ErrorKind::LimitExceeded, message))
-}
-
 impl<'a> Observer<'a> {
-    fn of(spans: &'a SpanMetrics, windows: Windows, options: &Options, fields: &mut Fields) -> Self {
+    fn of(
+        spans: &'a SpanMetrics,
+        (windows, has_exemplars): (Windows, bool),
+        charged: &'a Charged,
+        fields: &mut Fields,
+    ) -> Self {
         let by = spans.by.iter().map(|field| (field.to_string(), access(fields, field), is_duration_field(field)));
-        let by = by.collect();
+        let by: Vec<(String, Access, bool)> = by.collect();
         let value = value_field(&spans.function).map(|field| (access(fields, field), is_duration_field(field)));
         // The least and the greatest are what they are, however many were not kept.
         let is_weighted = !matches!(spans.function, MetricsFunction::Min(_) | MetricsFunction::Max(_));
@@ -123,16 +155,201 @@ impl<'a> Observer<'a> {
         Self {
             spans,
             windows,
-            memory_bytes_max: options.memory_bytes_max,
+            charged,
+            is_own: by.iter().any(|(_, access, _)| access.is_own()),
             by,
             value,
             is_weighted,
+            has_exemplars,
             numbers: HashMap::new(),
             series: Vec::new(),
-            exemplars: HashMap::new(),
-            bytes: 0,
+            exemplars: 0,
             key: String::new(),
+            last: None,
         }
+    }
+
+    fn add_number(&mut self, row: &Row<'_>, window: usize, (number, scale): (f64, f64)) -> Result<()> {
+        let bucket = match self.spans.function {
+            MetricsFunction::Histogram(_) => Some(bucket(number) / scale),
+            _ => None,
+        };
+        if number.is_finite() { self.add_value(row, window, (bucket, number / scale)) } else { Ok(()) }
+    }
+
+    fn add_value(&mut self, row: &Row<'_>, window: usize, (bucket, value): (Option<f64>, f64)) -> Result<()> {
+        let number = self.series_of(row, bucket)?;
+        let weight = if self.is_weighted { weight(row) } else { 1.0 };
+        let is_min = matches!(self.spans.function, MetricsFunction::Min(_));
+        let Some(series) = self.series.get_mut(number) else { return Ok(()) };
+        let mut added = 0;
+        match &mut series.cells {
+            Cells::Counts(counts) => counts.get_mut(window).into_iter().for_each(|count| *count += weight),
+            Cells::Extremes(extremes) => {
+                if let Some(extreme) = extremes.get_mut(window) {
+                    *extreme = extreme_of(is_min, *extreme, value);
+                }
+            }
+            Cells::Sums(sums) => {
+                if let Some((sum, count)) = sums.get_mut(window) {
+                    *sum += value * weight;
+                    *count += weight;
+                }
+            }
+            Cells::Distributions(distributions) => {
+                added = distributions.get_mut(window).map_or(0, |distribution| distribution.add(value, weight));
+            }
+        }
+        if let Some(kept) = series.exemplars.get_mut(window) {
+            let span = row.span;
+            let (trace_id, span_id) = (span.trace_id, span.span_id);
+            stand_for(kept, || Exemplar { trace_id, span_id, value, time_ns: span.start_ns }, value);
+        }
+        self.charged.add(added)
+    }
+
+    fn series_of(&mut self, row: &Row<'_>, bucket: Option<f64>) -> Result<usize> {
+        let bits = bucket.map(f64::to_bits);
+        if let Some((_, number)) = self.last.filter(|(last, _)| *last == bits && !self.is_own) {
+            return Ok(number);
+        }
+        self.key.clear();
+        for (_, access, _) in &self.by {
+            write_key(&access.read(row), &mut self.key);
+        }
+        if let Some(bucket) = bucket {
+            write_key(&Scalar::Float(bucket), &mut self.key);
+        }
+        let known = self.numbers.get(&self.key).copied();
+        let number = match known {
+            Some(number) => number,
+            None => {
+                let by = self.by.iter().map(|(_, access, is_duration)| access.read(row).told(*is_duration));
+                let values = by.chain(bucket.map(Static::Float)).collect();
+                let key = self.key.clone();
+                let cells = self.cells(key.len())?;
+                self.push(key, Series { values, cells, exemplars: Vec::new() })?
+            }
+        };
+        self.last = Some((bits, number));
+        Ok(number)
+    }
+
+    /// Cells for a series of which nothing is known yet.
+    fn cells(&self, key_bytes: usize) -> Result<Cells> {
+        let count = self.windows.count;
+        let (cells, bytes) = match self.spans.function {
+            MetricsFunction::Min(_) | MetricsFunction::Max(_) => (Cells::Extremes(vec![f64::NAN; count]), 8),
+            MetricsFunction::Avg(_) | MetricsFunction::Sum(_) => (Cells::Sums(vec![(0.0, 0.0); count]), 16),
+            MetricsFunction::Quantile(..) => {
+                let cells = std::iter::repeat_with(Distribution::default).take(count).collect();
+                (Cells::Distributions(cells), size_of::<Distribution>())
+            }
+            _ => (Cells::Counts(vec![0.0; count]), 8),
+        };
+        self.charged.add(count * bytes + key_bytes * 3 + 256)?;
+        Ok(cells)
+    }
+
+    fn push(&mut self, key: String, mut series: Series) -> Result<usize> {
+        let count = self.windows.count;
+        let has_room = self.exemplars == 0 || self.exemplars + count <= EXEMPLARS_KEPT;
+        if self.has_exemplars && series.exemplars.is_empty() && has_room {
+            self.charged.add(count * size_of::<Option<Exemplar>>())?;
+            self.exemplars += count;
+            series.exemplars = vec![None; count];
+        }
+        self.numbers.insert(key, self.series.len());
+        self.series.push(series);
+        Ok(self.series.len() - 1)
+    }
+
+    /// Adds what another observer saw.
+    fn merge(&mut self, other: Self) -> Result<()> {
+        let is_min = matches!(self.spans.function, MetricsFunction::Min(_));
+        let mut theirs: Vec<Option<Series>> = other.series.into_iter().map(Some).collect();
+        for (key, number) in other.numbers {
+            let Some(theirs) = theirs.get_mut(number).and_then(Option::take) else { continue };
+            let Some(ours) = self.numbers.get(&key).and_then(|number| self.series.get_mut(*number)) else {
+                self.push(key, theirs)?;
+                continue;
+            };
+            self.charged.add(ours.cells.merge(theirs.cells, is_min))?;
+            for (ours, theirs) in ours.exemplars.iter_mut().zip(theirs.exemplars) {
+                if let Some(theirs) = theirs {
+                    stand_for(ours, || theirs, theirs.value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, inspected_spans: u64) -> Result<Observed> {
+        let mut observed = Observed { series: Vec::new(), inspected_spans };
+        for series in std::mem::take(&mut self.series) {
+            let Series { values, cells, exemplars } = series;
+            let first = observed.series.len();
+            for (extra, points) in self.points(cells)? {
+                let labels = self.labels(&values, extra);
+                observed.series.push(ObservedSeries { labels, points, exemplars: Vec::new() });
+            }
+            if let Some(series) = observed.series.get_mut(first) {
+                series.exemplars = exemplars.into_iter().flatten().collect();
+                series.exemplars.sort_by_key(|exemplar| (exemplar.time_ns, exemplar.span_id));
+            }
+        }
+        Ok(observed)
+    }
+
+    /// The points of cells; of a distribution for each share that is asked for.
+    fn points(&self, cells: Cells) -> Result<Vec<Told>> {
+        let (windows, seconds) = (self.windows, self.windows.length_ns as f64 / 1e9);
+        let points = |values: &mut dyn Iterator<Item = Option<f64>>| {
+            let at = |(window, value): (usize, Option<f64>)| Some((windows.end_ns(window), value?));
+            values.enumerate().filter_map(at).collect::<Vec<_>>()
+        };
+        let told = match (cells, &self.spans.function) {
+            (Cells::Counts(counts), MetricsFunction::Rate) => {
+                vec![(None, points(&mut counts.iter().map(|count| Some(count / seconds))))]
+            }
+            (Cells::Counts(counts), _) => vec![(None, points(&mut counts.into_iter().map(Some)))],
+            (Cells::Extremes(extremes), _) => {
+                let value = |value: f64| (!value.is_nan()).then_some(value);
+                vec![(None, points(&mut extremes.into_iter().map(value)))]
+            }
+            (Cells::Sums(sums), function) => {
+                let is_mean = matches!(function, MetricsFunction::Avg(_));
+                let value = |(sum, count): (f64, f64)| (count > 0.0).then_some(if is_mean { sum / count } else { sum });
+                vec![(None, points(&mut sums.into_iter().map(value)))]
+            }
+            (Cells::Distributions(mut distributions), MetricsFunction::Quantile(_, shares)) => {
+                let mut of_share = |share: f64| {
+                    let values = distributions.iter_mut().map(|distribution| distribution.quantile(share));
+                    (Some((QUANTILE, share)), points(&mut values.collect::<Vec<_>>().into_iter()))
+                };
+                shares.iter().map(|share| of_share(*share)).collect()
+            }
+            (Cells::Distributions(_), _) => Vec::new(),
+        };
+        let bytes = told.iter().map(|(_, points)| points.len() * size_of::<(i64, f64)>()).sum();
+        self.charged.add(bytes)?;
+        Ok(told)
+    }
+
+    fn labels(&self, values: &[Static], extra: Option<(&'static str, f64)>) -> Labels {
+        let names = self.by.iter().map(|(name, _, _)| name.as_str()).chain([BUCKET]);
+        let mut pairs: Vec<(&str, String)> = names.zip(values.iter().map(encoded)).collect();
+        pairs.extend(extra.map(|(name, value)| (name, encoded(&Static::Float(value)))));
+        Labels::new(pairs.iter().map(|(name, value)| (*name, value.as_str())))
+    }
+}
+
+/// Points of a series, and a label that comes besides those of its group.
+type Told = (Option<(&'static str, f64)>, Vec<(i64, f64)>);
+
+impl Observe for Observer<'_> {
+    fn begin(&mut self) {
+        self.last = None;
     }
 
     fn add(&mut self, row: &Row<'_>, window: usize) -> Result<()> {
@@ -149,142 +366,53 @@ impl<'a> Observer<'a> {
             value => value.number().map_or(Ok(()), |number| self.add_number(row, window, (number, scale))),
         }
     }
+}
 
-    fn add_number(&mut self, row: &Row<'_>, window: usize, (number, scale): (f64, f64)) -> Result<()> {
-        let bucket = match self.spans.function {
-            MetricsFunction::Histogram(_) => Some(bucket(number) / scale),
-            _ => None,
-        };
-        if number.is_finite() { self.add_value(row, window, (bucket, number / scale)) } else { Ok(()) }
-    }
-
-    fn add_value(&mut self, row: &Row<'_>, window: usize, (bucket, value): (Option<f64>, f64)) -> Result<()> {
-        let number = self.series_of(row, bucket)?;
-        let weight = if self.is_weighted { weight(row) } else { 1.0 };
-        let is_min = matches!(self.spans.function, MetricsFunction::Min(_));
-        let mut added = 0;
-        match self.series.get_mut(number).map(|(_, cells)| cells) {
-            Some(Cells::Counts(counts)) => counts.get_mut(window).into_iter().for_each(|count| *count += weight),
-            Some(Cells::Extremes(extremes)) => {
-                if let Some(extreme) = extremes.get_mut(window) {
-                    // A number is less and greater than what is none.
-                    *extreme = if is_min { extreme.min(value) } else { extreme.max(value) };
+impl Cells {
+    /// Adds what others hold; how many bytes that took.
+    fn merge(&mut self, other: Self, is_min: bool) -> usize {
+        match (self, other) {
+            (Self::Counts(ours), Self::Counts(theirs)) => {
+                ours.iter_mut().zip(theirs).for_each(|(ours, theirs)| *ours += theirs);
+                0
+            }
+            (Self::Extremes(ours), Self::Extremes(theirs)) => {
+                ours.iter_mut().zip(theirs).for_each(|(ours, theirs)| *ours = extreme_of(is_min, *ours, theirs));
+                0
+            }
+            (Self::Sums(ours), Self::Sums(theirs)) => {
+                for ((sum, count), (more, others)) in ours.iter_mut().zip(theirs) {
+                    *sum += more;
+                    *count += others;
                 }
+                0
             }
-            Some(Cells::Sums(sums)) => {
-                if let Some((sum, count)) = sums.get_mut(window) {
-                    *sum += value * weight;
-                    *count += weight;
-                }
+            (Self::Distributions(ours), Self::Distributions(theirs)) => {
+                ours.iter_mut().zip(theirs).map(|(ours, theirs)| ours.merge(theirs)).sum()
             }
-            Some(Cells::Distributions(distributions)) => {
-                added = distributions.get_mut(window).map_or(0, |distribution| distribution.add(value, weight));
-            }
-            None => {}
-        }
-        charge(&mut self.bytes, added, self.memory_bytes_max)?;
-        self.stand_for((number, window), row, value);
-        Ok(())
-    }
-
-    /// Keeps the span with the greatest value of each window.
-    fn stand_for(&mut self, place: (usize, usize), row: &Row<'_>, value: f64) {
-        let span = row.span;
-        let exemplar = || Exemplar { trace_id: span.trace_id, span_id: span.span_id, value, time_ns: span.start_ns };
-        if let Some(kept) = self.exemplars.get_mut(&place) {
-            if value > kept.value {
-                *kept = exemplar();
-            }
-        } else if self.exemplars.len() < EXEMPLARS_KEPT {
-            self.exemplars.insert(place, exemplar());
+            // All cells of a query are of one kind.
+            _ => 0,
         }
     }
+}
 
-    fn series_of(&mut self, row: &Row<'_>, bucket: Option<f64>) -> Result<usize> {
-        self.key.clear();
-        for (_, access, _) in &self.by {
-            write_key(&access.read(row), &mut self.key);
-        }
-        if let Some(bucket) = bucket {
-            write_key(&Scalar::Float(bucket), &mut self.key);
-        }
-        if let Some(number) = self.numbers.get(&self.key) {
-            return Ok(*number);
-        }
-        let by = self.by.iter().map(|(_, access, is_duration)| access.read(row).told(*is_duration));
-        let values: Vec<Static> = by.chain(bucket.map(Static::Float)).collect();
-        let count = self.windows.count;
-        let (cells, bytes) = match self.spans.function {
-            MetricsFunction::Min(_) | MetricsFunction::Max(_) => (Cells::Extremes(vec![f64::NAN; count]), 8),
-            MetricsFunction::Avg(_) | MetricsFunction::Sum(_) => (Cells::Sums(vec![(0.0, 0.0); count]), 16),
-            MetricsFunction::Quantile(..) => {
-                let cells = std::iter::repeat_with(Distribution::default).take(count).collect();
-                (Cells::Distributions(cells), size_of::<Distribution>())
-            }
-            _ => (Cells::Counts(vec![0.0; count]), 8),
-        };
-        // Its points come besides.
-        let added = count * (bytes + 16) + self.key.len() * 3 + 256;
-        charge(&mut self.bytes, added, self.memory_bytes_max)?;
-        self.numbers.insert(self.key.clone(), self.series.len());
-        self.series.push((values, cells));
-        Ok(self.series.len() - 1)
-    }
+/// The less or the greater of two; a number is both beside what is none.
+fn extreme_of(is_min: bool, one: f64, other: f64) -> f64 {
+    if is_min { one.min(other) } else { one.max(other) }
+}
 
-    fn finish(mut self, inspected_spans: u64) -> Observed {
-        let bytes = self.bytes;
-        let mut observed = Observed { series: Vec::new(), inspected_spans, bytes, exemplars: HashMap::new() };
-        let mut exemplars: HashMap<usize, Vec<Exemplar>> = HashMap::new();
-        for ((series, _), exemplar) in self.exemplars.drain() {
-            exemplars.entry(series).or_default().push(exemplar);
-        }
-        let windows = self.windows;
-        let seconds = windows.length_ns as f64 / 1e9;
-        let points = |values: &mut dyn Iterator<Item = Option<f64>>| {
-            let at = |(window, value): (usize, Option<f64>)| Some((windows.end_ns(window), value?));
-            values.enumerate().filter_map(at).collect::<Vec<_>>()
-        };
-        for (number, (values, cells)) in std::mem::take(&mut self.series).into_iter().enumerate() {
-            let first = observed.series.len();
-            let mut push = |extra: Option<(&str, f64)>, points: Vec<(i64, f64)>| {
-                let labels = self.labels(&values, extra);
-                observed.series.push(ObservedSeries { labels, points });
-            };
-            match (cells, &self.spans.function) {
-                (Cells::Counts(counts), MetricsFunction::Rate) => {
-                    push(None, points(&mut counts.iter().map(|count| Some(count / seconds))));
-                }
-                (Cells::Counts(counts), _) => push(None, points(&mut counts.into_iter().map(Some))),
-                (Cells::Extremes(extremes), _) => {
-                    push(None, points(&mut extremes.into_iter().map(|value| (!value.is_nan()).then_some(value))));
-                }
-                (Cells::Sums(sums), function) => {
-                    let is_mean = matches!(function, MetricsFunction::Avg(_));
-                    let value =
-                        |(sum, count): (f64, f64)| (count > 0.0).then_some(if is_mean { sum / count } else { sum });
-                    push(None, points(&mut sums.into_iter().map(value)));
-                }
-                (Cells::Distributions(mut distributions), MetricsFunction::Quantile(_, shares)) => {
-                    for share in shares {
-                        let values = distributions.iter_mut().map(|distribution| distribution.quantile(*share));
-                        push(Some((QUANTILE, *share)), points(&mut values.collect::<Vec<_>>().into_iter()));
-                    }
-                }
-                (Cells::Distributions(_), _) => {}
-            }
-            if let (Some(series), Some(mut found)) = (observed.series.get(first), exemplars.remove(&number)) {
-                found.sort_by_key(|exemplar| (exemplar.time_ns, exemplar.span_id));
-                observed.exemplars.insert(series.labels.clone(), found);
+/// Keeps the span with the greatest value, of equal ones the first.
+fn stand_for(kept: &mut Option<Exemplar>, exemplar: impl FnOnce() -> Exemplar, value: f64) {
+    match kept {
+        Some(kept) if value < kept.value => {}
+        Some(kept) => {
+            let exemplar = exemplar();
+            let order = |it: &Exemplar| (it.time_ns, it.span_id);
+            if value > kept.value || order(&exemplar) < order(kept) {
+                *kept = exemplar;
             }
         }
-        observed
-    }
-
-    fn labels(&self, values: &[Static], extra: Option<(&str, f64)>) -> Labels {
-        let names = self.by.iter().map(|(name, _, _)| name.as_str()).chain([BUCKET]);
-        let mut pairs: Vec<(&str, String)> = names.zip(values.iter().map(encoded)).collect();
-        pairs.extend(extra.map(|(name, value)| (name, encoded(&Static::Float(value)))));
-        Labels::new(pairs.iter().map(|(name, value)| (*name, value.as_str())))
+        None => *kept = Some(exemplar()),
     }
 }
 

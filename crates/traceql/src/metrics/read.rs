@@ -1,6 +1,7 @@
 //! Which spans do metrics count? Single spans as they come where nothing else is asked of them, else those that a pipeline leaves of whole traces.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use causeway_model::{Error, ErrorKind, Result, TimeRange};
 use causeway_promql::Options;
@@ -8,48 +9,93 @@ use causeway_promql::Options;
 use super::Windows;
 use crate::ast::{Intrinsic, Pipeline};
 use crate::conditions::{self, Said};
-use crate::expression::{Node, Row, Whole, distinct};
+use crate::expression::{Filter, Node, Row, Whole, distinct};
 use crate::pipeline::{Steps, span_filter, union};
 use crate::search::{Candidates, TOGETHER_MAX, TRACES_MAX};
-use crate::source::{Fields, SpanSource, Wanted};
+use crate::source::{Alike, Fields, SpanSource, Taker, Wanted};
 
-/// Gives each span that a pipeline leaves, with its window; `fields` are those that `visit` reads, `is_local` says whether it needs spans alone. Answers how
+/// Takes what a pipeline leaves.
+pub(super) trait Observe: Send {
+    /// Spans that are alike come next.
+    fn begin(&mut self) {}
+
+    /// One of them, and its window.
+    ///
+    /// # Errors
+    /// `LimitExceeded` where what is made of them takes too much.
+    fn add(&mut self, row: &Row<'_>, window: usize) -> Result<()>;
+}
+
+/// Gives each span that a pipeline leaves to one of the observers; `fields` are those that they read, `is_local` says whether they need spans alone. Answers how
 /// many spans were looked at.
-pub(super) fn spans(
+pub(super) fn spans<O: Observe>(
     pipeline: &Pipeline,
     (source, windows, options): (&dyn SpanSource, Windows, &Options),
     (fields, is_local): (&mut Fields, bool),
-    visit: &mut dyn FnMut(&Row<'_>, usize) -> Result<()>,
+    observers: &mut [O],
 ) -> Result<u64> {
     let time = TimeRange { start: windows.after_ns().saturating_add(1), end: windows.until_ns() };
     let interrupted = &*options.interrupted;
     let Some(filter) = span_filter(pipeline).filter(|_| is_local) else {
-        return of_traces(pipeline, (source, windows, options), fields, visit);
+        let Some(observer) = observers.first_mut() else { return Ok(0) };
+        return of_traces(pipeline, (source, windows, options), fields, observer);
     };
     let alternatives = conditions::alternatives(&filter);
     let node = Node::of(fields, &filter);
-    let wanted = Wanted { time, alternatives: &alternatives, fields, interrupted };
-    let mut looked_at = 0;
-    source.spans(&wanted, &mut |spans| {
-        looked_at += spans.len() as u64;
-        for span in spans {
-            let row = Row { span, place: None };
-            if let Some(window) = windows.window(span.start_ns)
-                && node.holds(&row)
-            {
-                visit(&row, window)?;
+    let filter = Filter::of(&node);
+    let wanted = Wanted { time, alternatives: &alternatives, fields, ends_early: false, interrupted };
+    let looked_at = AtomicU64::new(0);
+    let takers = observers.iter_mut().map(|observer| {
+        let mut places = Places::of(windows);
+        let (filter, looked_at) = (&filter, &looked_at);
+        let take = move |found: &[Alike<'_>]| {
+            for alike in found {
+                looked_at.fetch_add(alike.count() as u64, Ordering::Relaxed);
+                observer.begin();
+                Filter::each(Some(filter), alike, &mut |span| match places.window(span.start_ns) {
+                    Some(window) => observer.add(&Row { span, place: None }, window),
+                    None => Ok(()),
+                })?;
             }
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(looked_at)
+            Ok(ControlFlow::Continue(()))
+        };
+        Box::new(take) as Box<Taker<'_>>
+    });
+    source.spans(&wanted, &mut takers.collect::<Vec<_>>())?;
+    Ok(looked_at.into_inner())
 }
 
-fn of_traces(
+/// Where spans lie that come nearly in the order of their begin: mostly in the window of the one before.
+struct Places {
+    windows: Windows,
+    last: Option<(usize, TimeRange)>,
+}
+
+impl Places {
+    fn of(windows: Windows) -> Self {
+        Self { windows, last: None }
+    }
+
+    fn window(&mut self, time_ns: i64) -> Option<usize> {
+        if let Some((window, time)) = &self.last
+            && time.start <= time_ns
+            && time_ns <= time.end
+        {
+            return Some(*window);
+        }
+        let window = self.windows.window(time_ns)?;
+        let end = self.windows.end_ns(window);
+        let start = end.saturating_sub(self.windows.length_ns).saturating_add(1);
+        self.last = Some((window, TimeRange { start, end }));
+        Some(window)
+    }
+}
+
+fn of_traces<O: Observe>(
     pipeline: &Pipeline,
     (source, windows, options): (&dyn SpanSource, Windows, &Options),
     fields: &mut Fields,
-    visit: &mut dyn FnMut(&Row<'_>, usize) -> Result<()>,
+    observer: &mut O,
 ) -> Result<u64> {
     let time = TimeRange { start: windows.after_ns().saturating_add(1), end: windows.until_ns() };
     let interrupted = &*options.interrupted;
@@ -75,7 +121,8 @@ fn of_traces(
                 let at = at as usize;
                 let Some(span) = whole.spans.get(at) else { continue };
                 if let Some(window) = windows.window(span.start_ns) {
-                    visit(&Row { span, place: Some((&whole, at)) }, window)?;
+                    observer.begin();
+                    observer.add(&Row { span, place: Some((&whole, at)) }, window)?;
                 }
             }
             Ok(())

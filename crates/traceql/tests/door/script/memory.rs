@@ -1,10 +1,11 @@
-//! Which spans did a script load? A source that skips as strictly as it may, so that conditions that leave out too much are found.
+//! Which spans did a script load? A source that skips as strictly as it may and gives together what says the same, so that conditions that leave out too
+//! much and fields that were not asked for are found.
 
 use std::ops::ControlFlow;
 
 use causeway_model::{Result, Value, hex};
 use causeway_traceql::ast::{Attribute, Field, FieldOperator, Intrinsic, Kind, Scope, Static, Status};
-use causeway_traceql::{Comparison, Condition, Event, Fields, Link, Seen, Span, SpanSource, Wanted};
+use causeway_traceql::{Alike, Comparison, Condition, Event, Fields, Link, Own, Seen, Span, SpanSource, Taker, Wanted};
 
 /// An attribute's value.
 #[derive(Debug, Clone)]
@@ -158,9 +159,9 @@ fn give<T>(spans: &[&Kept], fields: &Fields, visit: impl FnOnce(&[Span<'_>]) -> 
         .collect();
     let given: Vec<Span<'_>> = (0..spans.len())
         .map(|at| Span {
-            trace_id: spans[at].trace_id,
-            span_id: spans[at].span_id,
-            parent_id: spans[at].parent_id,
+            trace_id: if has(Intrinsic::TraceId) { spans[at].trace_id } else { [0; 16] },
+            span_id: if has(Intrinsic::SpanId) { spans[at].span_id } else { [0; 8] },
+            parent_id: spans[at].parent_id.filter(|_| has(Intrinsic::ParentId)),
             start_ns: spans[at].start_ns,
             duration_ns: spans[at].duration_ns,
             name: &texts[at][0],
@@ -180,15 +181,40 @@ fn give<T>(spans: &[&Kept], fields: &Fields, visit: impl FnOnce(&[Span<'_>]) -> 
     visit(&given)
 }
 
+/// Gives spans, those that say the same together.
+fn give_alike(spans: &[Span<'_>], take: &mut Taker<'_>) -> Result<ControlFlow<()>> {
+    let (mut said, mut groups): (Vec<String>, Vec<Vec<u32>>) = (Vec::new(), Vec::new());
+    for (row, span) in spans.iter().enumerate() {
+        let says = Span { trace_id: [0; 16], span_id: [0; 8], parent_id: None, start_ns: 0, duration_ns: 0, ..*span };
+        let says = format!("{says:?}");
+        let known = said.iter().position(|each| *each == says).unwrap_or(said.len());
+        if known == said.len() {
+            said.push(says);
+            groups.push(Vec::new());
+        }
+        groups[known].push(row as u32);
+    }
+    let own = Own {
+        start_ns: &spans.iter().map(|span| span.start_ns).collect::<Vec<_>>(),
+        duration_ns: &spans.iter().map(|span| span.duration_ns).collect::<Vec<_>>(),
+        trace_ids: &spans.iter().map(|span| span.trace_id).collect::<Vec<_>>(),
+        span_ids: &spans.iter().map(|span| span.span_id).collect::<Vec<_>>(),
+        parent_ids: &spans.iter().map(|span| span.parent_id).collect::<Vec<_>>(),
+    };
+    let alike = groups.iter().map(|rows| Alike::of(spans[rows[0] as usize], own, rows));
+    take(&alike.collect::<Vec<_>>())
+}
+
 impl SpanSource for Memory {
-    fn spans(&self, wanted: &Wanted<'_>, visit: &mut dyn FnMut(&[Span<'_>]) -> Result<ControlFlow<()>>) -> Result<()> {
+    fn spans(&self, wanted: &Wanted<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
         let holds =
             |span: &&Kept| wanted.alternatives.iter().any(|all| all.iter().all(|condition| span.fulfils(condition)));
         let mut found: Vec<&Kept> = self.spans.iter().filter(holds).collect();
         found.sort_by_key(|span| std::cmp::Reverse(span.start_ns));
-        for piece in found.chunks(3) {
+        let count = takers.len();
+        for (number, piece) in found.chunks(3).enumerate() {
             (wanted.interrupted)()?;
-            if give(piece, wanted.fields, &mut *visit)?.is_break() {
+            if give(piece, wanted.fields, |spans| give_alike(spans, &mut takers[number % count]))?.is_break() {
                 return Ok(());
             }
         }
@@ -202,11 +228,13 @@ impl SpanSource for Memory {
         interrupted: &(dyn Fn() -> Result<()> + Send + Sync),
         visit: &mut dyn FnMut(&[Span<'_>]) -> Result<()>,
     ) -> Result<()> {
+        let mut fields = fields.clone();
+        fields.intrinsics.extend([Intrinsic::TraceId, Intrinsic::SpanId, Intrinsic::ParentId]);
         for seen in traces {
             interrupted()?;
             let spans: Vec<&Kept> = self.spans.iter().filter(|span| span.trace_id == seen.trace_id).collect();
             assert!(spans.iter().any(|span| span.start_ns == seen.first_ns));
-            give(&spans, fields, &mut *visit)?;
+            give(&spans, &fields, &mut *visit)?;
         }
         Ok(())
     }

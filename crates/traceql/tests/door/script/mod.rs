@@ -117,7 +117,8 @@ fn measured(memory: &Memory, what: &str, rest: &str) -> Result<Vec<String>, Stri
     };
     let query = parse(query).map_err(|error| error.to_string())?;
     let moments = Moments { start_ns: nanoseconds(start), end_ns: nanoseconds(end), step_ns };
-    let found = metrics(&query, memory, moments, &Options::default()).map_err(|error| error.message)?;
+    let options = Options { parallelism: 3, ..Options::default() };
+    let found = metrics(&query, memory, moments, &options).map_err(|error| error.message)?;
     let told = |series: &causeway_traceql::MetricSeries| {
         let values: Vec<String> = if what == "exemplars" {
             let told = |exemplar: &causeway_traceql::Exemplar| {
