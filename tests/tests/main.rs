@@ -1,5 +1,5 @@
 //! Does the whole hold, seen from outside? House rules, faults, real senders, a real Prometheus, commands, programs in development,
-//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, senders of logs and of spans, syslog, files that are followed, patterns and errors, ids that lead to all that names them, traces that are sampled, the program's own telemetry.
+//! flags and changes, a shop that breaks, metrics from spans, logs in LogQL, Grafana's requests, senders of logs and of spans, syslog, files that are followed, patterns and errors, ids that lead to all that names them, traces that are sampled, the program's own telemetry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod changes;
@@ -8,6 +8,7 @@ mod correlation;
 mod dev;
 mod faults;
 mod flags;
+mod grafana;
 mod house;
 mod itself;
 mod kinds;

@@ -18,6 +18,7 @@ mod screens;
 mod senders;
 mod series_double;
 mod services;
+mod streaming;
 mod switches;
 mod syslog;
 mod trace;

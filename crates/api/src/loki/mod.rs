@@ -106,13 +106,27 @@ impl Loki {
 pub fn routes() -> Router<Arc<Desk>> {
     let asked = query::routes().merge(streams::routes()).merge(fields::routes()).merge(volume::routes());
     let asked = asked.merge(patterns::routes()).merge(tail::routes());
-    asked.route("/loki/api/v1/status/buildinfo", get(build_info))
+    asked
+        .route("/loki/api/v1/status/buildinfo", get(build_info))
+        .route("/loki/api/v1/drilldown-limits", get(drilldown_limits))
 }
 
 async fn build_info(State(desk): State<Arc<Desk>>) -> Response {
     let answer = spoken(&desk).map(|_| {
         json!({ "version": LOKI_VERSION, "revision": env!("CARGO_PKG_VERSION"), "branch": "causeway", "buildUser": "",
                 "buildDate": "", "goVersion": "" })
+    });
+    answer.map_or_else(refused, |answer| axum::Json(answer).into_response())
+}
+
+/// What Grafana's Logs Drilldown may ask: it shows the patterns and volumes only where this says that there are any.
+async fn drilldown_limits(State(desk): State<Arc<Desk>>) -> Response {
+    let answer = spoken(&desk).map(|loki| {
+        let limits = json!({ "discover_log_levels": true, "discover_service_name": ["service_name"],
+                             "log_level_fields": ["level", "detected_level"], "volume_enabled": true,
+                             "max_entries_limit_per_query": loki.options.lines_max,
+                             "query_timeout": format!("{}s", loki.options.timeout.as_secs()), "retention_period": "0s" });
+        json!({ "limits": limits, "pattern_ingester_enabled": true, "version": LOKI_VERSION })
     });
     answer.map_or_else(refused, |answer| axum::Json(answer).into_response())
 }

@@ -4,13 +4,14 @@
 //! status. It is spoken here by hand, because the limits on bodies must be the same ones as for HTTP, counted
 //! while bytes arrive and after decompression; a framework's are per message and per connection.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{BoxError, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -107,16 +108,29 @@ pub fn unframe(mut body: Bytes) -> Result<(bool, Bytes)> {
     Ok((flag == 1, message))
 }
 
-/// An answer of one message, which is also a stream of one.
-pub fn accept(message: &[u8]) -> Response {
-    let mut body = BytesMut::with_capacity(PREFIX_BYTES + message.len());
-    body.put_u8(0);
-    body.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    body.extend_from_slice(message);
+fn framed(message: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.extend_from_slice(message);
+    framed.freeze()
+}
+
+/// An answer of one message.
+fn accept(message: &[u8]) -> Response {
+    succeed(Full::new(framed(message)))
+}
+
+/// An answer of several messages, each written when the ones before it are on their way.
+pub fn accept_all(messages: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Response {
+    let messages = messages.map(|message| Ok::<_, Infallible>(framed(&message)));
+    succeed(Body::from_stream(futures::stream::iter(messages)))
+}
+
+fn succeed(body: impl HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> Response {
     let mut trailers = HeaderMap::new();
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    let body = Full::new(body.freeze()).with_trailers(async move { Some(Ok(trailers)) });
-    let mut response = Response::new(Body::new(body));
+    let mut response = Response::new(Body::new(body.with_trailers(async move { Some(Ok(trailers)) })));
     set_common(response.headers_mut());
     response
 }

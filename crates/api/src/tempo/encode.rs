@@ -1,4 +1,4 @@
-//! How are the answers of TraceQL written? As Tempo's JSON, searches also as its protobuf (grafana/tempo, tempo.proto).
+//! How are the answers of TraceQL written? As Tempo's JSON.
 
 use std::convert::Infallible;
 
@@ -11,14 +11,13 @@ use http::header;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::protobuf::{bytes, count, message, text, varint};
-use crate::trace::{AnyValue, otlp_json, otlp_protobuf};
+use crate::trace::{AnyValue, otlp_json};
 
 /// What Tempo says where the root span of a trace is not there.
 const NO_ROOT: &str = "<root span not yet received>";
 
 /// A value as OTLP has it.
-fn any_value(value: &Static) -> AnyValue {
+pub(super) fn any_value(value: &Static) -> AnyValue {
     match value {
         Static::Int(number) => AnyValue::Int(*number),
         Static::Float(number) => AnyValue::Double(*number),
@@ -76,11 +75,16 @@ fn spanset(spanset: &FoundSpanset) -> Value {
     })
 }
 
-fn root_service(trace: &FoundTrace) -> &str {
+pub(super) fn root_service(trace: &FoundTrace) -> &str {
     if trace.root_name.is_empty() && trace.root_service.is_empty() { NO_ROOT } else { &trace.root_service }
 }
 
-/// A trace that was found.
+/// Milliseconds as Tempo has them, in 32 bits.
+pub(super) fn duration_ms(trace: &FoundTrace) -> u32 {
+    u32::try_from(trace.duration_ns.max(0) / 1_000_000).unwrap_or(u32::MAX)
+}
+
+/// A trace that was found. Grafana's data source refuses an object with a member that Tempo's message does not have.
 fn trace(trace: &FoundTrace) -> Value {
     let spansets: Vec<Value> = trace.spansets.iter().map(spanset).collect();
     json!({
@@ -88,12 +92,12 @@ fn trace(trace: &FoundTrace) -> Value {
         "rootServiceName": root_service(trace),
         "rootTraceName": trace.root_name,
         "startTimeUnixNano": trace.start_ns.to_string(),
-        "durationMs": trace.duration_ns.max(0) / 1_000_000,
+        "durationMs": duration_ms(trace),
         "serviceStats": trace.services.iter().map(|(name, counts)| {
             (name.clone(), json!({ "spanCount": counts.spans, "errorCount": counts.errors }))
         }).collect::<serde_json::Map<_, _>>(),
-        // Older clients know one spanset a trace.
-        "spanSet": spansets.first(),
+        // Older clients know one spanset a trace; newer ones look at no other where it stands here.
+        "spanSet": spansets.first().filter(|_| spansets.len() == 1),
         "spanSets": spansets,
     })
 }
@@ -125,58 +129,6 @@ pub(super) fn search(found: Search, place: OwnedSemaphorePermit) -> Response {
     listed("traces", found.traces, trace, &metrics, place)
 }
 
-/// The same as `SearchResponse`.
-pub(super) fn search_protobuf(found: &Search) -> Vec<u8> {
-    let mut out = Vec::new();
-    for trace in &found.traces {
-        message(1, &mut out, |out| {
-            text(1, &hex(&trace.trace_id), out);
-            text(2, root_service(trace), out);
-            text(3, &trace.root_name, out);
-            varint(4, trace.start_ns.max(0).cast_unsigned(), out);
-            let milliseconds = trace.duration_ns.max(0) / 1_000_000;
-            count(5, u32::try_from(milliseconds).unwrap_or(u32::MAX), out);
-            for spanset in &trace.spansets {
-                message(7, out, |out| spanset_protobuf(spanset, out));
-            }
-            for (name, counts) in &trace.services {
-                message(8, out, |out| {
-                    text(1, name, out);
-                    message(2, out, |out| {
-                        count(1, counts.spans, out);
-                        count(2, counts.errors, out);
-                    });
-                });
-            }
-        });
-    }
-    message(2, &mut out, |out| {
-        count(1, u32::try_from(found.inspected_traces).unwrap_or(u32::MAX), out);
-        count(4, 1, out);
-        count(5, 1, out);
-        varint(7, found.inspected_spans, out);
-    });
-    out
-}
-
-fn spanset_protobuf(spanset: &FoundSpanset, out: &mut Vec<u8>) {
-    for span in &spanset.spans {
-        message(1, out, |out| {
-            bytes(1, hex(&span.span_id).as_bytes(), out);
-            text(2, &span.name, out);
-            varint(3, span.start_ns.max(0).cast_unsigned(), out);
-            varint(4, span.duration_ns.max(0).cast_unsigned(), out);
-            for (key, value) in &span.attributes {
-                otlp_protobuf::key_value(5, key, &any_value(value), out);
-            }
-        });
-    }
-    count(2, u32::try_from(spanset.matched).unwrap_or(u32::MAX), out);
-    for (key, value) in &spanset.attributes {
-        otlp_protobuf::key_value(3, key, &any_value(value), out);
-    }
-}
-
 /// A label's value as text, as in a series of Prometheus.
 pub(super) fn label_text(value: &Static) -> String {
     match value {
@@ -195,8 +147,8 @@ pub(super) fn label_text(value: &Static) -> String {
     }
 }
 
-/// A value of a tag with its type.
-pub(super) fn tag_value(value: &Static) -> Option<Value> {
+/// A value of a tag with its type before it.
+pub(super) fn tag_value(value: &Static) -> Option<(&'static str, String)> {
     let kind = match value {
         Static::Nil | Static::Array(_) => return None,
         Static::Int(_) => "int",
@@ -206,23 +158,27 @@ pub(super) fn tag_value(value: &Static) -> Option<Value> {
         Static::Bool(_) => "bool",
         Static::Status(_) | Static::Kind(_) => "keyword",
     };
-    Some(json!({ "type": kind, "value": label_text(value) }))
+    Some((kind, label_text(value)))
 }
 
-fn prometheus_labels(labels: &[(String, Static)]) -> String {
-    let pair = |(name, value): &(String, Static)| format!("{name}={}", causeway_promql::quote(&label_text(value)));
-    format!("{{{}}}", labels.iter().map(pair).collect::<Vec<_>>().join(", "))
-}
-
-/// A number, or a text where JSON has none for it.
+/// A number, or the text that protobuf's JSON has in its place.
 fn number(value: f64) -> Value {
-    if value.is_finite() { json!(value) } else { json!(causeway_promql::print_number(value)) }
+    match value {
+        _ if value.is_finite() => json!(value),
+        _ if value.is_nan() => json!("NaN"),
+        _ => json!(if value > 0.0 { "Infinity" } else { "-Infinity" }),
+    }
+}
+
+/// What leads from an exemplar to its span.
+pub(super) fn exemplar_labels(exemplar: &Exemplar) -> [(&'static str, String); 2] {
+    [("trace:id", hex(&exemplar.trace_id)), ("span:id", hex(&exemplar.span_id))]
 }
 
 fn exemplar(exemplar: &Exemplar) -> Value {
+    let label = |(key, value)| json!({ "key": key, "value": { "stringValue": value } });
     json!({
-        "labels": [{ "key": "trace:id", "value": { "stringValue": hex(&exemplar.trace_id) } },
-                   { "key": "span:id", "value": { "stringValue": hex(&exemplar.span_id) } }],
+        "labels": exemplar_labels(exemplar).map(label),
         "value": number(exemplar.value),
         "timestampMs": exemplar.time_ns.div_euclid(1_000_000).to_string(),
     })
@@ -230,13 +186,11 @@ fn exemplar(exemplar: &Exemplar) -> Value {
 
 fn series(series: &MetricSeries, instant: bool) -> Value {
     let point = |(time_ns, value): &(i64, f64)| json!({ "timestampMs": time_ns.div_euclid(1_000_000).to_string(), "value": number(*value) });
-    let (labels, prometheus) = (attributes(&series.labels), prometheus_labels(&series.labels));
+    let labels = attributes(&series.labels);
     match instant {
-        true => json!({ "labels": labels, "promLabels": prometheus,
-                        "value": series.points.last().map(|(_, value)| number(*value)) }),
+        true => json!({ "labels": labels, "value": series.points.last().map(|(_, value)| number(*value)) }),
         false => json!({
             "labels": labels,
-            "promLabels": prometheus,
             "samples": series.points.iter().map(point).collect::<Vec<_>>(),
             "exemplars": series.exemplars.iter().map(exemplar).collect::<Vec<_>>(),
         }),

@@ -32,7 +32,8 @@ async fn instant(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 async fn answered(desk: &Desk, request: Request, instant: bool) -> Response {
-    match found(desk, request, instant).await {
+    let found = async { found(desk, &Parameters::read(desk, request).await?, instant).await };
+    match found.await {
         Ok((found, place)) => encode::metrics(found, instant, place),
         Err(error) => refused(error),
     }
@@ -42,7 +43,7 @@ fn step_ns(text: &str, span_ns: i64) -> Result<i64> {
     let nanoseconds = match (text, text.parse::<f64>()) {
         // Whole seconds, as Tempo has them.
         ("", _) => (span_ns / STEPS_DEFAULT / 1_000_000_000).max(1).saturating_mul(1_000_000_000),
-        (_, Ok(seconds)) => (seconds * 1e9) as i64,
+        (_, Ok(seconds)) => (seconds * 1e9).round() as i64,
         (text, Err(_)) => parse_duration_ms(text)
             .map_err(|why| Error::invalid(format!("invalid step: {why}")))?
             .saturating_mul(1_000_000),
@@ -53,10 +54,14 @@ fn step_ns(text: &str, span_ns: i64) -> Result<i64> {
     Ok(nanoseconds)
 }
 
-async fn found(desk: &Desk, request: Request, instant: bool) -> Result<(Metrics, OwnedSemaphorePermit)> {
+/// The numbers, and the place of their question.
+pub(super) async fn found(
+    desk: &Desk,
+    parameters: &Parameters,
+    instant: bool,
+) -> Result<(Metrics, OwnedSemaphorePermit)> {
     let tempo = spoken(desk)?;
-    let parameters = Parameters::read(desk, request).await?;
-    let time = time_of(desk, tempo, &parameters)?;
+    let time = time_of(desk, tempo, parameters)?;
     let (start_ns, end_ns) = (time.start, time.end.saturating_add(1));
     let step_ns = if instant { 0 } else { step_ns(parameters.get("step"), end_ns.saturating_sub(start_ns))? };
     let text = ["q", "query"].into_iter().map(|name| parameters.get(name)).find(|it| !it.is_empty());

@@ -2,6 +2,7 @@
 //! `http://host:4300/tempo` (<https://grafana.com/docs/tempo/latest/api_docs/>).
 
 mod encode;
+mod messages;
 mod metrics;
 mod search;
 mod stream;

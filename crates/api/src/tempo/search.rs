@@ -24,16 +24,16 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
 }
 
 /// A search, read.
-pub(super) struct Asked {
-    pub(super) query: String,
-    pub(super) time: TimeRange,
-    pub(super) traces_max: usize,
-    pub(super) spans_max: usize,
+struct Asked {
+    query: String,
+    time: TimeRange,
+    traces_max: usize,
+    spans_max: usize,
 }
 
 impl Asked {
     /// What parameters say.
-    pub(super) fn of_parameters(desk: &Desk, tempo: &Tempo, parameters: &Parameters) -> Result<Self> {
+    fn of_parameters(desk: &Desk, tempo: &Tempo, parameters: &Parameters) -> Result<Self> {
         let options = &tempo.options;
         let query = match parameters.get("q") {
             "" => by_tags(parameters)?,
@@ -49,11 +49,7 @@ impl Asked {
 }
 
 async fn found_traces(State(desk): State<Arc<Desk>>, request: Request) -> Response {
-    let found = async {
-        let tempo = spoken(&desk)?;
-        let parameters = Parameters::read(&desk, request).await?;
-        found(tempo, Asked::of_parameters(&desk, tempo, &parameters)?).await
-    };
+    let found = async { found(&desk, &Parameters::read(&desk, request).await?).await };
     match found.await {
         Ok((found, place)) => encode::search(found, place),
         Err(error) => refused(error),
@@ -61,7 +57,9 @@ async fn found_traces(State(desk): State<Arc<Desk>>, request: Request) -> Respon
 }
 
 /// What a search finds, and the place of its question.
-pub(super) async fn found(tempo: &Tempo, asked: Asked) -> Result<(Search, OwnedSemaphorePermit)> {
+pub(super) async fn found(desk: &Desk, parameters: &Parameters) -> Result<(Search, OwnedSemaphorePermit)> {
+    let tempo = spoken(desk)?;
+    let asked = Asked::of_parameters(desk, tempo, parameters)?;
     let work = tempo.ask(move |kept, waited| {
         let query = parse(&asked.query).map_err(|error| Error::from(error).context("invalid TraceQL query"))?;
         let options = SearchOptions {

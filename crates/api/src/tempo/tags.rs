@@ -11,7 +11,7 @@ use causeway_model::trace::OwnedValue;
 use causeway_model::{Error, Result};
 use causeway_query::traces::{Tag, TagScope};
 use causeway_traceql::ast::{Attribute, Field, Intrinsic, Scope};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Tempo, count, encode, refused, spoken, time_of};
 use crate::Desk;
@@ -56,12 +56,17 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/tempo/api/v2/search/tag/{tag}/values", get(values))
 }
 
+/// Names of one scope.
+pub(super) type ScopeNames = (&'static str, Vec<String>);
+
+/// A value of a tag, its type before it.
+pub(super) type TagValue = (&'static str, String);
+
 /// Names by scope, that of intrinsics last.
-async fn found_names(desk: &Desk, request: Request) -> Result<Vec<(&'static str, Vec<String>)>> {
+pub(super) async fn found_names(desk: &Desk, parameters: &Parameters) -> Result<Vec<ScopeNames>> {
     let tempo = spoken(desk)?;
-    let parameters = Parameters::read(desk, request).await?;
-    let time = time_of(desk, tempo, &parameters)?;
-    let most = count(&parameters, "limit", usize::MAX, usize::MAX)?;
+    let time = time_of(desk, tempo, parameters)?;
+    let most = count(parameters, "limit", usize::MAX, usize::MAX)?;
     let scope = parameters.get("scope").to_owned();
     let scopes: Vec<TagScope> = match scope.as_str() {
         "" | "none" | "all" => TagScope::ALL.to_vec(),
@@ -77,7 +82,7 @@ async fn found_names(desk: &Desk, request: Request) -> Result<Vec<(&'static str,
     let of_scope = |scope: TagScope| -> Vec<String> {
         listed.items.iter().filter(|(each, _)| *each == scope).take(most).map(|(_, key)| key.clone()).collect()
     };
-    let mut all: Vec<(&'static str, Vec<String>)> = scopes.iter().map(|it| (it.word(), of_scope(*it))).collect();
+    let mut all: Vec<ScopeNames> = scopes.iter().map(|it| (it.word(), of_scope(*it))).collect();
     all.retain(|(_, keys)| !keys.is_empty());
     if scopes.len() != 1 {
         all.push(("intrinsic", INTRINSICS.map(str::to_owned).to_vec()));
@@ -85,8 +90,17 @@ async fn found_names(desk: &Desk, request: Request) -> Result<Vec<(&'static str,
     Ok(all)
 }
 
+async fn asked_names(desk: &Desk, request: Request) -> Result<Vec<ScopeNames>> {
+    found_names(desk, &Parameters::read(desk, request).await?).await
+}
+
+/// The names of all scopes as one list.
+pub(super) fn all_names(scopes: Vec<ScopeNames>) -> BTreeSet<String> {
+    scopes.into_iter().flat_map(|(_, names)| names).collect()
+}
+
 async fn names(State(desk): State<Arc<Desk>>, request: Request) -> Response {
-    match found_names(&desk, request).await {
+    match asked_names(&desk, request).await {
         Ok(scopes) => {
             let told = scopes.into_iter().map(|(name, tags)| json!({ "name": name, "tags": tags }));
             axum::Json(json!({ "scopes": told.collect::<Vec<_>>(), "metrics": {} })).into_response()
@@ -96,11 +110,8 @@ async fn names(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 async fn plain_names(State(desk): State<Arc<Desk>>, request: Request) -> Response {
-    match found_names(&desk, request).await {
-        Ok(scopes) => {
-            let names: BTreeSet<String> = scopes.into_iter().flat_map(|(_, names)| names).collect();
-            axum::Json(json!({ "tagNames": names, "metrics": {} })).into_response()
-        }
+    match asked_names(&desk, request).await {
+        Ok(scopes) => axum::Json(json!({ "tagNames": all_names(scopes), "metrics": {} })).into_response(),
         Err(error) => refused(error),
     }
 }
@@ -186,17 +197,15 @@ fn decoded(text: &str) -> String {
 }
 
 /// The values of a tag, typed.
-async fn found_values(desk: &Desk, tag: &str, request: Request) -> Result<Vec<Value>> {
+pub(super) async fn found_values(desk: &Desk, tag: &str, parameters: &Parameters) -> Result<Vec<TagValue>> {
     let tempo = spoken(desk)?;
-    let parameters = Parameters::read(desk, request).await?;
-    let time = time_of(desk, tempo, &parameters)?;
-    let most = count(&parameters, "limit", tempo.options.values_max, usize::MAX)?.min(tempo.options.values_max);
-    let tag = decoded(tag);
+    let time = time_of(desk, tempo, parameters)?;
+    let most = count(parameters, "limit", tempo.options.values_max, usize::MAX)?.min(tempo.options.values_max);
     let query = parameters.get("q").trim();
     let says_nothing = query.chars().all(|it| it.is_whitespace() || it == '{' || it == '}');
-    match named(&tag) {
+    match named(tag) {
         Named::Unlisted => Ok(Vec::new()),
-        Named::Fixed(words) => Ok(words.iter().map(|word| json!({ "type": "keyword", "value": word })).collect()),
+        Named::Fixed(words) => Ok(words.iter().map(|word| ("keyword", (*word).to_owned())).collect()),
         Named::Tag(wanted) if !says_nothing => {
             // A filter that is still being written can't be read; it then leaves all.
             match super::search::values(tempo, query, field_of(&wanted), time, most).await? {
@@ -211,13 +220,13 @@ async fn found_values(desk: &Desk, tag: &str, request: Request) -> Result<Vec<Va
     }
 }
 
-async fn listed(tempo: &Tempo, tag: Tag, time: causeway_model::TimeRange, most: usize) -> Result<Vec<Value>> {
+async fn listed(tempo: &Tempo, tag: Tag, time: causeway_model::TimeRange, most: usize) -> Result<Vec<TagValue>> {
     let asked = tempo.ask(move |kept, waited| kept.catalog.tag_values(&tag, time, most, &|| waited.check()));
     let (listed, _) = asked.await?;
     Ok(listed.items.iter().filter_map(typed).collect())
 }
 
-fn typed(value: &OwnedValue) -> Option<Value> {
+fn typed(value: &OwnedValue) -> Option<TagValue> {
     let kind = match value {
         OwnedValue::String(_) => "string",
         OwnedValue::Int(_) => "int",
@@ -227,20 +236,27 @@ fn typed(value: &OwnedValue) -> Option<Value> {
     };
     let mut text = String::new();
     value.as_value().write_text(&mut text);
-    Some(json!({ "type": kind, "value": text }))
+    Some((kind, text))
+}
+
+async fn asked_values(desk: &Desk, tag: &str, request: Request) -> Result<Vec<TagValue>> {
+    found_values(desk, &decoded(tag), &Parameters::read(desk, request).await?).await
 }
 
 async fn values(State(desk): State<Arc<Desk>>, Path(tag): Path<String>, request: Request) -> Response {
-    match found_values(&desk, &tag, request).await {
-        Ok(values) => axum::Json(json!({ "tagValues": values, "metrics": {} })).into_response(),
+    match asked_values(&desk, &tag, request).await {
+        Ok(values) => {
+            let values = values.into_iter().map(|(kind, text)| json!({ "type": kind, "value": text }));
+            axum::Json(json!({ "tagValues": values.collect::<Vec<_>>(), "metrics": {} })).into_response()
+        }
         Err(error) => refused(error),
     }
 }
 
 async fn plain_values(State(desk): State<Arc<Desk>>, Path(tag): Path<String>, request: Request) -> Response {
-    match found_values(&desk, &tag, request).await {
+    match asked_values(&desk, &tag, request).await {
         Ok(values) => {
-            let texts: Vec<&Value> = values.iter().filter_map(|value| value.get("value")).collect();
+            let texts: Vec<String> = values.into_iter().map(|(_, text)| text).collect();
             axum::Json(json!({ "tagValues": texts, "metrics": {} })).into_response()
         }
         Err(error) => refused(error),

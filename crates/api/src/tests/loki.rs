@@ -129,6 +129,11 @@ async fn grafana_finds_that_it_is_there_and_which_labels_there_are() {
     let stats = get(&house, &format!("index/stats?{window}&query={CART}"), &[]).await;
     assert_eq!(stats.json()["streams"], 1);
     assert_eq!(get(&house, "status/buildinfo", &[]).await.json()["version"], "3.5.0");
+    let drilldown = get(&house, "drilldown-limits", &[]).await.json();
+    assert_eq!(
+        (&drilldown["pattern_ingester_enabled"], &drilldown["limits"]["volume_enabled"]),
+        (&json!(true), &json!(true))
+    );
 }
 
 #[tokio::test]

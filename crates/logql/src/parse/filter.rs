@@ -27,10 +27,16 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<LabelFilter> {
 /// `parts` counts conditions and parentheses: no tree is deeper than there are of them.
 fn any(cursor: &mut Cursor<'_>, parts: &mut usize) -> Result<LabelFilter> {
     let mut left = all(cursor, parts)?;
-    while cursor.take_word("or") {
+    while took(cursor, "or") {
         left = LabelFilter::Or(Box::new(left), Box::new(all(cursor, parts)?));
     }
     Ok(left)
+}
+
+/// Whether an operator stood there, in small letters or large ones: Grafana writes `OR` where it leads from a span to its logs.
+fn took(cursor: &mut Cursor<'_>, operator: &str) -> bool {
+    let word = cursor.peek_word();
+    word.eq_ignore_ascii_case(operator) && cursor.take_word(word)
 }
 
 /// Conditions with `and`, a comma or nothing between them.
@@ -38,7 +44,7 @@ fn all(cursor: &mut Cursor<'_>, parts: &mut usize) -> Result<LabelFilter> {
     let mut left = one(cursor, parts)?;
     loop {
         let word = cursor.peek_word();
-        let follows = cursor.take_word("and") || cursor.take(",") || !word.is_empty() && word != "or";
+        let follows = took(cursor, "and") || cursor.take(",") || !word.is_empty() && !word.eq_ignore_ascii_case("or");
         if !follows {
             return Ok(left);
         }
