@@ -46,7 +46,7 @@ fn keep(
     };
     let take = |entry: Entry<'_>| {
         if let Some(line) = query.kept(&entry) {
-            newest.push(line.time_ns, line);
+            newest.push(line.time_ns, line.bytes(), line);
         }
         Ok(span)
     };
