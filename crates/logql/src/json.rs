@@ -10,6 +10,8 @@ use crate::labels::sanitized;
 
 /// How deep objects are looked into. 32: what people nest.
 const DEPTH_MAX: usize = 32;
+/// Bytes of a member's name, those around it with it, at most: a longer one is left out. 1,024, as long as Loki lets the name of a label be.
+const NAME_BYTES_MAX: usize = 1_024;
 
 /// A path in a JSON value: `user.id`, `tags[0]`, `["a b"]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +106,8 @@ impl<'de> Visitor<'de> for Flatten<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            if self.depth >= DEPTH_MAX || self.texts_only && self.depth > 0 {
+            let is_long = self.prefix.len() + key.len() >= NAME_BYTES_MAX;
+            if is_long || self.depth >= DEPTH_MAX || self.texts_only && self.depth > 0 {
                 map.next_value::<serde::de::IgnoredAny>()?;
                 continue;
             }

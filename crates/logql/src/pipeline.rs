@@ -8,7 +8,7 @@ use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, sanitized};
 use crate::logfmt::pairs;
 
 /// Why a template makes nothing.
-const TOO_LONG: &str = "the text would be longer than 1 MiB";
+const TOO_LONG: &str = "the text would be longer than 1 MiB, or all that is made of the line longer than 16 MiB";
 
 /// A line on its way.
 #[derive(Debug, Clone)]
@@ -128,16 +128,16 @@ impl<'a> Line<'a> {
 
     fn format_labels(&mut self, formats: &[(String, NewLabel)]) {
         // Templates see the labels as they were before the stage.
-        let before = self.labels.clone();
-        for (name, new) in formats {
-            match new {
-                NewLabel::Renamed(from) => {
-                    self.labels.rename(from, name);
-                }
-                NewLabel::Made(template) => match template.of(&self.text, &before, self.time_ns) {
-                    Some(value) => self.labels.set(name, value),
-                    None => self.labels.fail("TemplateFormatErr", TOO_LONG.to_owned()),
-                },
+        let made = formats.iter().map(|(_, new)| match new {
+            NewLabel::Renamed(_) => None,
+            NewLabel::Made(template) => template.of(&self.text, &self.labels, self.time_ns),
+        });
+        let made: Vec<Option<String>> = made.collect();
+        for ((name, new), made) in formats.iter().zip(made) {
+            match (new, made) {
+                (NewLabel::Renamed(from), _) => self.labels.rename(from, name),
+                (NewLabel::Made(_), Some(value)) => self.labels.set(name, value),
+                (NewLabel::Made(_), None) => self.labels.fail("TemplateFormatErr", TOO_LONG.to_owned()),
             }
         }
     }

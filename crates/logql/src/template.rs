@@ -107,7 +107,7 @@ impl Template {
         }
     }
 
-    /// The text that it makes; `None` where that is too long.
+    /// The text that it makes; `None` where that is too long, or with all else that was made of the line.
     pub(crate) fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> Option<String> {
         let mut out = String::new();
         for part in &self.parts {
@@ -192,7 +192,7 @@ fn term(rest: &mut &str, calls: &mut usize) -> Result<Term> {
 
 impl Term {
     fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> Option<String> {
-        Some(match self {
+        let made = match self {
             Self::Field(name) => labels.get(name).unwrap_or_default().to_owned(),
             Self::Literal(text) => text.clone(),
             Self::Line => line.to_owned(),
@@ -206,7 +206,8 @@ impl Term {
                 }
                 function.of(&arguments).unwrap_or_default()
             }
-        })
+        };
+        labels.spend(made.len()).then_some(made)
     }
 }
 
