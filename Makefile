@@ -70,20 +70,20 @@ peers:
 	crates/bench/peers.sh $(BENCH_DIRECTORY)/peers
 
 # Seconds for each fuzz target. What was found interesting is kept outside the checkout, so that the next run goes on from there.
-# The decoders have no unsafe code: panics and overflows are looked for, and an address sanitizer would only slow that down.
+# The decoders have no unsafe code: panics and overflows are looked for, and an address sanitizer would only slow that down. Without one
+# neither a nightly compiler nor cargo-fuzz is needed.
 FUZZ_SECONDS ?= 600
 FUZZ_DIRECTORY ?= $(dir $(CARGO_TARGET_DIR))fuzz
-FUZZ_CRATES := errors ingest promql store traceql
+FUZZ_CRATES := errors ingest logql promql store traceql
 fuzz: tools-build
-	@cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1 || \
-		{ echo "make fuzz needs cargo-fuzz and a nightly toolchain: cargo install cargo-fuzz --locked && rustup toolchain install nightly"; exit 1; }
 	set -e; for crate in $(FUZZ_CRATES); do \
-		fuzz="--fuzz-dir crates/$$crate/fuzz"; \
-		cp Cargo.lock crates/$$crate/fuzz/Cargo.lock; \
-		for target in $$(cargo +nightly fuzz list $$fuzz); do \
+		fuzz=crates/$$crate/fuzz; cp Cargo.lock $$fuzz/Cargo.lock; \
+		RUSTC_WRAPPER=$(CURDIR)/crates/fuzz-rustc.sh RUSTFLAGS="--cfg fuzzing -Coverflow-checks -Cdebug-assertions" \
+			cargo build --release --bins --manifest-path $$fuzz/Cargo.toml --target-dir $(FUZZ_DIRECTORY)/target; \
+		for target in $$(sed -n 's/^path = "fuzz_targets\/\(.*\)\.rs"/\1/p' $$fuzz/Cargo.toml); do \
 			kept=$(FUZZ_DIRECTORY)/$$crate/$$target; mkdir -p $$kept/corpus $$kept/found; \
-			cargo +nightly fuzz run $$fuzz --sanitizer none --target-dir $(FUZZ_DIRECTORY)/target $$target $$kept/corpus -- \
-				-artifact_prefix=$$kept/found/ -max_total_time=$(FUZZ_SECONDS); done; done
+			$(FUZZ_DIRECTORY)/target/release/$$target -artifact_prefix=$$kept/found/ -max_total_time=$(FUZZ_SECONDS) $$kept/corpus; \
+		done; done
 
 clean:
 	cargo clean

@@ -8,6 +8,6 @@ mod random;
 pub mod servers;
 
 pub use incident::{Opened, Score};
-pub use otlp::{int, log, logs_request, string};
+pub use otlp::{int, log, logs_request, span, spans_request, string};
 pub use program::{Program, Starting, USER_AGENT, binary, client, send_logs};
 pub use random::Random;

@@ -20,6 +20,9 @@ const FOLLOWERS_MAX: usize = 100;
 const HELD_BYTES_MAX: usize = 64 << 20;
 /// Records that are told at one time at most; the newest stay. 1,000: nobody reads more in a moment.
 const TOLD_MAX: usize = 1_000;
+/// Bytes of what is told at one time at most, about; the newest record is told in any case. 1 MiB: far more than anybody reads in a moment, and
+/// what a hundred that read slowly hold stays small.
+const TOLD_BYTES_MAX: usize = 1 << 20;
 /// When to come back where too many follow.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -164,25 +167,29 @@ impl Appender for Live {
 
 /// Takes what is found, of which the newest stay where there is too much.
 pub struct Newest<T> {
-    found: VecDeque<(i64, T)>,
+    found: VecDeque<(i64, usize, T)>,
+    bytes: usize,
     left_out: u64,
 }
 
 impl<T> Newest<T> {
-    /// Adds something with its time in nanoseconds since 1970.
-    pub fn push(&mut self, time_ns: i64, item: T) {
-        self.found.push_back((time_ns, item));
-        if self.found.len() > TOLD_MAX {
-            self.found.pop_front();
+    /// Adds something with its time in nanoseconds since 1970 and its bytes.
+    pub fn push(&mut self, time_ns: i64, bytes: usize, item: T) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.found.push_back((time_ns, bytes, item));
+        while (self.found.len() > TOLD_MAX || self.bytes > TOLD_BYTES_MAX && self.found.len() > 1)
+            && let Some((_, bytes, _)) = self.found.pop_front()
+        {
+            self.bytes -= bytes;
             self.left_out += 1;
         }
     }
 
     /// What stayed in order of time, and how much was left out.
     fn finish(self) -> (Vec<T>, u64) {
-        let mut found: Vec<(i64, T)> = self.found.into();
-        found.sort_by_key(|(time_ns, _)| *time_ns);
-        (found.into_iter().map(|(_, item)| item).collect(), self.left_out)
+        let mut found: Vec<(i64, usize, T)> = self.found.into();
+        found.sort_by_key(|(time_ns, _, _)| *time_ns);
+        (found.into_iter().map(|(_, _, item)| item).collect(), self.left_out)
     }
 }
 
@@ -231,7 +238,7 @@ impl<L> Follower<L> {
         let look = self.look.clone();
         // Expressions over many records take a while.
         let found = tokio::task::spawn_blocking(move || {
-            let mut newest = Newest { found: VecDeque::new(), left_out: 0 };
+            let mut newest = Newest { found: VecDeque::new(), bytes: 0, left_out: 0 };
             look(batches, &mut newest).map(|()| newest.finish())
         });
         // What can't be looked at is missed.

@@ -119,6 +119,11 @@ impl<'a> Cursor<'a> {
         Ok(text)
     }
 
+    /// Regular expressions so far.
+    pub fn regexes(&self) -> usize {
+        self.regexes
+    }
+
     /// Counts an expression that is to be compiled.
     pub fn count_regex(&mut self) -> Result<()> {
         self.regexes += 1;

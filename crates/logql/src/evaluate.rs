@@ -28,9 +28,14 @@ pub struct FoundLine {
 /// Bytes of the lines of one answer at most, with their labels. 64 MiB: 5,000 lines of 13 KB.
 const LINES_BYTES_MAX: usize = 64 << 20;
 
+/// What a label takes beside its texts, about.
+const LABEL_BYTES: usize = 64;
+
 impl FoundLine {
-    fn bytes(&self) -> usize {
-        self.text.len() + self.labels.iter().map(|label| label.name.len() + label.value.len()).sum::<usize>()
+    /// Bytes of its text and labels, about.
+    pub fn bytes(&self) -> usize {
+        let label = |label: &Label<'_>| LABEL_BYTES + label.name.len() + label.value.len();
+        self.text.len() + self.labels.iter().map(label).sum::<usize>()
     }
 }
 

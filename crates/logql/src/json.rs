@@ -10,6 +10,8 @@ use crate::labels::sanitized;
 
 /// How deep objects are looked into. 32: what people nest.
 const DEPTH_MAX: usize = 32;
+/// Bytes of a member's name, those around it with it, at most: a longer one is left out. 1,024, as long as Loki lets the name of a label be.
+const NAME_BYTES_MAX: usize = 1_024;
 
 /// A path in a JSON value: `user.id`, `tags[0]`, `["a b"]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +98,9 @@ struct Flatten<'a> {
 impl Flatten<'_> {
     fn object(&mut self, reader: &mut Reader<'_>, prefix: &str, depth: usize) -> Result<()> {
         reader.object(&mut |key, reader| {
+            if prefix.len() + key.len() >= NAME_BYTES_MAX {
+                return reader.skip().map(|_| ());
+            }
             let key = sanitized(&key);
             let name = if prefix.is_empty() { key.into_owned() } else { format!("{prefix}_{key}") };
             match reader.peek() {

@@ -1,6 +1,7 @@
 //! Which labels has a line? Those of its stream, its own, and those that were found in it; where names clash, who came first keeps the name.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use causeway_model::Labels;
 
@@ -42,10 +43,14 @@ pub const ERROR_DETAILS: &str = "__error_details__";
 /// Labels that are found in one line at most. 1,000: as many as OpenTelemetry's limits let a record have several times over.
 const PARSED_MAX: usize = 1_000;
 
+/// Bytes that the stages of a query make of one line at most: labels with their names, and whatever templates make on the way. 16 MiB: the longest
+/// lines, taken apart and put together again several times.
+const MADE_BYTES_MAX: usize = 16 << 20;
+
 /// How the name of a label ends that lost its own to one that came before.
 pub const EXTRACTED: &str = "_extracted";
 
-/// Which labels are looked at: all, or these and those that they may have lost their names to.
+/// Which labels are looked at: all, or these, sorted, and those that they may have lost their names to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked(Option<Vec<String>>);
 
@@ -75,7 +80,8 @@ impl Looked {
 
     /// Whether one of this name is.
     pub fn has(&self, name: &str) -> bool {
-        self.0.as_ref().is_none_or(|names| names.iter().any(|looked| looked == name))
+        let is_among = |names: &Vec<String>| names.binary_search_by(|looked| looked.as_str().cmp(name)).is_ok();
+        self.0.as_ref().is_none_or(is_among)
     }
 }
 
@@ -84,6 +90,8 @@ impl Looked {
 pub struct LineLabels<'a> {
     all: Vec<Label<'a>>,
     looked: &'a Looked,
+    /// What may still be made of the line.
+    left_bytes: Cell<usize>,
 }
 
 impl<'a> LineLabels<'a> {
@@ -92,7 +100,7 @@ impl<'a> LineLabels<'a> {
         let stream = stream.iter().filter(|(name, _)| looked.has(name));
         let label =
             |(name, value)| Label { name: Cow::Borrowed(name), value: Cow::Borrowed(value), origin: Origin::Stream };
-        let mut labels = Self { all: stream.map(label).collect(), looked };
+        let mut labels = Self { all: stream.map(label).collect(), looked, left_bytes: Cell::new(MADE_BYTES_MAX) };
         for (name, value) in metadata.into_iter().filter(|(name, _)| looked.has(name)) {
             let name = match labels.find(name) {
                 Some(_) => Cow::Owned(format!("{name}{EXTRACTED}")),
@@ -124,14 +132,21 @@ impl<'a> LineLabels<'a> {
         }
     }
 
-    /// Adds what a parser found. Of what it finds twice the first stays.
+    /// Whether so much more may be made of the line; it then counts as made.
+    pub(crate) fn spend(&self, bytes: usize) -> bool {
+        let left = self.left_bytes.get().checked_sub(bytes);
+        left.inspect(|left| self.left_bytes.set(*left)).is_some()
+    }
+
+    /// Adds what a parser found, as far as there is room. Of what it finds twice the first stays.
     pub fn add_parsed(&mut self, name: &str, value: String) {
         if self.all.len() >= PARSED_MAX || !self.looked.has(name) {
             return;
         }
         let clashes = self.find(name).is_some_and(|label| label.origin != Origin::Parsed);
         let name = if clashes { format!("{name}{EXTRACTED}") } else { name.to_owned() };
-        if self.find(&name).is_none_or(|label| label.origin != Origin::Parsed) {
+        let is_new = self.find(&name).is_none_or(|label| label.origin != Origin::Parsed);
+        if is_new && self.spend(name.len() + value.len()) {
             self.put(Cow::Owned(name), Cow::Owned(value), Origin::Parsed);
         }
     }

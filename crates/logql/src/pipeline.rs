@@ -9,6 +9,8 @@ use crate::logfmt::pairs;
 
 /// What went wrong where a template makes nothing.
 const TEMPLATE: &str = "TemplateFormatErr";
+/// How, where it is not the template's fault alone.
+const TOO_MUCH: &str = "all that is made of the line would be longer than 16 MiB";
 
 /// A line on its way.
 #[derive(Debug, Clone)]
@@ -51,10 +53,11 @@ impl<'a> Line<'a> {
                     self.text = Cow::Owned(plain);
                 }
             }
-            Stage::LineFormat(template) => match template.of(&self.text, &self.labels, self.time_ns) {
-                Ok(text) => self.text = Cow::Owned(text),
-                Err(why) => self.labels.fail(TEMPLATE, why),
-            },
+            Stage::LineFormat(template) => {
+                if let Some(text) = self.made(template.of(&self.text, &self.labels, self.time_ns)) {
+                    self.text = Cow::Owned(text);
+                }
+            }
             Stage::LabelFormat(formats) => self.format_labels(formats),
             Stage::Drop(choices) => {
                 let dropped = |name: &str, value: &str| choices.iter().any(|choice| choice.is(name, value));
@@ -124,6 +127,16 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// What a template made, where it made something and there is room for it; else the line says what went wrong.
+    fn made(&mut self, made: std::result::Result<String, String>) -> Option<String> {
+        match made {
+            Ok(text) if self.labels.spend(text.len()) => return Some(text),
+            Ok(_) => self.labels.fail(TEMPLATE, TOO_MUCH.to_owned()),
+            Err(why) => self.labels.fail(TEMPLATE, why),
+        }
+        None
+    }
+
     fn format_labels(&mut self, formats: &[(String, NewLabel)]) {
         // Templates see the labels as they were before the first of them.
         let mut before = None;
@@ -134,9 +147,9 @@ impl<'a> Line<'a> {
                 }
                 NewLabel::Made(template) => {
                     let before = before.get_or_insert_with(|| self.labels.clone());
-                    match template.of(&self.text, before, self.time_ns) {
-                        Ok(value) => self.labels.set(name, value),
-                        Err(why) => self.labels.fail(TEMPLATE, why),
+                    let made = template.of(&self.text, before, self.time_ns);
+                    if let Some(value) = self.made(made) {
+                        self.labels.set(name, value);
                     }
                 }
             }

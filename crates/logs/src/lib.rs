@@ -23,6 +23,8 @@ use crate::sets::Sets;
 
 /// Streams of one answer at most. 100,000: far more than anyone reads.
 const STREAMS_MAX: usize = 100_000;
+/// Lines after which it is asked whether anybody still waits. 64: a pipeline may make 16 MiB of each.
+const LINES_UNASKED: usize = 64;
 
 /// The logs of a store.
 #[derive(Debug)]
@@ -54,6 +56,9 @@ fn visit(held: Held, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Resul
             let told_apart = sets.place(shape, rows, &mut places);
             let mut metadata = Vec::new();
             for row in 0..rows.len() {
+                if row % LINES_UNASKED == LINES_UNASKED - 1 {
+                    (wanted.interrupted)()?;
+                }
                 let time_ns = rows.time(row);
                 if !open.contains(time_ns) {
                     continue;

@@ -42,7 +42,7 @@ fn keep(query: &LogQuery, batches: Vec<Arc<Batch>>, newest: &mut Newest<FoundLin
     };
     let take = |entry: Entry<'_>| {
         if let Some(line) = query.kept(&entry) {
-            newest.push(line.time_ns, line);
+            newest.push(line.time_ns, line.bytes(), line);
         }
         Ok(span)
     };

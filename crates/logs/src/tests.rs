@@ -310,8 +310,9 @@ async fn who_follows_is_told_what_comes_and_what_was_missed() {
     let held = figures().held_bytes;
     assert!((1 << 24..=64 << 20).contains(&held), "{held}");
     let told = follower.next().await.unwrap();
-    assert_eq!(told.seen + told.missed, 80);
-    assert!(told.missed >= 16 && told.found.len() as u64 == told.seen, "{} missed", told.missed);
+    assert!((16..=64).contains(&told.seen), "{} seen", told.seen);
+    // So long ones are told one by one.
+    assert_eq!((told.found.len(), told.missed), (1, 79));
     drop(follower);
     assert_eq!((figures().followers, figures().held_bytes), (0, 0));
     let many: Vec<_> = (0..100).map(|_| lines.follow(query.clone()).unwrap()).collect();

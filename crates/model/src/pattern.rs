@@ -32,12 +32,11 @@ pub fn of_re2(pattern: &str) -> Cow<'_, str> {
 
 /// Whether this, behind a `{`, is a count: `2}`, `2,}` or `2,3}`.
 fn repeats(behind: &str) -> bool {
-    let Some((counts, _)) = behind.split_once('}') else { return false };
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    match counts.split_once(',') {
-        Some((least, most)) => !least.is_empty() && digits(least) && digits(most),
-        None => !counts.is_empty() && digits(counts),
-    }
+    // No further than a count goes: behind each of a million braces all the rest would be looked through again.
+    let end = behind.find(|character: char| !character.is_ascii_digit() && character != ',');
+    let (counts, rest) = behind.split_at_checked(end.unwrap_or(behind.len())).unwrap_or_default();
+    let (least, most) = counts.split_once(',').unwrap_or((counts, ""));
+    rest.starts_with('}') && !least.is_empty() && !most.contains(',')
 }
 
 /// Writes what stands behind a backslash; answers the rest.
@@ -114,14 +113,14 @@ fn class<'a>(behind: &'a str, out: &mut String) -> &'a str {
                 return behind;
             }
             '\\' => escape(behind, true, out),
-            '[' => match behind.split_once(":]") {
-                Some((name, rest)) if behind.starts_with(':') => {
-                    out.push('[');
+            '[' => match named_class(behind) {
+                Some((name, rest)) => {
+                    out.push_str("[:");
                     out.push_str(name);
                     out.push_str(":]");
                     rest
                 }
-                _ => {
+                None => {
                     out.push_str("\\[");
                     behind
                 }
@@ -148,6 +147,13 @@ fn class<'a>(behind: &'a str, out: &mut String) -> &'a str {
     rest
 }
 
+/// The name and the rest, where this, behind a `[` within a class, is `:NAME:]`.
+fn named_class(behind: &str) -> Option<(&str, &str)> {
+    let name = behind.strip_prefix(':')?;
+    let (name, rest) = name.split_at_checked(name.find([':', '[', ']'])?)?;
+    Some((name, rest.strip_prefix(":]")?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +173,14 @@ mod tests {
             "\\p{L}+\\x{41}\\pN",
         ] {
             assert_eq!(of_re2(pattern), pattern);
+        }
+    }
+
+    #[test]
+    fn long_ones_are_read_in_one_go() {
+        for part in ["{", "[[", "[:", "{1,", "{1,1,", "\\Q[", "[[:", "\\x{", "\\p{"] {
+            let pattern = part.repeat((1 << 20) / part.len());
+            assert!(of_re2(&pattern).len() >= pattern.len() / 2, "{part}");
         }
     }
 

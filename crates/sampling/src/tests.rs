@@ -46,10 +46,7 @@ impl Stand {
             })
         };
         let body = json!({"resourceSpans": services.iter().map(resource).collect::<Vec<_>>()}).to_string();
-        let decoded = decode(Signal::Spans, Encoding::Json, body.as_bytes(), START_NS).unwrap();
-        let ledger = vec![decoded.ledger_entry(Signal::Spans)];
-        let (sender, batches) = (sender.to_owned(), decoded.batches);
-        self.sampler.append(Delivery { sender, received_unix_nano: START_NS, batches, ledger }).await.map(|_| ())
+        self.sampler.append(Delivery { sender: sender.to_owned(), ..delivery(&body) }).await.map(|_| ())
     }
 
     async fn send(&self, service: &str, spans: Vec<Json>) {
@@ -105,6 +102,13 @@ impl Stand {
         let (_, kept, dropped) = self.sampler.figures().traces[policy as usize];
         (kept, dropped)
     }
+}
+
+/// What a request in JSON brings.
+fn delivery(body: &str) -> Delivery {
+    let decoded = decode(Signal::Spans, Encoding::Json, body.as_bytes(), START_NS).unwrap();
+    let ledger = vec![decoded.ledger_entry(Signal::Spans)];
+    Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches: decoded.batches, ledger }
 }
 
 /// Keeps nothing but for a reason, and knows none yet.
@@ -317,6 +321,63 @@ async fn a_trace_of_a_hundred_thousand_spans_with_one_id_and_as_many_traces_are_
     let (received, stored, dropped) = stand.ledger("test");
     assert_eq!((received, stored + dropped[SAMPLED]), (200_000, 200_000));
     assert!(!dropped.contains_key(NOT_STORED));
+}
+
+/// A request of 10,000 spans, each of its own trace, route and value, at times that `times` says.
+fn strangers(first: u64, times: impl Fn(u64) -> (u64, u64)) -> Delivery {
+    let mut body = String::from(r#"{"resourceSpans":[{"scopeSpans":[{"spans":["#);
+    for id in first..first + 10_000 {
+        let (start, end) = times(id);
+        let comma = if id == first { "" } else { "," };
+        body.push_str(&format!(
+            r#"{comma}{{"traceId":"{:032x}","spanId":"{id:016x}","name":"n{id}","kind":2,"startTimeUnixNano":"{start}","endTimeUnixNano":"{end}","attributes":[{{"key":"user","value":{{"stringValue":"u{id}"}}}}]}}"#,
+            u128::from(id) << 64 | 1
+        ));
+    }
+    body.push_str("]}]}]}");
+    delivery(&body)
+}
+
+#[tokio::test]
+async fn a_million_traces_routes_and_values_and_one_trace_of_a_million_spans_stay_within_the_memory_that_is_shown() {
+    const HELD_BYTES_MAX: usize = 32 << 20;
+    let rare_attributes = vec!["name".to_owned(), "user".to_owned()];
+    let options = SamplingOptions { rare_attributes, slow_quantile: 0.99, rare_below: 5, ..bare(0.01) };
+    let stand = Stand::new(SamplingOptions { held_bytes_max: HELD_BYTES_MAX, decisions_max: 50_000, ..options });
+    let fits = |when: &str| {
+        let figures = stand.sampler.figures();
+        assert!(figures.held_bytes <= HELD_BYTES_MAX && figures.decisions <= 50_000, "{when}: {figures:?}");
+        // Two generations of the limits in `latency` and `rare`.
+        assert!(figures.routes <= 2 * 2_000 && figures.values <= 2 * 100_000, "{when}: {figures:?}");
+    };
+    // Times that lie within the hold, at both ends of what there is, and the wrong way round.
+    let begin = START_NS as u64;
+    let far = |id: u64| match id % 4 {
+        0 => (begin, begin + 1_000_000),
+        1 => (0, i64::MAX as u64),
+        2 => (u64::MAX, 0),
+        _ => (begin, 0),
+    };
+    for request in 0..100 {
+        stand.sampler.append(strangers(1 + request * 10_000, far)).await.unwrap();
+        fits("traces");
+    }
+    let figures = stand.sampler.figures();
+    let crowded: BTreeMap<&str, u64> = figures.crowded.into_iter().collect();
+    assert!(figures.early_traces > 500_000 && figures.forgotten > 500_000, "{figures:?}");
+    assert!(crowded["routes"] > 500_000 && crowded["varied_values"] > 500_000, "{figures:?}");
+    // Each of the two attributes has had its thousand rare values; those are kept and the store has them.
+    assert!(stand.decided(Policy::Rare).0 <= 2_000, "{figures:?}");
+    let one: Vec<Json> = (0..10_000).map(|id| span(7, id + 1, id, 1)).collect();
+    let one = delivery(&json!({"resourceSpans": [{"scopeSpans": [{"spans": one}]}]}).to_string());
+    for _ in 0..100 {
+        stand.sampler.append(one.clone()).await.unwrap();
+        fits("one trace");
+    }
+    stand.sampler.turn(true).await.unwrap();
+    assert_eq!((stand.sampler.figures().held_bytes, stand.sampler.figures().held_traces), (0, 0));
+    let (received, stored, dropped) = stand.ledger("test");
+    assert_eq!((received, stored + dropped.values().sum::<u64>()), (2_000_000, 2_000_000));
 }
 
 /// Requests that random traffic made, and what is estimated of them: all, those of each service, and those that failed.

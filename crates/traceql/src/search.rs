@@ -288,7 +288,7 @@ impl FoundTrace {
     }
 }
 
-fn text_bytes(value: &Static) -> usize {
+pub(crate) fn text_bytes(value: &Static) -> usize {
     match value {
         Static::String(text) => text.len(),
         Static::Array(values) => values.iter().map(|value| 32 + text_bytes(value)).sum(),

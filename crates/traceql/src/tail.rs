@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 use crate::ast::{Intrinsic, Kind, Pipeline, Query, QueryKind, Spansets, Stage, Static, Status};
 use crate::expression::{Access, Node, Row};
 use crate::filter::SpanFilter;
-use crate::search::Told;
+use crate::search::{Told, text_bytes};
 use crate::source::{Fields, Span};
 
 /// Tells of spans as they are kept.
@@ -41,6 +41,14 @@ pub struct TailedSpan {
     pub status: Status,
     /// The other fields that the query speaks of or selects, where they are there.
     pub attributes: Vec<(String, Static)>,
+}
+
+impl TailedSpan {
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, value)| name.len().saturating_add(text_bytes(value)));
+        attributes.fold(self.name.len() + self.service.len(), usize::saturating_add)
+    }
 }
 
 /// A query of which single spans are kept.

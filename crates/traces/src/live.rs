@@ -25,7 +25,7 @@ impl SpanTail for LiveSpans {
             for batch in &batches {
                 spans_of(batch, filter.fields(), &mut |spans| {
                     for span in spans.iter().filter_map(|span| filter.kept(span)) {
-                        newest.push(span.start_ns, span);
+                        newest.push(span.start_ns, span.bytes(), span);
                     }
                     Ok(())
                 })?;

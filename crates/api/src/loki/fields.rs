@@ -11,6 +11,7 @@ use causeway_logql::ast::Query;
 use causeway_logql::{DetectedField, FoundLine, Order, Span, detected_fields, lines, parse};
 use causeway_model::{Error, Labels, Result};
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::streams::gathered;
 use super::{refused, spoken, times_ns};
@@ -76,7 +77,7 @@ async fn answered(
 ) -> Response {
     let answer = async {
         let parameters = Parameters::read(desk, request).await?;
-        let found = newest(desk, &parameters).await?;
+        let (found, _place) = newest(desk, &parameters).await?;
         Ok((detected_fields(&found), parameters.count("limit")?.unwrap_or(TOLD_DEFAULT)))
     };
     match answer.await {
@@ -85,7 +86,7 @@ async fn answered(
     }
 }
 
-async fn newest(desk: &Desk, parameters: &Parameters) -> Result<Vec<FoundLine>> {
+async fn newest(desk: &Desk, parameters: &Parameters) -> Result<(Vec<FoundLine>, OwnedSemaphorePermit)> {
     let loki = spoken(desk)?;
     let (start_ns, end_ns) = times_ns(desk, parameters)?;
     let span = Span { after_ns: start_ns.saturating_sub(1), until_ns: end_ns };

@@ -20,6 +20,7 @@ use causeway_model::{Error, Result};
 use causeway_promql::Options;
 use http::{StatusCode, header};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::Desk;
@@ -82,13 +83,14 @@ impl Loki {
         Self { source, tail, turns, options }
     }
 
+    /// What is found, and the place of the question, which whoever goes on holding much of that goes on holding as well.
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn LineSource, Waited) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    ) -> Result<(T, OwnedSemaphorePermit)> {
         let source = self.source.clone();
         let asked = self.turns.ask(self.options.timeout, move |waited| work(&*source, waited));
-        asked.await.map(|(done, _place)| done).map_err(Error::from)
+        asked.await.map_err(Error::from)
     }
 
     /// How a metric query is evaluated, within the limits.

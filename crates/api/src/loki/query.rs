@@ -15,10 +15,12 @@ use causeway_promql::{Matcher, Options, parse_duration_ms, print_number};
 use hashbrown::HashMap;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Loki, refused, spoken, time_ns, times_ns};
 use crate::Desk;
 use crate::prometheus::parameters::Parameters;
+use crate::told::told_as_list;
 use crate::turns::Waited;
 
 /// Steps of a range query at most; Loki's own limit.
@@ -86,18 +88,14 @@ async fn answered(desk: &Desk, request: Request, moments: fn(&Desk, &Parameters)
         let (query, options) = (parameters.get("query").to_owned(), loki.evaluation());
         let now_ns = desk.clock.now_unix_nano();
         // Reading a query may take a while, too: expressions are compiled.
-        let found =
+        let asked =
             loki.ask(move |source, waited| found(parse(&query)?.at(now_ns), source, moments, order, options, waited));
-        let found = found.await?;
-        Ok(match found {
-            Found::Lines(lines) => told(&lines, categorized),
-            Found::Numbers(numbers) => numbers_told(&numbers, moments),
+        Ok(match asked.await? {
+            (Found::Lines(lines), place) => told(lines, categorized, place),
+            (Found::Numbers(numbers), place) => numbers_told(numbers, moments, place),
         })
     };
-    match answer.await {
-        Ok(data) => axum::Json(json!({ "status": "success", "data": data })).into_response(),
-        Err(error) => refused(error),
-    }
+    answer.await.unwrap_or_else(refused)
 }
 
 /// What a query gives.
@@ -165,62 +163,88 @@ pub(super) fn wants_categories(headers: &HeaderMap) -> bool {
     values.flat_map(|value| value.split(',')).any(|flag| flag.trim() == CATEGORIZE)
 }
 
-fn told(found: &[FoundLine], categorized: bool) -> Value {
-    let mut data = json!({ "resultType": "streams", "result": streams(found, categorized), "stats": {} });
-    if categorized && let Some(data) = data.as_object_mut() {
-        data.insert("encodingFlags".to_owned(), json!([CATEGORIZE]));
-    }
-    data
+/// An answer whose result is a list.
+fn data<T: Send + 'static>(
+    kind: &str,
+    items: Vec<T>,
+    tell: impl Fn(T) -> Value + Send + 'static,
+    beside: &str,
+    place: OwnedSemaphorePermit,
+) -> Response {
+    let head = format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":[");
+    told_as_list(head, items, tell, format!("],{beside}\"stats\":{{}}}}}}"), place)
 }
 
-/// Lines by their labels, each stream's in the order of the answer.
-pub(super) fn streams(found: &[FoundLine], categorized: bool) -> Value {
-    let of = |line: &FoundLine, origin: Option<Origin>| -> Map<String, Value> {
-        let wanted = |label: &&Label<'_>| origin.is_none_or(|origin| label.origin == origin);
-        line.labels.iter().filter(wanted).map(|label| (label.name.to_string(), json!(label.value))).collect()
-    };
-    let mut streams: Vec<(Map<String, Value>, Vec<Value>)> = Vec::new();
+fn told(found: Vec<FoundLine>, categorized: bool, place: OwnedSemaphorePermit) -> Response {
+    let flags = if categorized { format!("\"encodingFlags\":[\"{CATEGORIZE}\"],") } else { String::new() };
+    data("streams", streams(found, categorized), move |stream| stream.told(categorized), &flags, place)
+}
+
+/// Lines of the same labels, in the order of the answer.
+pub(super) struct Stream {
+    labels: Map<String, Value>,
+    lines: Vec<FoundLine>,
+}
+
+/// The labels of a line that have an origin, or all.
+fn labels_of(line: &FoundLine, origin: Option<Origin>) -> Map<String, Value> {
+    let wanted = |label: &&Label<'_>| origin.is_none_or(|origin| label.origin == origin);
+    line.labels.iter().filter(wanted).map(|label| (label.name.to_string(), json!(label.value))).collect()
+}
+
+/// Lines by their labels.
+pub(super) fn streams(found: Vec<FoundLine>, categorized: bool) -> Vec<Stream> {
+    let mut streams: Vec<Stream> = Vec::new();
     let mut numbers: HashMap<String, usize> = HashMap::new();
     for line in found {
-        let labels = of(line, categorized.then_some(Origin::Stream));
-        let mut value = vec![json!(line.time_ns.to_string()), json!(line.text)];
-        if categorized {
-            let mut beside = Map::new();
-            for (name, origin) in [("structuredMetadata", Origin::Metadata), ("parsed", Origin::Parsed)] {
-                let labels = of(line, Some(origin));
-                if !labels.is_empty() {
-                    beside.insert(name.to_owned(), Value::Object(labels));
-                }
-            }
-            value.push(Value::Object(beside));
-        }
+        let labels = labels_of(&line, categorized.then_some(Origin::Stream));
         let number = *numbers.entry(Value::Object(labels.clone()).to_string()).or_insert_with(|| {
-            streams.push((labels, Vec::new()));
+            streams.push(Stream { labels, lines: Vec::new() });
             streams.len() - 1
         });
-        if let Some((_, values)) = streams.get_mut(number) {
-            values.push(Value::Array(value));
+        if let Some(stream) = streams.get_mut(number) {
+            stream.lines.push(line);
         }
     }
-    streams.into_iter().map(|(stream, values)| json!({ "stream": stream, "values": values })).collect()
+    streams
 }
 
-pub(super) fn numbers_told(numbers: &Numbers, moments: Moments) -> Value {
+impl Stream {
+    /// As Loki tells it; where it is categorized, each line says which of its labels came beside it or were found in it.
+    pub(super) fn told(self, categorized: bool) -> Value {
+        let values = self.lines.into_iter().map(|line| {
+            let beside = categorized.then(|| {
+                let origins = [("structuredMetadata", Origin::Metadata), ("parsed", Origin::Parsed)];
+                let labels = origins.map(|(name, origin)| (name.to_owned(), labels_of(&line, Some(origin))));
+                let told = labels.into_iter().filter(|(_, labels)| !labels.is_empty());
+                told.map(|(name, labels)| (name, Value::Object(labels))).collect()
+            });
+            let told = [json!(line.time_ns.to_string()), Value::String(line.text)];
+            Value::Array(told.into_iter().chain(beside.map(Value::Object)).collect())
+        });
+        json!({ "stream": self.labels, "values": values.collect::<Vec<_>>() })
+    }
+}
+
+pub(super) fn numbers_told(numbers: Numbers, moments: Moments, place: OwnedSemaphorePermit) -> Response {
     let point = |(time_ns, value): &(i64, f64)| json!([*time_ns as f64 / 1e9, print_number(*value)]);
     let labels = |series: &Series| -> Map<String, Value> {
         series.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
     };
     match numbers {
         Numbers::Scalar(value) => {
-            json!({ "resultType": "scalar", "result": point(&(moments.start_ns, *value)), "stats": {} })
+            let value = point(&(moments.start_ns, value));
+            let data = json!({ "resultType": "scalar", "result": value, "stats": {} });
+            axum::Json(json!({ "status": "success", "data": data })).into_response()
         }
         Numbers::Vector(all) => {
-            let one = |series: &Series| json!({ "metric": labels(series), "value": series.points.first().map(point) });
-            json!({ "resultType": "vector", "result": all.iter().map(one).collect::<Vec<_>>(), "stats": {} })
+            let one =
+                move |series: Series| json!({ "metric": labels(&series), "value": series.points.first().map(point) });
+            data("vector", all, one, "", place)
         }
         Numbers::Matrix(all) => {
-            let one = |series: &Series| json!({ "metric": labels(series), "values": series.points.iter().map(point).collect::<Vec<_>>() });
-            json!({ "resultType": "matrix", "result": all.iter().map(one).collect::<Vec<_>>(), "stats": {} })
+            let one = move |series: Series| json!({ "metric": labels(&series), "values": series.points.iter().map(point).collect::<Vec<_>>() });
+            data("matrix", all, one, "", place)
         }
     }
 }

@@ -103,7 +103,7 @@ pub(super) async fn gathered<T: Default + Send + 'static>(
         .await
     };
     match answer.await {
-        Ok(all) => axum::Json(told(all)).into_response(),
+        Ok((all, _place)) => axum::Json(told(all)).into_response(),
         Err(error) => refused(error),
     }
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use causeway_logql::ast::{LogQuery, Query};
 use causeway_logql::{Moments, Numbers, Series, metric, parse};
 use causeway_model::{Error, Result};
 use causeway_promql::Options;
 use hashbrown::HashMap;
-use serde_json::json;
 
 use super::query::{numbers_told, step_ns};
 use super::{refused, spoken, times_ns};
@@ -68,12 +67,10 @@ async fn answered(desk: &Desk, request: Request, is_range: bool) -> Response {
             };
             metric(&query, source, moments, &options).map(|numbers| asked.told(numbers))
         });
-        Ok(numbers_told(&numbers.await?, moments))
+        let (numbers, place) = numbers.await?;
+        Ok(numbers_told(numbers, moments, place))
     };
-    match answer.await {
-        Ok(data) => axum::Json(json!({ "status": "success", "data": data })).into_response(),
-        Err(error) => refused(error),
-    }
+    answer.await.unwrap_or_else(refused)
 }
 
 /// What is asked.

@@ -11,7 +11,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use causeway_model::Error;
 use causeway_promql::ast::{Expr, ValueType};
-use causeway_promql::{Evaluation, Options, Statistics, Value, Window, parse};
+use causeway_promql::{Evaluation, Options, Statistics, Syntax, Value, Window, parse};
 use http::header;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
@@ -37,7 +37,7 @@ pub fn routes() -> Router<Arc<Desk>> {
 /// A question of either kind, read from its parameters.
 struct Asked {
     query: String,
-    expr: Expr,
+    syntax: Syntax,
     window: Window,
     limit: usize,
     timeout: Duration,
@@ -85,16 +85,21 @@ fn range_of(prometheus: &Prometheus, parameters: &Parameters) -> Result<Asked, F
         let why = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
         return Err(Failure::bad_data(why));
     }
-    let asked = asked(prometheus, parameters, limit, Window { start_ms, end_ms, step_ms })?;
-    let value_type = asked.expr.value_type();
-    if matches!(value_type, ValueType::String | ValueType::Matrix) {
+    asked(prometheus, parameters, limit, Window { start_ms, end_ms, step_ms })
+}
+
+/// The tree of a query whose value can be told for the window.
+fn expression(query: &str, syntax: &Syntax, window: Window) -> Result<Expr, Failure> {
+    let expr = parse(query, syntax).map_err(|error| Failure::parameter("query", error))?;
+    let value_type = expr.value_type();
+    if window.step_ms > 0 && matches!(value_type, ValueType::String | ValueType::Matrix) {
         let why = format!(
             "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
             value_type.documented_name()
         );
         return Err(Failure::parameter("query", why));
     }
-    Ok(asked)
+    Ok(expr)
 }
 
 /// What both kinds share.
@@ -110,24 +115,28 @@ fn asked(prometheus: &Prometheus, parameters: &Parameters, limit: usize, window:
     };
     let lookback_ms = if lookback_ms > 0 { lookback_ms } else { prometheus.lookback_ms() };
     let query = parameters.get("query").to_owned();
-    let expr = parse(&query, &prometheus.syntax()).map_err(|error| Failure::parameter("query", error))?;
     let with_statistics = !parameters.get("stats").is_empty();
-    Ok(Asked { query, expr, window, limit, timeout, lookback_ms, with_statistics })
+    Ok(Asked { query, syntax: prometheus.syntax(), window, limit, timeout, lookback_ms, with_statistics })
 }
 
 async fn evaluated(prometheus: &Prometheus, asked: Asked) -> Result<Response, Failure> {
-    let Asked { query, expr, window, limit, timeout, lookback_ms, with_statistics } = asked;
+    let Asked { query, syntax, window, limit, timeout, lookback_ms, with_statistics } = asked;
     let options = prometheus.evaluation(lookback_ms);
+    // Reading a query may take a while, too: expressions are compiled.
     let work = prometheus.ask(timeout, move |catalog, waited| {
+        let expr = match expression(&query, &syntax, window) {
+            Ok(expr) => expr,
+            Err(failure) => return Ok(Err(failure)),
+        };
         let options = Options { interrupted: Arc::new(move || waited.check()), ..options };
         let mut evaluation = causeway_promql::evaluate(&query, &expr, window, catalog, &options)?;
         if limit > 0 && truncate(&mut evaluation.value, limit) {
             evaluation.annotations.warnings.push(TRUNCATED.to_owned());
         }
-        Ok(evaluation)
+        Ok(Ok(evaluation))
     });
     let (evaluation, place) = work.await?;
-    Ok(stream(evaluation, window.start_ms, with_statistics, place))
+    Ok(stream(evaluation?, window.start_ms, with_statistics, place))
 }
 
 /// Whether a limit on series cut any.
@@ -186,5 +195,7 @@ async fn tree(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 async fn parsed(desk: &Desk, request: Request) -> Result<Expr, Failure> {
     let prometheus = spoken(desk)?;
     let parameters = Parameters::read(desk, request).await?;
-    parse(parameters.get("query"), &prometheus.syntax()).map_err(|error| Failure::parameter("query", error))
+    let (query, syntax) = (parameters.get("query").to_owned(), prometheus.syntax());
+    let work = prometheus.ask(prometheus.options.timeout_max, move |_, _| Ok(parse(&query, &syntax)));
+    work.await?.0.map_err(|error| Failure::parameter("query", error))
 }

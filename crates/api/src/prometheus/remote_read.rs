@@ -138,8 +138,13 @@ fn selections(queries: &[Query]) -> Result<Vec<Selection>, Failure> {
         let message = format!("more than {QUERIES_MAX} queries or {MATCHERS_MAX} matchers");
         return Err(Failure::bad_data(message));
     }
+    let mut read = 0;
     let selection = |query: &Query| {
-        let matchers = query.matchers.iter().map(matcher).collect::<Result<_, _>>()?;
+        let mut number = || {
+            read += 1;
+            read
+        };
+        let matchers = query.matchers.iter().map(|it| matcher(number(), it)).collect::<Result<_, _>>()?;
         Ok(Selection {
             matchers,
             after_ms: query.start_timestamp_ms.saturating_sub(1),
@@ -153,7 +158,8 @@ fn selections(queries: &[Query]) -> Result<Vec<Selection>, Failure> {
     queries.iter().map(selection).collect()
 }
 
-fn matcher(matcher: &LabelMatcher) -> Result<Matcher, Failure> {
+/// The nth condition of a request.
+fn matcher(number: usize, matcher: &LabelMatcher) -> Result<Matcher, Failure> {
     let operator = match matcher.operator {
         0 => MatchOperator::Equal,
         1 => MatchOperator::NotEqual,
@@ -161,7 +167,7 @@ fn matcher(matcher: &LabelMatcher) -> Result<Matcher, Failure> {
         3 => MatchOperator::NotMatches,
         _ => return Err(Failure::bad_data("invalid matcher type")),
     };
-    Matcher::new(matcher.name.as_str(), operator, matcher.value.as_str()).map_err(Failure::unreadable)
+    Matcher::nth(number, matcher.name.as_str(), operator, matcher.value.as_str()).map_err(Failure::unreadable)
 }
 
 /// `ReadResponse`, as it grows.

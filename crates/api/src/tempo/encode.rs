@@ -1,16 +1,13 @@
 //! How are the answers of TraceQL written? As Tempo's JSON.
 
-use std::convert::Infallible;
-
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use causeway_model::hex;
 use causeway_traceql::ast::Static;
 use causeway_traceql::{Exemplar, FoundSpan, FoundSpanset, FoundTrace, MetricSeries, Metrics, Search};
-use http::header;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::told::told_as_list;
 use crate::trace::{AnyValue, otlp_json};
 
 /// What Tempo says where the root span of a trace is not there.
@@ -102,8 +99,7 @@ fn trace(trace: &FoundTrace) -> Value {
     })
 }
 
-/// An object of a list and of what the question took. The items are written while they are sent, as trees of JSON take many times the memory of what they
-/// tell; the place of the question is held until then.
+/// An object of a list and of what the question took.
 fn listed<T: Send + 'static>(
     name: &str,
     items: Vec<T>,
@@ -112,14 +108,7 @@ fn listed<T: Send + 'static>(
     place: OwnedSemaphorePermit,
 ) -> Response {
     let (head, tail) = (format!("{{\"{name}\":["), format!("],\"metrics\":{metrics}}}"));
-    let items = items.into_iter().enumerate().map(move |(number, item)| {
-        let _held = &place;
-        let comma = if number > 0 { "," } else { "" };
-        format!("{comma}{}", tell(&item))
-    });
-    let texts = std::iter::once(head).chain(items).chain(std::iter::once(tail));
-    let body = Body::from_stream(futures::stream::iter(texts.map(Ok::<String, Infallible>)));
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    told_as_list(head, items, move |item| tell(&item), tail, place)
 }
 
 /// The answer to a search.

@@ -31,14 +31,19 @@ async fn by_lines(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 async fn begin(desk: &Desk, request: Request) -> Result<BoxStream<'static, Tailed<TailedSpan>>> {
-    let tail = spoken(desk)?.tail.as_ref();
+    let tempo = spoken(desk)?;
+    let tail = tempo.tail.as_ref();
     let tail =
         tail.ok_or_else(|| Error::new(ErrorKind::NotFound, "this server does not tell of spans as they come"))?;
     let parameters = Parameters::read(desk, request).await?;
     let text = parameters.get("query");
-    let query = parse(if text.is_empty() { "{ }" } else { text });
-    let query = query.map_err(|error| Error::from(error).context("invalid TraceQL query"))?;
-    tail.follow(TailQuery::of(&query)?)
+    let text = if text.is_empty() { "{ }" } else { text }.to_owned();
+    // Where waiting is allowed, as expressions are compiled.
+    let asked = tempo.ask(move |_, _| {
+        let query = parse(&text).map_err(|error| Error::from(error).context("invalid TraceQL query"))?;
+        TailQuery::of(&query)
+    });
+    tail.follow(asked.await?.0)
 }
 
 /// A value as JSON has it; what JSON has not, as texts.

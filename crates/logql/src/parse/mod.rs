@@ -101,5 +101,5 @@ fn matcher_of(cursor: &mut Cursor<'_>, name: &str, operator: MatchOperator) -> R
     if matches!(operator, MatchOperator::Matches | MatchOperator::NotMatches) {
         cursor.count_regex()?;
     }
-    Matcher::new(name, operator, value).map_err(|error| cursor.refused(&error.message))
+    Matcher::nth(cursor.regexes(), name, operator, value).map_err(|error| cursor.refused(&error.message))
 }

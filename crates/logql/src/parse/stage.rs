@@ -11,8 +11,12 @@ use crate::labels::ERROR;
 use crate::pattern::Pattern;
 use crate::template::Template;
 
+/// Labels or texts that one stage names at most. 1,000: no more labels are found in a line.
+const NAMED_MAX: usize = 1_000;
 /// Memory of a compiled expression at most.
 const REGEX_BYTES_MAX: usize = 1 << 20;
+/// The nth of a query gets an nth of this at most, so that a hundred take 28 MiB together and not 100.
+const REGEXES_BYTES: usize = 8 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -47,14 +51,17 @@ pub(super) fn next(cursor: &mut Cursor<'_>) -> Result<Option<Stage>> {
     named(cursor).map(Some)
 }
 
-fn refused_at(cursor: &Cursor<'_>) -> impl Fn(Error) -> Error + use<> {
-    let at = cursor.refused("");
-    move |error| Error { message: format!("{}{}", at.message, error.message), ..error }
+fn refused_at<'a>(cursor: &Cursor<'a>) -> impl Fn(Error) -> Error + use<'a> {
+    let place = *cursor;
+    move |error| Error { message: format!("{}{}", place.refused("").message, error.message), ..error }
 }
 
 fn line_filter(cursor: &mut Cursor<'_>, kind: Kind, negative: bool) -> Result<Stage> {
     let mut any = Vec::new();
     loop {
+        if any.len() >= NAMED_MAX {
+            return Err(cursor.refused(&format!("more than {NAMED_MAX} texts in one filter")));
+        }
         any.push(condition(cursor, kind)?);
         if !cursor.take_word("or") {
             return Ok(Stage::Lines(LineFilter { negative, any }));
@@ -80,7 +87,8 @@ fn condition(cursor: &mut Cursor<'_>, kind: Kind) -> Result<LineCondition> {
 
 fn expression(cursor: &mut Cursor<'_>, text: &str) -> Result<Regex> {
     cursor.count_regex()?;
-    let built = regex::RegexBuilder::new(&of_re2(text)).size_limit(REGEX_BYTES_MAX).build();
+    let bytes_max = (REGEXES_BYTES / cursor.regexes().max(1)).min(REGEX_BYTES_MAX);
+    let built = regex::RegexBuilder::new(&of_re2(text)).size_limit(bytes_max).build();
     built.map_err(|error| {
         let message = error.to_string();
         let why = message.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -139,6 +147,9 @@ fn named(cursor: &mut Cursor<'_>) -> Result<Stage> {
 fn list<T>(cursor: &mut Cursor<'_>, item: fn(&mut Cursor<'_>) -> Result<T>) -> Result<Vec<T>> {
     let mut items = vec![item(cursor)?];
     while cursor.take(",") {
+        if items.len() >= NAMED_MAX {
+            return Err(cursor.refused(&format!("more than {NAMED_MAX} labels in one stage")));
+        }
         items.push(item(cursor)?);
     }
     Ok(items)

@@ -1,6 +1,8 @@
-//! Is whatever is asked read or refused, in little time and on little stack?
+//! Is whatever is asked read or refused, and done over whatever was sent, in little time, memory and stack?
 
-use causeway_logql::parse;
+use causeway_logql::ast::Query;
+use causeway_logql::{Entry, FoundLine, parse};
+use causeway_model::Labels;
 
 #[test]
 fn hostile_depth_and_size_are_refused() {
@@ -22,10 +24,66 @@ fn hostile_depth_and_size_are_refused() {
         template("(".repeat(50_000)),
         template(format!(".a{}", "|len".repeat(20_000))),
         format!("{{a=\"b\"}} | json {}", "x,".repeat(40_000)),
+        format!("{{a=\"b\"}} | json {}x", "x,".repeat(1_000)),
+        format!("{{a=\"b\"}} | label_format {}a=b", (0..1_000).map(|at| format!("a{at}=b,")).collect::<String>()),
+        format!("{{a=\"b\"}} |= {}`x`", "`x` or ".repeat(1_000)),
         "x".repeat(1 << 20),
     ] {
         assert!(parse(&query).is_err(), "{}", &query[..40]);
     }
+}
+
+fn kept(query: &str, text: &str) -> FoundLine {
+    let Query::Log(query) = parse(query).unwrap() else { panic!("{query} asks for numbers") };
+    let stream = Labels::new([("a", "b")]);
+    query.kept(&Entry { time_ns: 1, text, stream: &stream, metadata: &[] }).unwrap()
+}
+
+/// Text and labels of a line, and the error of it.
+fn size(line: &FoundLine) -> (usize, Option<&str>) {
+    let labels: usize = line.labels.iter().map(|label| label.name.len() + label.value.len()).sum();
+    let error = line.labels.iter().find(|label| label.name == "__error__");
+    (line.text.len() + labels, error.map(|error| &*error.value))
+}
+
+#[test]
+fn what_is_made_of_a_line_is_bounded() {
+    const MADE_BYTES_MAX: usize = 18 << 20;
+    let text = format!("{{\"k\": {{\"x\": \"{}\"}}}}", "y".repeat(1 << 19));
+    let each = |what: &dyn Fn(usize) -> String| (0..1_000).map(what).collect::<Vec<_>>().join(", ");
+    let copies = format!("{{a=\"b\"}} | json {}", each(&|at| format!("a{at}=\"k\"")));
+    assert!(size(&kept(&copies, &text)).0 < MADE_BYTES_MAX);
+    let groups: String = (0..200).map(|at| format!("(?P<a{at}>")).collect();
+    let captured = format!("{{a=\"b\"}} | regexp `{groups}.*{}`", ")".repeat(200));
+    assert!(size(&kept(&captured, &text)).0 < MADE_BYTES_MAX);
+    // Templates say that they failed: one in one stage, doubling from stage to stage, and such as only pass texts on.
+    let made = format!("{{a=\"b\"}} | label_format {}", each(&|at| format!("a{at}=`{{{{__line__}}}}`")));
+    let doubled = format!("{{a=\"b\"}}{}", " | line_format `{{__line__}}{{__line__}}`".repeat(199));
+    let passed = format!("{{a=\"b\"}}{}", " | label_format c=`{{ __line__ | upper | lower | trunc 1 }}`".repeat(199));
+    for query in [made, doubled, passed] {
+        let line = kept(&query, &text);
+        let (bytes, error) = size(&line);
+        assert!(bytes < MADE_BYTES_MAX && error == Some("TemplateFormatErr"), "{}: {bytes}, {error:?}", &query[..60]);
+    }
+}
+
+#[test]
+fn lines_of_any_depth_and_names_of_any_length_are_read() {
+    let long = "n".repeat(1 << 19);
+    // Were each of the 100,000 names made, these would be 50 GB.
+    let names = format!("{{\"{long}\": {{{}\"z\": 1}}, \"short\": 2}}", "\"a\":1,".repeat(100_000));
+    let line = kept("{a=\"b\"} | json", &names);
+    let labels: Vec<(&str, &str)> = line.labels.iter().map(|label| (&*label.name, &*label.value)).collect();
+    assert_eq!(labels, [("a", "b"), ("short", "2")]);
+    for deep in
+        ["[".repeat(50_000), "{\"a\":".repeat(50_000), format!("{}1{}", "{\"a\":[".repeat(9_000), "]}".repeat(9_000))]
+    {
+        for stage in ["json", "json x=\"a.a.a\"", "unpack", "logfmt", "pattern `<x> <y>`", "decolorize"] {
+            let line = kept(&format!("{{a=\"b\"}} | {stage}"), &deep);
+            assert_eq!((line.text.len(), line.labels.len() <= 5), (deep.len(), true), "{stage}");
+        }
+    }
+    assert_eq!(size(&kept("{a=\"b\"} | json", &"[".repeat(50_000))).1, Some("JSONParserErr"));
 }
 
 #[test]

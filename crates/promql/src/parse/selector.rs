@@ -96,7 +96,7 @@ impl Parser<'_> {
                 return self.fail(span, format!("query has more than {REGEXES_MAX} regular expressions"));
             }
         }
-        match Matcher::new(name, operator, value) {
+        match Matcher::nth(self.regexes, name, operator, value) {
             Ok(matcher) => Ok(matcher),
             Err(error) => self.fail(span, error.message),
         }
