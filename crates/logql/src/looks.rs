@@ -33,18 +33,12 @@ fn besides_the_value(leaf: &Leaf) -> Option<Vec<&str>> {
     for stage in &leaf.log.stages {
         match stage {
             Stage::Labels(filter) => of_filter(filter, &mut names),
-            Stage::LineFormat(template) => match template.fields() {
-                Some(fields) => names.extend(fields),
-                None => return Looked::ALL,
-            },
+            Stage::LineFormat(template) => names.extend(template.fields()?),
             Stage::LabelFormat(formats) => {
                 for (_, new) in formats {
                     match new {
                         NewLabel::Renamed(from) => names.push(from),
-                        NewLabel::Made(template) => match template.fields() {
-                            Some(fields) => names.extend(fields),
-                            None => return Looked::ALL,
-                        },
+                        NewLabel::Made(template) => names.extend(template.fields()?),
                     }
                 }
             }
