@@ -82,16 +82,13 @@ async fn streamed(desk: &Desk, method: Method, message: Bytes) -> Result<Respons
         }
         Method::Tags => {
             let names = tags::all_names(tags::found_names(desk, &read::<TagsRequest>(message)?).await?);
-            accept_all(messages(names.into_iter().collect(), messages::plain, Vec::new(), ()))
+            texts(names.into_iter().collect())
         }
         Method::TagsV2 => {
             let scopes = tags::found_names(desk, &read::<TagsRequest>(message)?).await?;
             accept_all(messages(scopes, messages::scope, Vec::new(), ()))
         }
-        Method::TagValues => {
-            let texts = tag_values(desk, message).await?.into_iter().map(|(_, text)| text).collect();
-            accept_all(messages(texts, messages::plain, Vec::new(), ()))
-        }
+        Method::TagValues => texts(tag_values(desk, message).await?.into_iter().map(|(_, text)| text).collect()),
         Method::TagValuesV2 => {
             accept_all(messages(tag_values(desk, message).await?, messages::tag_value, Vec::new(), ()))
         }
@@ -102,6 +99,10 @@ async fn streamed(desk: &Desk, method: Method, message: Bytes) -> Result<Respons
             accept_all(messages(found.series, write, messages::metrics(0, found.inspected_spans), place))
         }
     })
+}
+
+fn texts(texts: Vec<String>) -> Response {
+    accept_all(messages(texts, |text: &String, out: &mut Vec<u8>| messages::plain(text, out), Vec::new(), ()))
 }
 
 async fn tag_values(desk: &Desk, message: Bytes) -> Result<Vec<tags::TagValue>> {
