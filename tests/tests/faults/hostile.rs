@@ -446,8 +446,9 @@ async fn a_thousand_who_follow_lines_are_as_few_as_may_and_cost_little() {
     assert_eq!(response.status(), StatusCode::OK);
     let parameters = form(&[("query", "{service_name=\"hostile\"}"), ("start", &TIME.to_string()), ("limit", "5000")]);
     let head = format!(
-        "GET /loki/api/v1/tail?{parameters} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        "GET /loki/api/v1/tail?{parameters} HTTP/1.1\r\nhost: {}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        program.listen
     );
     let mut open = connect(program.listen, FOLLOWERS).await;
     let mut follow = 0;

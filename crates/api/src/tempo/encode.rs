@@ -47,11 +47,22 @@ fn duration_text(ns: i64) -> String {
     format!("{}{unit}", ns as f64 / factor)
 }
 
-fn attributes(attributes: &[(String, Static)]) -> Value {
-    attributes
-        .iter()
-        .map(|(key, value)| json!({ "key": key, "value": otlp_json::any_value(&any_value(value)) }))
-        .collect()
+fn attributes<'a>(attributes: impl IntoIterator<Item = (&'a str, &'a Static)>) -> Value {
+    let attribute = |(key, value)| json!({ "key": key, "value": otlp_json::any_value(&any_value(value)) });
+    attributes.into_iter().map(attribute).collect()
+}
+
+fn pairs(attributes: &[(String, Static)]) -> impl Iterator<Item = (&str, &Static)> {
+    attributes.iter().map(|(name, value)| (name.as_str(), value))
+}
+
+/// The name of a span's attribute: Tempo tells it without its scope.
+pub(super) fn without_scope(name: &str) -> &str {
+    let scopes = ["span.", "resource.", "event.", "link.", "instrumentation.", "."];
+    match scopes.iter().find_map(|scope| name.strip_prefix(scope)) {
+        Some(key) => key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key),
+        None => name,
+    }
 }
 
 fn span(span: &FoundSpan) -> Value {
@@ -60,7 +71,7 @@ fn span(span: &FoundSpan) -> Value {
         "name": span.name,
         "startTimeUnixNano": span.start_ns.to_string(),
         "durationNanos": span.duration_ns.to_string(),
-        "attributes": attributes(&span.attributes),
+        "attributes": attributes(pairs(&span.attributes).map(|(name, value)| (without_scope(name), value))),
     })
 }
 
@@ -68,7 +79,7 @@ fn spanset(spanset: &FoundSpanset) -> Value {
     json!({
         "spans": spanset.spans.iter().map(span).collect::<Vec<_>>(),
         "matched": spanset.matched,
-        "attributes": attributes(&spanset.attributes),
+        "attributes": attributes(pairs(&spanset.attributes)),
     })
 }
 
@@ -175,7 +186,7 @@ fn exemplar(exemplar: &Exemplar) -> Value {
 
 fn series(series: &MetricSeries, instant: bool) -> Value {
     let point = |(time_ns, value): &(i64, f64)| json!({ "timestampMs": time_ns.div_euclid(1_000_000).to_string(), "value": number(*value) });
-    let labels = attributes(&series.labels);
+    let labels = attributes(pairs(&series.labels));
     match instant {
         true => json!({ "labels": labels, "value": series.points.last().map(|(_, value)| number(*value)) }),
         false => json!({
@@ -194,7 +205,21 @@ pub(super) fn metrics(found: Metrics, instant: bool, place: OwnedSemaphorePermit
 
 #[cfg(test)]
 mod tests {
-    use super::duration_text;
+    use super::{duration_text, without_scope};
+
+    #[test]
+    fn attributes_of_spans_are_told_without_scope() {
+        for (told, key) in [
+            ("span.http.route", "http.route"),
+            ("resource.service.name", "service.name"),
+            (".span.x", "span.x"),
+            ("span.\"a b\"", "a b"),
+            ("status", "status"),
+            ("event:name", "event:name"),
+        ] {
+            assert_eq!(without_scope(told), key);
+        }
+    }
 
     #[test]
     fn durations_are_written_as_go_does() {

@@ -4,7 +4,7 @@ use causeway_model::hex;
 use causeway_traceql::ast::Static;
 use causeway_traceql::{Exemplar, FoundSpanset, FoundTrace, MetricSeries, Search};
 
-use super::encode::{any_value, duration_ms, exemplar_labels, root_service};
+use super::encode::{any_value, duration_ms, exemplar_labels, root_service, without_scope};
 use super::tags::{ScopeNames, TagValue};
 use crate::protobuf::{bytes, count, double, message, text, varint};
 use crate::trace::{AnyValue, otlp_protobuf};
@@ -74,7 +74,9 @@ fn spanset(spanset: &FoundSpanset, out: &mut Vec<u8>) {
             text(2, &span.name, out);
             varint(3, span.start_ns.max(0).cast_unsigned(), out);
             varint(4, span.duration_ns.max(0).cast_unsigned(), out);
-            attributes(5, &span.attributes, out);
+            for (name, value) in &span.attributes {
+                otlp_protobuf::key_value(5, without_scope(name), &any_value(value), out);
+            }
         });
     }
     count(2, u32::try_from(spanset.matched).unwrap_or(u32::MAX), out);
