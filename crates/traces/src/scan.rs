@@ -141,6 +141,7 @@ impl<L: Send + Sync> Work<'_, L> {
                         if self.over.load(Ordering::Relaxed) {
                             return Ok(());
                         }
+                        (self.asked.interrupted)()?;
                         self.give(take, &batch?, layout)?;
                     }
                 }

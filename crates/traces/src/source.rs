@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-    TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, DictionaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, TimestampNanosecondArray,
 };
+use arrow::compute::take;
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
 use causeway_model::trace::OwnedValue;
 use causeway_model::{Batch, Error, ErrorKind, Family, Kind, Result, TimeRange, Value, hex};
@@ -52,7 +53,8 @@ const IDS: [Intrinsic; 3] = [Intrinsic::TraceId, Intrinsic::SpanId, Intrinsic::P
 /// Texts among the fixed columns.
 const TEXTS: [&str; 6] = ["name", "status_message", "scope_name", "scope_version", "service_name", "trace_state"];
 
-/// Groups of spans that are handed on at one time, at most: their memory is some 256 KiB, which stays in the processor's second-level cache.
+/// Groups of spans that are handed on at one time, at most: their memory is some 256 KiB, which stays in the processor's second-level cache. Who may end
+/// early gets those of a batch at once, as the newest may stand anywhere in it.
 const GIVEN_MAX: usize = 512;
 
 /// Text as numbers, of which equal ones are equal texts.
@@ -253,8 +255,8 @@ impl<'a> Rows<'a> {
         Groups::of(self.batch.num_rows(), says.map(|(_, column)| column))
     }
 
-    /// Hands on all rows, those that say the same together.
-    fn give(&self, take: &mut Taker<'_>) -> Result<ControlFlow<()>> {
+    /// Hands on all rows, those that say the same together, so many groups at one time.
+    fn give(&self, groups_max: usize, take: &mut Taker<'_>) -> Result<ControlFlow<()>> {
         let groups = self.groups();
         let durations: Cow<'_, [i64]> = match self.duration.null_count() {
             0 => Cow::Borrowed(self.duration.values()),
@@ -269,7 +271,7 @@ impl<'a> Rows<'a> {
             span_ids: ids(self.span),
             parent_ids: &parents,
         };
-        for rows in groups.iter().collect::<Vec<_>>().chunks(GIVEN_MAX) {
+        for rows in groups.iter().collect::<Vec<_>>().chunks(groups_max) {
             let firsts = rows.iter().filter_map(|rows| rows.first());
             let firsts: Vec<(&Self, usize)> = firsts.map(|row| (self, *row as usize)).collect();
             let go = emit(&firsts, &mut |spans| {
@@ -414,13 +416,20 @@ impl SpanSource for Traces {
             Ok(Some((scan(std::mem::take(&mut layout.columns), filters, pruning), layout)))
         };
         let asked = Asked { time: wanted.time, ends_early: wanted.ends_early, interrupted: wanted.interrupted };
+        let groups_max = if wanted.ends_early { usize::MAX } else { GIVEN_MAX };
         let takes = takers.iter_mut().map(|taker| {
             let take = move |batch: &RecordBatch, layout: &Layout| {
                 let rows = Rows::of(batch, layout).ok_or_else(wrong)?;
-                Ok(match if batch.num_rows() == 0 { ControlFlow::Continue(()) } else { rows.give(&mut **taker)? } {
-                    ControlFlow::Continue(()) => ALL,
-                    ControlFlow::Break(()) => ControlFlow::Break(()),
-                })
+                Ok(
+                    match if batch.num_rows() == 0 {
+                        ControlFlow::Continue(())
+                    } else {
+                        rows.give(groups_max, &mut **taker)?
+                    } {
+                        ControlFlow::Continue(()) => ALL,
+                        ControlFlow::Break(()) => ControlFlow::Break(()),
+                    },
+                )
             };
             Box::new(take) as Box<Take<'_, Layout>>
         });
@@ -478,14 +487,40 @@ impl Traces {
         let asked = Asked { time: TimeRange::ALL, ends_early: false, interrupted };
         let take = |batch: &RecordBatch, layout: &Arc<Layout>| {
             if batch.num_rows() > 0 {
+                let batch = of_its_rows(batch)?;
                 bytes = bytes.saturating_add(batch.get_array_memory_size());
-                read.push((batch.clone(), layout.clone()));
+                read.push((batch, layout.clone()));
             }
             Ok(if bytes > self.options.bytes_max { ControlFlow::Break(()) } else { ALL })
         };
         visit_by(spans, asked, &scan_of, &mut [Box::new(take)])?;
         Ok((bytes <= self.options.bytes_max).then_some(read))
     }
+}
+
+/// The batch without what is not of its rows: some rows come with the buffers of the block and with all texts of the row group that they lie in.
+fn of_its_rows(batch: &RecordBatch) -> Result<RecordBatch> {
+    let rows: Int32Array = (0..batch.num_rows() as i32).collect();
+    let column = |column: &ArrayRef| match column.as_dictionary_opt::<Int32Type>() {
+        Some(texts) if texts.values().len() > texts.len() => only_used(texts),
+        _ => Ok(take(column, &rows, None)?),
+    };
+    let columns = batch.columns().iter().map(column).collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+/// The same texts, without those that no row has.
+fn only_used(texts: &DictionaryArray<Int32Type>) -> Result<ArrayRef> {
+    let (mut used, mut known) = (Vec::new(), HashMap::new());
+    let mut number = |old: i32| {
+        *known.entry(old).or_insert_with(|| {
+            used.push(old);
+            used.len() as i32 - 1
+        })
+    };
+    let numbers: Int32Array = texts.keys().iter().map(|old| old.map(&mut number)).collect();
+    let values = take(texts.values(), &Int32Array::from(used), None)?;
+    Ok(Arc::new(DictionaryArray::try_new(numbers, values)?))
 }
 
 /// Hands on traces, one after another, with the rows of each.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use causeway_ingest::otlp::{Encoding, decode};
 use causeway_live::Live;
@@ -316,6 +317,66 @@ async fn metrics_are_the_same_in_one_thread_and_in_several() {
             assert_eq!(exemplars.count() == 0, step_ns == 0, "{text}");
         }
     }
+}
+
+/// Ten thousand spans of one part, each a trace of its own and a second after the one before, under a thousand long names.
+async fn many(directory: &Path, options: TracesOptions) -> Traces {
+    let store = open(directory).await;
+    let span = |n: u64| {
+        let start = START_NS.cast_unsigned() + n * 1_000_000_000;
+        json!({ "traceId": format!("{:032x}", n + 1), "spanId": format!("{:016x}", n + 1), "name": format!("{:0200}", n % 1_000),
+                "startTimeUnixNano": start.to_string(), "endTimeUnixNano": start.to_string() })
+    };
+    for first in (0..10_000).step_by(2_500) {
+        send(&*store, &request("web", (first..first + 2_500).map(span).collect())).await;
+    }
+    store.flush().await.unwrap();
+    Traces::new(store, options)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_end_early_is_given_the_newest_first_and_who_does_not_is_asked_for_each_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let traces = many(directory.path(), TracesOptions::default()).await;
+    let fields = Fields { intrinsics: [Intrinsic::TraceId].into(), events: true, ..Fields::default() };
+    let asked = AtomicUsize::new(0);
+    let interrupted = || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    let (mut newest, mut seen) = (i64::MIN, 0);
+    for ends_early in [true, false] {
+        let time = TimeRange::ALL;
+        let wanted =
+            Wanted { time, alternatives: &[Vec::new()], fields: &fields, ends_early, interrupted: &interrupted };
+        let take = |spans: &[Alike<'_>]| {
+            seen += spans.len();
+            newest = spans.iter().map(|alike| alike.span.start_ns).fold(newest, i64::max);
+            Ok(if ends_early { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        };
+        asked.store(0, Ordering::Relaxed);
+        traces.spans(&wanted, &mut [Box::new(take)]).unwrap();
+        assert_eq!(newest, START_NS + 9_999 * SECOND_NS);
+        assert_eq!(seen >= 10_000, !ends_early, "{seen}");
+    }
+    let asked = asked.into_inner();
+    assert!(asked >= 3, "{asked} times in one piece of two batches");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_takes_the_memory_of_its_own_texts_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    // The names of all traces take 200 KB.
+    let traces = many(directory.path(), TracesOptions { bytes_max: 32 << 10, ..TracesOptions::default() }).await;
+    let fields = Fields { intrinsics: [Intrinsic::Name].into(), service: true, ..Fields::default() };
+    let mut found = Vec::new();
+    let mut visit = |spans: &[causeway_traceql::Span<'_>]| {
+        found.extend(spans.iter().map(|span| (span.name.parse::<u64>().unwrap(), span.service.to_owned())));
+        Ok(())
+    };
+    let seen = [id(8), id(3)].map(|trace_id| Seen { trace_id, first_ns: 0, last_ns: 0 });
+    traces.traces(&seen, &fields, &go, &mut visit).unwrap();
+    assert_eq!(found, [(7, "web".to_owned()), (2, "web".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

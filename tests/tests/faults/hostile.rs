@@ -21,8 +21,8 @@ use crate::prometheus::form;
 /// 60 at rest, and the allocator's slack.
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
 
-/// Longer than any of the server's own patience with slow clients (10 s for a header, 30 s between bytes of a body).
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Longer than any of the server's own patience: with slow clients (10 s for a header, 30 s between bytes of a body) and with questions (120 s).
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// 2026-01-01.
 const TIME: u64 = 1_767_225_600_000_000_000;
@@ -310,8 +310,9 @@ async fn a_trace_of_a_million_spans_is_kept_whole_and_told_by_every_api() {
     let (from, to) = ((TIME / 1_000_000_000 - 60).to_string(), (TIME / 1_000_000_000 + 60).to_string());
     for query in ["{ } >> { }", "{ name = \"step 1\" } !>> { }", "{ } ~ { name = \"step 2\" }", "{ } | count() > 5"] {
         let parameters = form(&[("q", query), ("start", &from), ("end", &to)]);
-        let (status, _, _) = answered(&program, &format!("/tempo/api/search?{parameters}"), "\"").await;
-        assert!(status == StatusCode::OK || status.is_client_error(), "{query}: {status}");
+        let (status, _, found) = answered(&program, &format!("/tempo/api/search?{parameters}"), "\"traceID\"").await;
+        // The trace may be too large for the question; else it is found.
+        assert!(status == StatusCode::OK && found == 1 || status.is_client_error(), "{query}: {status}, {found} found");
     }
     still_keeps(&program, 1).await;
 }
@@ -417,11 +418,11 @@ async fn queries_that_are_made_to_hurt_are_answered_or_refused_soon() {
     let (status, answer) = program.call("GET", &format!("/loki/api/v1/query?{all}"), &Value::Null).await;
     assert_eq!((status, answer["data"]["result"][0]["value"][1].as_str()), (StatusCode::OK, Some("1")), "{answer}");
     for query in
-        ["{".repeat(50_000), "{ .a =~ `(a{1000}){1000}` }".to_owned(), format!("{{ }}{}", ">> { }".repeat(2_000))]
+        ["{".repeat(20_000), "{ .a =~ `(a{1000}){1000}` }".to_owned(), format!("{{ }}{}", ">> { }".repeat(2_000))]
     {
         let parameters = form(&[("q", &query)]);
         let (status, _, _) = answered(&program, &format!("/tempo/api/search?{parameters}"), "\"").await;
-        assert!(status.is_client_error(), "{}: {status}", &query[..40]);
+        assert!(status.is_client_error(), "{}: {status}", query.get(..40).unwrap_or(&query));
     }
     still_serves(&program, 2).await;
 }

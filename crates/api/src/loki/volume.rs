@@ -60,9 +60,10 @@ async fn answered(desk: &Desk, request: Request, is_range: bool) -> Response {
             limit: parameters.count("limit")?.unwrap_or(LIMIT_DEFAULT),
         };
         let options = loki.evaluation();
+        let now_ns = desk.clock.now_unix_nano();
         let numbers = loki.ask(move |source, waited| {
             let options = Options { interrupted: Arc::new(move || waited.check()), ..options };
-            let Query::Metric(query) = parse(&asked.text(step_ns)?)? else {
+            let Query::Metric(query) = parse(&asked.text(step_ns)?)?.at(now_ns) else {
                 return Err(Error::internal("a volume that is no number"));
             };
             metric(&query, source, moments, &options).map(|numbers| asked.told(numbers))

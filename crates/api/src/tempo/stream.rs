@@ -112,13 +112,18 @@ async fn tag_values(desk: &Desk, message: Bytes) -> Result<Vec<tags::TagValue>> 
 
 /// The same question as the URL would have it, so that both are read in one place.
 trait Asks: Message + Default {
-    /// Names and values; those that are empty or 0 were not said.
+    /// Names and values; those that are empty were not said.
     fn parameters(self) -> Vec<(&'static str, String)>;
+}
+
+/// A number as a parameter. 0 was not said: protobuf can't tell it from nothing.
+fn number<T: Copy + Default + PartialEq + ToString>(number: T) -> String {
+    if number == T::default() { String::new() } else { number.to_string() }
 }
 
 fn read<T: Asks>(message: Bytes) -> Result<Parameters> {
     let asked = T::decode(message).map_err(|_| Error::invalid("the message is not this method's request"))?;
-    let said = asked.parameters().into_iter().filter(|(_, value)| !value.is_empty() && value != "0");
+    let said = asked.parameters().into_iter().filter(|(_, value)| !value.is_empty());
     Ok(said.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
@@ -145,17 +150,17 @@ struct SearchRequest {
 
 impl Asks for SearchRequest {
     fn parameters(self) -> Vec<(&'static str, String)> {
-        let milliseconds = |number: u32| if number == 0 { String::new() } else { format!("{number}ms") };
+        let milliseconds = |it: u32| if it == 0 { String::new() } else { format!("{it}ms") };
         let tag = |(key, value): (&String, &String)| format!("{key}={}", causeway_promql::quote(value));
         vec![
             ("q", self.query),
             ("tags", self.tags.iter().map(tag).collect::<Vec<_>>().join(" ")),
             ("minDuration", milliseconds(self.duration_ms_min)),
             ("maxDuration", milliseconds(self.duration_ms_max)),
-            ("limit", self.limit.to_string()),
-            ("spss", self.spans_per_spanset.to_string()),
-            ("start", self.start.to_string()),
-            ("end", self.end.to_string()),
+            ("limit", number(self.limit)),
+            ("spss", number(self.spans_per_spanset)),
+            ("start", number(self.start)),
+            ("end", number(self.end)),
         ]
     }
 }
@@ -176,7 +181,7 @@ struct TagsRequest {
 impl Asks for TagsRequest {
     fn parameters(self) -> Vec<(&'static str, String)> {
         let Self { scope, start, end, limit } = self;
-        vec![("scope", scope), ("start", start.to_string()), ("end", end.to_string()), ("limit", limit.to_string())]
+        vec![("scope", scope), ("start", number(start)), ("end", number(end)), ("limit", number(limit))]
     }
 }
 
@@ -198,13 +203,7 @@ struct TagValuesRequest {
 impl Asks for TagValuesRequest {
     fn parameters(self) -> Vec<(&'static str, String)> {
         let Self { tag, query, start, end, limit } = self;
-        vec![
-            ("tag", tag),
-            ("q", query),
-            ("start", start.to_string()),
-            ("end", end.to_string()),
-            ("limit", limit.to_string()),
-        ]
+        vec![("tag", tag), ("q", query), ("start", number(start)), ("end", number(end)), ("limit", number(limit))]
     }
 }
 
@@ -226,9 +225,9 @@ impl Asks for MetricsRequest {
         let step_s = self.step_ns as f64 / 1e9;
         vec![
             ("q", self.query),
-            ("start", self.start_ns.to_string()),
-            ("end", self.end_ns.to_string()),
-            ("step", step_s.to_string()),
+            ("start", number(self.start_ns)),
+            ("end", number(self.end_ns)),
+            ("step", number(step_s)),
         ]
     }
 }

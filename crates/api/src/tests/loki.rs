@@ -228,6 +228,9 @@ async fn fields_and_volumes_are_found() {
     let bytes: f64 = volume["result"][0]["value"][1].as_str().unwrap().parse().unwrap();
     let expected: usize = (2..20).step_by(2).map(|n: i64| format!("level=info n={n}").len()).sum();
     assert_eq!(bytes, expected as f64, "the window begins behind its start");
+    // A template that asks for the time is told it.
+    let dated = format!("index/volume?{window}&query={CART}+%7C+label_format+at%3D%60%7B%7BunixEpoch+now%7D%7D%60");
+    assert_eq!(plain(dated).await["data"]["result"], volume["result"]);
     let region = "%7Bregion%3D%22eu%22%7D";
     let by_name =
         format!("index/volume_range?{window}&query={region}&targetLabels=service_name&aggregateBy=labels&step=20");

@@ -13,6 +13,7 @@ use super::{Windows, read};
 use crate::answer::Exemplar;
 use crate::ast::{Field, Intrinsic, MetricsFunction, SpanMetrics, Static};
 use crate::expression::{Access, Row, access, is_duration_field, needs_trace};
+use crate::pipeline::span_filter;
 use crate::source::{Fields, SpanSource};
 use crate::value::Scalar;
 
@@ -50,6 +51,8 @@ struct Series {
     cells: Cells,
     /// The span with the greatest value of each window; empty where none is kept.
     exemplars: Vec<Option<Exemplar>>,
+    /// What was charged for it.
+    bytes: usize,
 }
 
 /// What observers of one query share: how many bytes their series take.
@@ -61,6 +64,19 @@ pub(super) struct Charged {
 impl Charged {
     pub fn of(options: &Options) -> Self {
         Self { bytes: AtomicUsize::new(0), bytes_max: options.memory_bytes_max }
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Goes back to what was held before.
+    fn reset(&self, bytes: usize) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Refuses to hold more than a question may.
@@ -104,16 +120,36 @@ pub(super) fn observe(
     options: &Options,
     charged: &Charged,
 ) -> Result<Observed> {
+    let mut fields_read = spans.by.iter().chain(value_field(&spans.function));
+    let is_local = span_filter(&spans.pipeline).is_some() && fields_read.all(|field| !needs_trace(field));
+    let wanted = (windows, has_exemplars, is_local);
+    let several = if is_local { options.parallelism.max(1) } else { 1 };
+    let before = charged.bytes();
+    match observe_by(several, spans, source, wanted, options, charged) {
+        // Each thread has cells of its own: what is too much for several may fit for one.
+        Err(error) if several > 1 && error.kind == ErrorKind::LimitExceeded => {
+            charged.reset(before);
+            observe_by(1, spans, source, wanted, options, charged)
+        }
+        observed => observed,
+    }
+}
+
+/// By so many threads.
+fn observe_by(
+    threads: usize,
+    spans: &SpanMetrics,
+    source: &dyn SpanSource,
+    (windows, has_exemplars, is_local): (Windows, bool, bool),
+    options: &Options,
+    charged: &Charged,
+) -> Result<Observed> {
     let mut fields = Fields::default();
     if has_exemplars {
         fields.intrinsics.extend([Intrinsic::TraceId, Intrinsic::SpanId]);
     }
-    let value = value_field(&spans.function);
-    let is_local = spans.by.iter().chain(value).all(|field| !needs_trace(field));
-    let mut observers: Vec<Observer<'_>> =
-        std::iter::repeat_with(|| Observer::of(spans, (windows, has_exemplars), charged, &mut fields))
-            .take(options.parallelism.max(1))
-            .collect();
+    let observer = || Observer::of(spans, (windows, has_exemplars), charged, &mut fields);
+    let mut observers: Vec<Observer<'_>> = std::iter::repeat_with(observer).take(threads).collect();
     let inspected_spans =
         read::spans(&spans.pipeline, (source, windows, options), (&mut fields, is_local), &mut observers)?;
     let mut observers = observers.into_iter();
@@ -205,6 +241,7 @@ impl<'a> Observer<'a> {
             let (trace_id, span_id) = (span.trace_id, span.span_id);
             stand_for(kept, || Exemplar { trace_id, span_id, value, time_ns: span.start_ns }, value);
         }
+        series.bytes += added;
         self.charged.add(added)
     }
 
@@ -227,18 +264,18 @@ impl<'a> Observer<'a> {
                 let by = self.by.iter().map(|(_, access, is_duration)| access.read(row).told(*is_duration));
                 let values = by.chain(bucket.map(Static::Float)).collect();
                 let key = self.key.clone();
-                let cells = self.cells(key.len())?;
-                self.push(key, Series { values, cells, exemplars: Vec::new() })?
+                let series = self.empty(values, key.len())?;
+                self.push(key, series)
             }
         };
         self.last = Some((bits, number));
         Ok(number)
     }
 
-    /// Cells for a series of which nothing is known yet.
-    fn cells(&self, key_bytes: usize) -> Result<Cells> {
+    /// A series of which nothing is known yet.
+    fn empty(&self, values: Vec<Static>, key_bytes: usize) -> Result<Series> {
         let count = self.windows.count;
-        let (cells, bytes) = match self.spans.function {
+        let (cells, cell_bytes) = match self.spans.function {
             MetricsFunction::Min(_) | MetricsFunction::Max(_) => (Cells::Extremes(vec![f64::NAN; count]), 8),
             MetricsFunction::Avg(_) | MetricsFunction::Sum(_) => (Cells::Sums(vec![(0.0, 0.0); count]), 16),
             MetricsFunction::Quantile(..) => {
@@ -247,47 +284,66 @@ impl<'a> Observer<'a> {
             }
             _ => (Cells::Counts(vec![0.0; count]), 8),
         };
-        self.charged.add(count * bytes + key_bytes * 3 + 256)?;
-        Ok(cells)
+        let kept = if self.has_exemplars && self.has_room() { count } else { 0 };
+        let bytes = count * cell_bytes + key_bytes * 3 + 256 + kept * size_of::<Option<Exemplar>>();
+        self.charged.add(bytes)?;
+        Ok(Series { values, cells, exemplars: vec![None; kept], bytes })
     }
 
-    fn push(&mut self, key: String, mut series: Series) -> Result<usize> {
-        let count = self.windows.count;
-        let has_room = self.exemplars == 0 || self.exemplars + count <= EXEMPLARS_KEPT;
-        if self.has_exemplars && series.exemplars.is_empty() && has_room {
-            self.charged.add(count * size_of::<Option<Exemplar>>())?;
-            self.exemplars += count;
-            series.exemplars = vec![None; count];
-        }
+    /// Whether one more series may keep spans that stand for it.
+    fn has_room(&self) -> bool {
+        self.exemplars == 0 || self.exemplars + self.windows.count <= EXEMPLARS_KEPT
+    }
+
+    fn push(&mut self, key: String, series: Series) -> usize {
+        self.exemplars += series.exemplars.len();
         self.numbers.insert(key, self.series.len());
         self.series.push(series);
-        Ok(self.series.len() - 1)
+        self.series.len() - 1
     }
 
-    /// Adds what another observer saw.
+    /// Adds what another observer saw, the series that it saw first before others.
     fn merge(&mut self, other: Self) -> Result<()> {
+        let mut keys: Vec<(String, usize)> = other.numbers.into_iter().collect();
+        keys.sort_unstable_by_key(|(_, number)| *number);
+        keys.into_iter().zip(other.series).try_for_each(|((key, _), theirs)| self.merge_series(key, theirs))
+    }
+
+    fn merge_series(&mut self, key: String, mut theirs: Series) -> Result<()> {
         let is_min = matches!(self.spans.function, MetricsFunction::Min(_));
-        let mut theirs: Vec<Option<Series>> = other.series.into_iter().map(Some).collect();
-        for (key, number) in other.numbers {
-            let Some(theirs) = theirs.get_mut(number).and_then(Option::take) else { continue };
-            let Some(ours) = self.numbers.get(&key).and_then(|number| self.series.get_mut(*number)) else {
-                self.push(key, theirs)?;
-                continue;
-            };
-            self.charged.add(ours.cells.merge(theirs.cells, is_min))?;
+        let has_room = self.has_room();
+        let Some(ours) = self.numbers.get(&key).and_then(|number| self.series.get_mut(*number)) else {
+            if !has_room {
+                let bytes = theirs.exemplars.len() * size_of::<Option<Exemplar>>();
+                theirs.exemplars = Vec::new();
+                theirs.bytes -= bytes;
+                self.charged.give_back(bytes);
+            }
+            self.push(key, theirs);
+            return Ok(());
+        };
+        let mut added = ours.cells.merge(theirs.cells, is_min);
+        if ours.exemplars.is_empty() && has_room {
+            self.exemplars += theirs.exemplars.len();
+            added += theirs.exemplars.len() * size_of::<Option<Exemplar>>();
+            ours.exemplars = theirs.exemplars;
+        } else {
             for (ours, theirs) in ours.exemplars.iter_mut().zip(theirs.exemplars) {
                 if let Some(theirs) = theirs {
                     stand_for(ours, || theirs, theirs.value);
                 }
             }
         }
+        ours.bytes += added;
+        self.charged.add(added)?;
+        self.charged.give_back(theirs.bytes);
         Ok(())
     }
 
     fn finish(mut self, inspected_spans: u64) -> Result<Observed> {
         let mut observed = Observed { series: Vec::new(), inspected_spans };
         for series in std::mem::take(&mut self.series) {
-            let Series { values, cells, exemplars } = series;
+            let Series { values, cells, exemplars, .. } = series;
             let first = observed.series.len();
             for (extra, points) in self.points(cells)? {
                 let labels = self.labels(&values, extra);

@@ -291,3 +291,36 @@ fn memory_is_bounded() {
         assert!(refused.message.contains("group by fewer values"), "{}", refused.message);
     }
 }
+
+#[test]
+fn several_threads_hold_no_more_than_one_where_that_is_too_much() {
+    let spans = (0..1_000).map(|number| span("t", &format!("x @{number}s {{a={}}}", number % 10))).collect();
+    let memory = Memory { spans };
+    let moments = Moments { start_ns: 0, end_ns: 999_000_000_000, step_ns: 1_000_000_000 };
+    let rate = "{ } | rate() by (span.a)";
+    // Of one thread a side takes some 700 KiB with its exemplars; what several took is given back when they are done.
+    let sides = format!("({rate}) + ({{ }} | count_over_time() by (span.a))");
+    for (query, threads, mebibytes) in [(rate, 8, 1), (sides.as_str(), 3, 2)] {
+        let of = |parallelism| {
+            let options = Options { memory_bytes_max: mebibytes << 20, parallelism, ..Options::default() };
+            metrics(&parse(query).unwrap(), &memory, moments, &options).unwrap()
+        };
+        let one = of(1);
+        assert_eq!(one.series.len(), 10);
+        assert_eq!(of(threads), one, "{query}");
+    }
+}
+
+#[test]
+fn several_threads_keep_as_many_exemplars_as_one() {
+    let spans = (0..999).map(|number| span("t", &format!("x @{number}s {{a={}}}", number / 3))).collect();
+    let memory = Memory { spans };
+    let query = parse("{ } | rate() by (span.a) with (exemplars=1000)").unwrap();
+    let moments = Moments { start_ns: 0, end_ns: 999_000_000_000, step_ns: 1_000_000_000 };
+    for parallelism in [1, 3] {
+        let options = Options { parallelism, ..Options::default() };
+        let found = metrics(&query, &memory, moments, &options).unwrap();
+        let with_exemplars = found.series.iter().filter(|series| !series.exemplars.is_empty()).count();
+        assert_eq!((found.series.len(), with_exemplars), (333, 10), "in {parallelism} threads");
+    }
+}
