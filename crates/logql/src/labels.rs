@@ -43,9 +43,26 @@ pub const ERROR_DETAILS: &str = "__error_details__";
 /// Labels that are found in one line at most. 1,000: as many as OpenTelemetry's limits let a record have several times over.
 const PARSED_MAX: usize = 1_000;
 
-/// Bytes that the stages of a query make of one line at most: labels with their names, and whatever templates make on the way. 16 MiB: the longest
-/// lines, taken apart and put together again several times.
-const MADE_BYTES_MAX: usize = 16 << 20;
+/// Bytes that the stages of a query make of one line at most: labels with their names, and whatever templates and paths into JSON read and make on
+/// the way. 16 MiB: the longest lines, taken apart and put together again several times, or some hundred thousand steps of loops, and tens of
+/// milliseconds.
+const WORK_BYTES_MAX: usize = 16 << 20;
+/// How a line says that this was not enough.
+pub(crate) const TOO_MUCH: &str =
+    "the query takes too many steps for one line: more than 16 MiB would be read and made of it";
+
+/// What may still be made of a line.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget(Cell<usize>);
+
+impl Budget {
+    /// Whether so many bytes more may be read or made. Once they may not, nothing may: what is too much is not tried again and again.
+    pub fn spend(&self, bytes: usize) -> bool {
+        let left = self.0.get().checked_sub(bytes);
+        self.0.set(left.unwrap_or(0));
+        left.is_some()
+    }
+}
 
 /// How the name of a label ends that lost its own to one that came before.
 pub const EXTRACTED: &str = "_extracted";
@@ -90,8 +107,7 @@ impl Looked {
 pub struct LineLabels<'a> {
     all: Vec<Label<'a>>,
     looked: &'a Looked,
-    /// What may still be made of the line.
-    left_bytes: Cell<usize>,
+    budget: Budget,
 }
 
 impl<'a> LineLabels<'a> {
@@ -100,7 +116,7 @@ impl<'a> LineLabels<'a> {
         let stream = stream.iter().filter(|(name, _)| looked.has(name));
         let label =
             |(name, value)| Label { name: Cow::Borrowed(name), value: Cow::Borrowed(value), origin: Origin::Stream };
-        let mut labels = Self { all: stream.map(label).collect(), looked, left_bytes: Cell::new(MADE_BYTES_MAX) };
+        let mut labels = Self { all: stream.map(label).collect(), looked, budget: Budget(Cell::new(WORK_BYTES_MAX)) };
         for (name, value) in metadata.into_iter().filter(|(name, _)| looked.has(name)) {
             let name = match labels.find(name) {
                 Some(_) => Cow::Owned(format!("{name}{EXTRACTED}")),
@@ -132,10 +148,9 @@ impl<'a> LineLabels<'a> {
         }
     }
 
-    /// Whether so much more may be made of the line; it then counts as made.
-    pub(crate) fn spend(&self, bytes: usize) -> bool {
-        let left = self.left_bytes.get().checked_sub(bytes);
-        left.inspect(|left| self.left_bytes.set(*left)).is_some()
+    /// What may still be made of the line.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Adds what a parser found, as far as there is room. Of what it finds twice the first stays.
@@ -146,7 +161,7 @@ impl<'a> LineLabels<'a> {
         let clashes = self.find(name).is_some_and(|label| label.origin != Origin::Parsed);
         let name = if clashes { format!("{name}{EXTRACTED}") } else { name.to_owned() };
         let is_new = self.find(&name).is_none_or(|label| label.origin != Origin::Parsed);
-        if is_new && self.spend(name.len() + value.len()) {
+        if is_new && self.budget.spend(name.len() + value.len()) {
             self.put(Cow::Owned(name), Cow::Owned(value), Origin::Parsed);
         }
     }

@@ -4,13 +4,11 @@ use std::borrow::Cow;
 
 use crate::ast::{Comparison, LabelChoice, LabelFilter, LineCondition, LineFilter, Logfmt, NewLabel, Stage};
 use crate::json::{Path, check, flatten};
-use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, sanitized};
+use crate::labels::{ERROR, ERROR_DETAILS, LineLabels, TOO_MUCH, sanitized};
 use crate::logfmt::pairs;
 
-/// What went wrong where a template makes nothing.
-const TEMPLATE: &str = "TemplateFormatErr";
-/// How, where it is not the template's fault alone.
-const TOO_MUCH: &str = "all that is made of the line would be longer than 16 MiB";
+/// What went wrong where a line is no JSON, or too long for it.
+const JSON: &str = "JSONParserErr";
 
 /// A line on its way.
 #[derive(Debug, Clone)]
@@ -54,7 +52,8 @@ impl<'a> Line<'a> {
                 }
             }
             Stage::LineFormat(template) => {
-                if let Some(text) = self.made(template.of(&self.text, &self.labels, self.time_ns)) {
+                let made = template.of(&self.text, &self.labels, self.labels.budget(), self.time_ns);
+                if let Some(text) = self.made(made) {
                     self.text = Cow::Owned(text);
                 }
             }
@@ -76,13 +75,19 @@ impl<'a> Line<'a> {
         if wanted.is_empty() {
             let labels = &mut self.labels;
             if let Err(error) = flatten(&self.text, false, &mut |name, value| labels.add_parsed(&name, value)) {
-                labels.fail("JSONParserErr", error.message);
+                labels.fail(JSON, error.message);
             }
             return;
         }
-        match check(&self.text) {
-            Ok(()) => wanted.iter().for_each(|(name, path)| self.labels.add_parsed(name, path.of(&self.text))),
-            Err(error) => self.labels.fail("JSONParserErr", error.message),
+        if let Err(error) = check(&self.text) {
+            return self.labels.fail(JSON, error.message);
+        }
+        for (name, path) in wanted {
+            // Each path is followed from the begin of the line.
+            if !self.labels.budget().spend(self.text.len()) {
+                return self.labels.fail(JSON, TOO_MUCH.to_owned());
+            }
+            self.labels.add_parsed(name, path.of(&self.text));
         }
     }
 
@@ -118,7 +123,7 @@ impl<'a> Line<'a> {
             }
         });
         if let Err(error) = read {
-            self.labels.fail("JSONParserErr", error.message);
+            self.labels.fail(JSON, error.message);
         }
         // Without the line that was packed it is no packed line.
         if let Some(entry) = entry {
@@ -127,14 +132,9 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// What a template made, where it made something and there is room for it; else the line says what went wrong.
+    /// What a template made, where it made something; else the line says what went wrong.
     fn made(&mut self, made: std::result::Result<String, String>) -> Option<String> {
-        match made {
-            Ok(text) if self.labels.spend(text.len()) => return Some(text),
-            Ok(_) => self.labels.fail(TEMPLATE, TOO_MUCH.to_owned()),
-            Err(why) => self.labels.fail(TEMPLATE, why),
-        }
-        None
+        made.map_err(|why| self.labels.fail("TemplateFormatErr", why)).ok()
     }
 
     fn format_labels(&mut self, formats: &[(String, NewLabel)]) {
@@ -147,7 +147,7 @@ impl<'a> Line<'a> {
                 }
                 NewLabel::Made(template) => {
                     let before = before.get_or_insert_with(|| self.labels.clone());
-                    let made = template.of(&self.text, before, self.time_ns);
+                    let made = template.of(&self.text, before, self.labels.budget(), self.time_ns);
                     if let Some(value) = self.made(made) {
                         self.labels.set(name, value);
                     }

@@ -199,10 +199,11 @@ impl<'a> Made<'a> {
         let Some(value) = value else { return Ok(None) };
         if let Some(error) = line.labels.error() {
             let details = line.labels.get(ERROR_DETAILS).unwrap_or_default();
+            // All lines of a set say the same, whatever else the stream of the first has.
             let message = format!(
                 "pipeline error: '{error}' for series: '{:?}'. Use a label filter to intentionally skip this error. (e.g | \
                  __error__!=\"{error}\"): {details}",
-                entry.stream
+                entry.stream.filter(|name| looked.has(name))
             );
             return Err(Error::invalid(message));
         }

@@ -64,7 +64,8 @@ fn visit(held: Held, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Resul
                     continue;
                 }
                 let (text, number) = (rows.body(row), rows.number(row));
-                let place = places.get(row).filter(|_| told_apart);
+                // Within many rows, too, no more is remembered than may be; the next rows let go of it.
+                let place = places.get(row).filter(|_| told_apart && !sets.is_full());
                 if let Some(place) = place {
                     let labels = sets.labels(*place, (rows, row), (&mut streams, wanted.matchers))?;
                     let Some((set, (stream, metadata))) = labels else { continue };

@@ -95,18 +95,18 @@ pub(crate) fn of_value(column: ScanColumn, value: &[u8]) -> Filter {
     Filter { columns: vec![column], keep: Arc::new(keep) }
 }
 
-/// Rows by a text that stands for many: where one follows itself it is looked at once.
+/// Rows by a text that stands for many: where one follows itself it is looked at once, whether or not its number is another one.
 fn by_text(column: ScanColumn, keeps: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) -> Filter {
     let keep = move |batch: &RecordBatch| -> Result<BooleanArray> {
         let texts = Texts::of(batch.column(0)).ok_or_else(wrong)?;
         let mut last = None;
         let kept = (0..texts.keys.len()).map(|row| {
-            let key = texts.key(row);
+            let text = texts.value(row);
             let kept = match last {
-                Some((known, kept)) if known == key => kept,
-                _ => keeps(key.map(|key| texts.at(key))),
+                Some((known, kept)) if known == text => kept,
+                _ => keeps(text),
             };
-            last = Some((key, kept));
+            last = Some((text, kept));
             Some(kept)
         });
         Ok(kept.collect())
@@ -173,10 +173,12 @@ impl<'a> Numbers<'a> {
     }
 
     fn value(self, row: usize) -> Option<f64> {
-        match self {
+        let number = match self {
             Self::Int(numbers) => numbers.is_valid(row).then(|| numbers.value(row) as f64),
             Self::Float(numbers) => numbers.is_valid(row).then(|| numbers.value(row)),
-        }
+        };
+        // To PromQL the bits of one that is none may say that the series ended.
+        number.map(|number| if number.is_nan() { f64::NAN } else { number })
     }
 }
 
@@ -357,4 +359,39 @@ fn labels(rows: &Rows<'_>, row: usize) -> Option<Labels> {
     labels.sort_by(|a, b| a.0.cmp(&b.0));
     labels.dedup_by(|later, first| later.0 == first.0);
     Some(Labels::new(labels.iter().map(|(name, value)| (&**name, *value))))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use arrow::array::DictionaryArray;
+    use causeway_model::Histogram;
+
+    use super::*;
+
+    #[test]
+    fn texts_that_follow_themselves_are_looked_at_once() {
+        let keys = Int32Array::from(vec![Some(0), Some(1), Some(2), None, None, Some(2)]);
+        let texts = DictionaryArray::new(keys, Arc::new(StringArray::from(vec!["x", "x", "y"])));
+        let batch = RecordBatch::try_from_iter([("a", Arc::new(texts) as ArrayRef)]).unwrap();
+        let looked = Arc::new(AtomicUsize::new(0));
+        let counted = looked.clone();
+        let filter = by_text(column(SERVICE).unwrap(), move |text| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            text == Some("y")
+        });
+        let kept: Vec<Option<bool>> = (filter.keep)(&batch).unwrap().iter().collect();
+        assert_eq!(kept, [false, false, true, false, false, true].map(Some));
+        assert_eq!(looked.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
+    fn what_is_no_number_does_not_end_a_series() {
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![f64::from_bits(Histogram::STALE), 1.5]));
+        let numbers = Numbers::of(&column).unwrap();
+        assert_eq!(numbers.value(0).map(f64::to_bits), Some(f64::NAN.to_bits()));
+        assert_eq!(numbers.value(1), Some(1.5));
+    }
 }

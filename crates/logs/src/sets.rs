@@ -14,6 +14,10 @@ use crate::read::{Coded, Rows, Streams, Texts};
 
 /// Sets that are told apart at most: 131,072, some 30 MB of them for each thread. Beyond, each line is looked at by itself.
 const SETS_MAX: usize = 1 << 17;
+/// Bytes that are remembered of them at most, for each thread. 32 MiB: as many sets of labels of some hundred bytes, and few whose texts are long.
+const SETS_BYTES_MAX: usize = 32 << 20;
+/// Of a table's entries one in so many is filled, about.
+const ENTRIES_PER_FILLED: usize = 2;
 /// Stands for what was not looked up yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -38,6 +42,10 @@ pub(crate) struct Sets {
     /// The number of the first set.
     first: usize,
     kept: Vec<Kept>,
+    /// What columns and labels take.
+    bytes: usize,
+    /// Whether there were too many: from then on none is numbered, so that no number is given twice.
+    given_up: bool,
 }
 
 /// How the values of a column are numbered, and what they make together with those of the columns before.
@@ -53,6 +61,9 @@ struct Column {
 impl Sets {
     /// Puts the place of each row's set into `places`; says whether sets are told apart in these rows.
     pub(crate) fn place(&mut self, shape: &Shape, rows: &Rows<'_>, places: &mut Vec<u32>) -> bool {
+        if self.given_up {
+            return false;
+        }
         let Some(coded) = rows.coded(shape.by_service) else { return false };
         let known = |(stream, beside): &(Vec<Field>, Vec<Field>)| *stream == shape.stream && *beside == shape.beside;
         if !self.fields.as_ref().is_some_and(known) {
@@ -60,16 +71,24 @@ impl Sets {
             self.first += self.kept.len();
             self.kept.clear();
             self.columns = coded.iter().map(|_| Column::default()).collect();
-        }
-        if self.first + self.columns.iter().map(|column| column.pairs.len()).max().unwrap_or(0) >= SETS_MAX {
-            return false;
+            self.bytes = 0;
         }
         places.clear();
         places.resize(rows.len(), 0);
-        for (column, coded) in self.columns.iter_mut().zip(&coded) {
-            column.extend(coded, places);
+        for (at, coded) in coded.iter().enumerate() {
+            let sets = self.first + self.columns.iter().map(|column| column.pairs.len()).max().unwrap_or(0);
+            if sets >= SETS_MAX || self.is_full() {
+                *self = Self { given_up: true, ..Self::default() };
+                return false;
+            }
+            self.bytes += self.columns.get_mut(at).map_or(0, |column| column.extend(coded, places));
         }
         true
+    }
+
+    /// Whether what is remembered takes as much as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes > SETS_BYTES_MAX
     }
 
     /// The number and the labels of the set of a row; `None` where it is not wanted.
@@ -81,6 +100,7 @@ impl Sets {
     ) -> Result<Option<(u32, &SetLabels)>> {
         let place = place as usize;
         if place >= self.kept.len() {
+            self.bytes += (place + 1 - self.kept.len()) * size_of::<Kept>();
             self.kept.resize_with(place + 1, || Kept::Nothing);
         }
         let Some(kept) = self.kept.get_mut(place) else { return Ok(None) };
@@ -91,7 +111,10 @@ impl Sets {
                     rows.metadata(row, &mut beside)?;
                     let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
                     let beside = beside.into_iter().map(|(name, value)| (owned(name), owned(value)));
-                    Kept::Labels((stream.clone(), beside.collect()))
+                    let labels: SetLabels = (stream.clone(), beside.collect());
+                    let pair = |pair: &(Cow<'_, str>, Cow<'_, str>)| size_of_val(pair) + pair.0.len() + pair.1.len();
+                    self.bytes += labels.0.memory_bytes() + labels.1.iter().map(pair).sum::<usize>();
+                    Kept::Labels(labels)
                 }
                 None => Kept::Unwanted,
             };
@@ -102,8 +125,8 @@ impl Sets {
 }
 
 impl Column {
-    /// The number of a text of the dictionary that came last.
-    fn number(&mut self, key: usize, texts: &Texts<'_>) -> u32 {
+    /// The number of a text of the dictionary that came last; what that takes is added to `bytes`.
+    fn number(&mut self, key: usize, texts: &Texts<'_>, bytes: &mut usize) -> u32 {
         let Some(number) = self.numbers.get_mut(key) else { return 0 };
         if *number == UNKNOWN {
             let text = texts.at(key);
@@ -111,14 +134,19 @@ impl Column {
             let next = u32::try_from(self.texts.len() + 1).unwrap_or(0);
             *number = match self.texts.get(text) {
                 Some(known) => *known,
-                None => *self.texts.entry(Box::from(text)).or_insert(next),
+                None => {
+                    *bytes += text.len() + ENTRIES_PER_FILLED * size_of::<(Box<str>, u32)>();
+                    *self.texts.entry(Box::from(text)).or_insert(next)
+                }
             };
         }
         *number
     }
 
-    /// Makes of the numbers of the columns before those of all up to this one.
-    fn extend(&mut self, coded: &Coded<'_>, places: &mut [u32]) {
+    /// Makes of the numbers of the columns before those of all up to this one; answers how many bytes that takes.
+    fn extend(&mut self, coded: &Coded<'_>, places: &mut [u32]) -> usize {
+        let pairs_before = self.pairs.len();
+        let mut bytes = 0;
         if let Coded::Text(texts) = coded
             && !self.dictionary.as_ref().is_some_and(|known| Arc::ptr_eq(known, texts.dictionary()))
         {
@@ -129,7 +157,7 @@ impl Column {
         let mut last = None;
         for (row, place) in places.iter_mut().enumerate() {
             let code = match coded {
-                Coded::Text(texts) => texts.key(row).map_or(0, |key| self.number(key, texts)),
+                Coded::Text(texts) => texts.key(row).map_or(0, |key| self.number(key, texts, &mut bytes)),
                 Coded::Level(numbers) => numbers.value(row).cast_unsigned(),
             };
             let pair = (*place, code);
@@ -143,5 +171,6 @@ impl Column {
                 }
             };
         }
+        bytes + (self.pairs.len() - pairs_before) * ENTRIES_PER_FILLED * size_of::<((u32, u32), u32)>()
     }
 }

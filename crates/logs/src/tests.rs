@@ -188,6 +188,13 @@ async fn what_is_not_looked_at_changes_nothing() {
         100,
         "each took_ms makes a series"
     );
+    // What goes wrong is told of the labels that are looked at, too: others may be those of any line.
+    let failing = format!("sum by (service_name) (sum_over_time({{service_name=\"cart\"}} | unwrap http_route [5m]))");
+    let Query::Metric(query) = parse(&failing).unwrap() else { panic!() };
+    let at = START_NS + 99 * SECOND_NS;
+    let refused = metric(&query, &logs, Moments { start_ns: at, end_ns: at, step_ns: 0 }, &Options::default());
+    let message = refused.unwrap_err().message;
+    assert!(message.contains("cart") && !message.contains("shop"), "{message}");
 }
 
 /// A line each of some kinds of values, in a part of their own.
@@ -269,6 +276,37 @@ async fn sets_of_labels_are_told_apart_across_parts() {
         assert_eq!(counted(&logs, &format!("sum by (a, b) (count_over_time({all} [5m]))"), parallelism), expected);
         let some = format!("sum by (a, b) (bytes_over_time({all} | a != `x` | b != `z` [5m]))");
         assert_eq!(counted(&logs, &some, parallelism), [r#"[("a", "y")] 2"#, r#"[("a", "z")] 1"#, r#"[("b", "y")] 1"#]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_counted_right_beyond_what_is_remembered_of_their_labels() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(directory.path()), Arc::new(SystemClock::new())).await.unwrap();
+    // 48 MB of texts, some of which come again in every part; the last part is in memory.
+    for part in 0..6 {
+        let record = |at: usize| {
+            let long = format!("{part} {} {}", at % 300, "x".repeat(20_000));
+            let a = if at < 400 { long } else { at.to_string() };
+            let attributes = json!([{ "key": "a", "value": { "stringValue": a } },
+                { "key": "b", "value": { "stringValue": (["p", "q"][at % 2]) } }]);
+            let time = (START_NS + (part * 1_000 + at) as i64).to_string();
+            json!({ "timeUnixNano": time, "body": { "stringValue": "x" }, "attributes": attributes })
+        };
+        let records: Vec<_> = (0..500).map(record).collect();
+        let request = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] }).to_string();
+        let decoded = decode(Signal::Logs, Encoding::Json, request.as_bytes(), START_NS).unwrap();
+        let (batches, ledger) = (decoded.batches, Vec::new());
+        let delivery = Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger };
+        store.append(delivery).await.unwrap();
+        if part < 5 {
+            store.flush().await.unwrap();
+        }
+    }
+    let logs = Logs::new(store);
+    let query = r#"sum by (b) (count_over_time({service_name="unknown_service"} | a != `x` | a != `401` [5m]))"#;
+    for parallelism in [1, 2] {
+        assert_eq!(counted(&logs, query, parallelism), [r#"[("b", "p")] 1500"#, r#"[("b", "q")] 1494"#]);
     }
 }
 

@@ -19,10 +19,13 @@ fuzz_target!(|text: &str| {
     let stream = Labels::new([("app", "a"), ("level", "info")]);
     let metadata: [(Cow<str>, Cow<str>); 2] = [("trace_id".into(), "abc".into()), ("status".into(), "200".into())];
     for log in logs {
-        let (needles, equal) = (log.needles(), log.equal());
+        let (filters, equal) = (log.filters(), log.equal());
         let kept = |text: &str| -> Option<FoundLine> {
-            let kept = log.kept(&Entry { time_ns: 1, text, stream: &stream, metadata: &metadata })?;
-            assert!(needles.iter().all(|needle| text.contains(needle.as_str())), "{needles:?} in {text:?}");
+            let (set, number) = (None, None);
+            let kept = log.kept(&Entry { time_ns: 1, text, stream: &stream, metadata: &metadata, set, number })?;
+            assert!(filters.iter().all(|filter| filter.keeps(text)), "{filters:?} of {text:?}");
+            let mut needles = filters.iter().filter_map(|filter| filter.needle());
+            assert!(needles.all(|needle| text.contains(needle)), "{filters:?} in {text:?}");
             let sent = |name: &str| metadata.iter().find(|(sent, _)| *sent == *name).map(|(_, value)| &**value);
             assert!(
                 equal.iter().all(|(name, value)| sent(name).is_none_or(|sent| sent == value.as_str())),

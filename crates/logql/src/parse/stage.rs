@@ -88,7 +88,9 @@ fn condition(cursor: &mut Cursor<'_>, kind: Kind) -> Result<LineCondition> {
 fn expression(cursor: &mut Cursor<'_>, text: &str) -> Result<Regex> {
     cursor.count_regex()?;
     let bytes_max = (REGEXES_BYTES / cursor.regexes().max(1)).min(REGEX_BYTES_MAX);
-    let built = regex::RegexBuilder::new(&of_re2(text)).size_limit(bytes_max).build();
+    let mut builder = regex::RegexBuilder::new(&of_re2(text));
+    // What is remembered while matching may take half as much, which is what the library allows for by itself.
+    let built = builder.size_limit(bytes_max).dfa_size_limit(bytes_max / 2).build();
     built.map_err(|error| {
         let message = error.to_string();
         let why = message.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -3,12 +3,9 @@
 use super::functions::{Arguments, Function, Takes};
 use super::tree::{Base, Branch, BranchKind, Command, Node, Operand, Pipeline, ROOT};
 use super::value::{Made, Value, room};
-use crate::labels::LineLabels;
+use crate::labels::{Budget, LineLabels, TOO_MUCH};
 
-/// Bytes that are read and made for one line at most, where each step counts as [`STEP_BYTES`]. 16 MiB: a megabyte through a dozen functions, or
-/// some hundred thousand steps of loops, and tens of milliseconds at most.
-const WORK_BYTES_MAX: usize = 16 << 20;
-/// What a step costs: about as much as reading so many bytes.
+/// What a step costs of the line's budget: about as much as reading so many bytes.
 const STEP_BYTES: usize = 64;
 
 /// What a template is about.
@@ -16,15 +13,23 @@ const STEP_BYTES: usize = 64;
 pub(super) struct Scene<'a> {
     pub line: &'a str,
     pub labels: &'a LineLabels<'a>,
+    pub budget: &'a Budget,
     pub time_ns: i64,
     pub now_ns: Option<i64>,
+}
+
+impl Scene<'_> {
+    /// Counts bytes that are read or made.
+    pub fn work(&self, bytes: usize) -> Made<()> {
+        if self.budget.spend(bytes) { Ok(()) } else { Err(TOO_MUCH.to_owned()) }
+    }
 }
 
 /// The text that the parts make.
 pub(super) fn text(nodes: &[Node], scene: Scene<'_>) -> Made<String> {
     let root = Value::Labels(scene.labels);
     let variables = vec![(ROOT, root.clone())];
-    let mut evaluation = Evaluation { scene, out: String::new(), variables, work: 0 };
+    let mut evaluation = Evaluation { scene, out: String::new(), variables };
     evaluation.nodes(nodes, &root)?;
     Ok(evaluation.out)
 }
@@ -41,33 +46,26 @@ struct Evaluation<'a> {
     scene: Scene<'a>,
     out: String,
     variables: Vec<(&'a str, Value<'a>)>,
-    work: usize,
 }
 
 impl<'a> Evaluation<'a> {
-    fn work(&mut self, bytes: usize) -> Made<()> {
-        self.work = self.work.saturating_add(bytes);
-        if self.work > WORK_BYTES_MAX {
-            Err("the template takes too many steps for one line".to_owned())
-        } else {
-            Ok(())
-        }
-    }
-
     fn nodes(&mut self, nodes: &'a [Node], dot: &Value<'a>) -> Made<Flow> {
         for node in nodes {
-            self.work(STEP_BYTES)?;
+            self.scene.work(STEP_BYTES)?;
             let flow = match node {
                 Node::Text(text) => {
                     self.out.push_str(text);
+                    self.scene.work(text.len())?;
                     Flow::Next
                 }
                 Node::Action(pipeline) => {
+                    let before = self.out.len();
                     match self.pipeline(pipeline, dot)? {
                         _ if !pipeline.variables.is_empty() => {}
                         Value::Nil => self.out.push_str("<no value>"),
                         value => value.print(&mut self.out)?,
                     }
+                    self.scene.work(self.out.len() - before)?;
                     Flow::Next
                 }
                 Node::Branch(branch) => {
@@ -104,7 +102,7 @@ impl<'a> Evaluation<'a> {
             }
             Value::Int(count) => Box::new((0..*count).map(|at| (Value::Nil, Value::Int(at)))),
             _ => {
-                self.work(over.length().unwrap_or_default().saturating_mul(STEP_BYTES))?;
+                self.scene.work(over.length().unwrap_or_default().saturating_mul(STEP_BYTES))?;
                 let members = over.members();
                 Box::new(members.ok_or_else(|| format!("range can't iterate over {}", over.type_name()))?.into_iter())
             }
@@ -115,7 +113,7 @@ impl<'a> Evaluation<'a> {
             return self.nodes(&branch.otherwise, dot);
         }
         while let Some((name, item)) = next {
-            self.work(STEP_BYTES)?;
+            self.scene.work(STEP_BYTES)?;
             match branch.over.variables.as_slice() {
                 [] => {}
                 [value] => self.assign(value, item.clone())?,
@@ -194,11 +192,11 @@ impl<'a> Evaluation<'a> {
             Takes::Expression => 16,
             Takes::Values | Takes::First { .. } => 1,
         };
-        self.work(STEP_BYTES.saturating_add(read.saturating_mul(times)))?;
+        self.scene.work(STEP_BYTES.saturating_add(read.saturating_mul(times)))?;
         let arguments = Arguments { values, regex: command.regex.as_ref(), scene: &self.scene };
         let made = (function.apply)(&arguments).map_err(|why| format!("error calling {}: {why}", function.name))?;
         room(bytes(&made))?;
-        self.work(match &made {
+        self.scene.work(match &made {
             Value::List(items) => items.len().saturating_mul(STEP_BYTES),
             other => bytes(other),
         })?;
@@ -206,7 +204,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn operand(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Made<Value<'a>> {
-        self.work(STEP_BYTES)?;
+        self.scene.work(STEP_BYTES)?;
         let base = match &operand.base {
             Base::Dot => dot.clone(),
             Base::Nil => Value::Nil,

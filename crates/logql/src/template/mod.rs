@@ -15,7 +15,7 @@ mod words;
 use causeway_model::Result;
 use regex::Regex;
 
-use crate::labels::LineLabels;
+use crate::labels::{Budget, LineLabels};
 use tree::Node;
 
 /// Bytes of a text that a template makes at most, on the way too. 1 MiB: more than lines have, and little enough to be made again and again.
@@ -48,8 +48,14 @@ impl Template {
         tree::fields(&self.nodes, true, &mut names).then_some(names)
     }
 
-    /// The text that it makes, or why it makes none.
-    pub(crate) fn of(&self, line: &str, labels: &LineLabels, time_ns: i64) -> std::result::Result<String, String> {
-        evaluate::text(&self.nodes, evaluate::Scene { line, labels, time_ns, now_ns: self.now_ns })
+    /// The text that it makes within what may still be made of the line, or why it makes none.
+    pub(crate) fn of(
+        &self,
+        line: &str,
+        labels: &LineLabels,
+        budget: &Budget,
+        time_ns: i64,
+    ) -> std::result::Result<String, String> {
+        evaluate::text(&self.nodes, evaluate::Scene { line, labels, budget, time_ns, now_ns: self.now_ns })
     }
 }

@@ -39,7 +39,7 @@ pub(super) enum Value<'a> {
     Text(Text<'a>),
     Time(Time),
     List(Rc<[Value<'a>]>),
-    Map(Rc<BTreeMap<String, Value<'a>>>),
+    Map(Rc<BTreeMap<Rc<str>, Value<'a>>>),
     /// The labels of the line.
     Labels(&'a LineLabels<'a>),
 }
@@ -78,7 +78,7 @@ impl From<serde_json::Value> for Value<'_> {
             Json::String(text) => text.into(),
             Json::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
             Json::Object(members) => {
-                Self::Map(Rc::new(members.into_iter().map(|(name, value)| (name, value.into())).collect()))
+                Self::Map(Rc::new(members.into_iter().map(|(name, value)| (name.into(), value.into())).collect()))
             }
         }
     }
@@ -149,7 +149,8 @@ impl<'a> Value<'a> {
                 Some(numbers.zip(items.iter().cloned()).collect())
             }
             Self::Map(members) => {
-                Some(members.iter().map(|(name, value)| (name.clone().into(), value.clone())).collect())
+                let named = |name: &Rc<str>| Self::Text(Text::Shared(name.clone()));
+                Some(members.iter().map(|(name, value)| (named(name), value.clone())).collect())
             }
             Self::Labels(labels) => {
                 let mut pairs: Vec<(&str, &str)> = labels.iter().map(|label| (&*label.name, &*label.value)).collect();

@@ -52,7 +52,9 @@ fn what_is_made_of_a_line_is_bounded() {
     let text = format!("{{\"k\": {{\"x\": \"{}\"}}}}", "y".repeat(1 << 19));
     let each = |what: &dyn Fn(usize) -> String| (0..1_000).map(what).collect::<Vec<_>>().join(", ");
     let copies = format!("{{a=\"b\"}} | json {}", each(&|at| format!("a{at}=\"k\"")));
-    assert!(size(&kept(&copies, &text)).0 < MADE_BYTES_MAX);
+    let copied = kept(&copies, &text);
+    let (bytes, error) = size(&copied);
+    assert!(bytes < MADE_BYTES_MAX && error == Some("JSONParserErr"), "{bytes}, {error:?}");
     let groups: String = (0..40).map(|at| format!("(?P<a{at}>")).collect();
     let captured = format!("{{a=\"b\"}} | regexp `{groups}.*{}`", ")".repeat(40));
     assert!(size(&kept(&captured, &text)).0 < MADE_BYTES_MAX);
@@ -60,11 +62,35 @@ fn what_is_made_of_a_line_is_bounded() {
     let made = format!("{{a=\"b\"}} | label_format {}", each(&|at| format!("a{at}=`{{{{__line__}}}}`")));
     let doubled = format!("{{a=\"b\"}}{}", " | line_format `{{__line__}}{{__line__}}`".repeat(199));
     let passed = format!("{{a=\"b\"}}{}", " | label_format c=`{{ __line__ | upper | lower | trunc 1 }}`".repeat(199));
-    for query in [made, doubled, passed] {
+    // Much that is little each, once nothing more may be made.
+    let repeated = format!("{{a=\"b\"}}{}", " | label_format c=`{{ repeat 1000000 \"x\" | trunc 1 }}`".repeat(199));
+    for query in [made, doubled, passed, repeated] {
         let line = kept(&query, &text);
         let (bytes, error) = size(&line);
         assert!(bytes < MADE_BYTES_MAX && error == Some("TemplateFormatErr"), "{}: {bytes}, {error:?}", &query[..60]);
     }
+}
+
+#[test]
+fn expressions_of_templates_read_and_make_little() {
+    let refused = |call: &str, text: &str| {
+        let line = kept(&format!("{{a=\"b\"}} | line_format `{{{{ {call} }}}}`"), text);
+        let (bytes, error) = size(&line);
+        let shown = &call[..call.len().min(60)];
+        assert!(bytes < text.len() + 1_000 && error == Some("TemplateFormatErr"), "{shown}: {bytes}, {error:?}");
+    };
+    // Before each match these read on to the end.
+    let (capitals, small) = ("A".repeat(1 << 17), "y".repeat(1 << 19));
+    refused("count \".*[^A-Z]|[A-Z]\" __line__", &capitals);
+    refused("regexReplaceAll \".*[^A-Z]|[A-Z]\" __line__ \"\"", &capitals);
+    refused("regexReplaceAllLiteral \".*[^A-Z]|[A-Z]\" __line__ \"\"", &capitals);
+    // All of the line many times over, and nothing many times for each of its places.
+    refused(&format!("regexReplaceAll \".*\" __line__ \"{}\"", "$0".repeat(50_000)), &small);
+    refused(&format!("regexReplaceAll \"\" __line__ \"{}\"", "$9".repeat(50_000)), &small);
+    // What stops soon may match often.
+    let words = "word ".repeat(13_000);
+    let line = kept("{a=\"b\"} | line_format `{{ regexReplaceAll \"w(\\\\w+)\" __line__ \"$1\" }}`", &words);
+    assert_eq!((line.text == "ord ".repeat(13_000), size(&line).1), (true, None));
 }
 
 #[test]
