@@ -107,6 +107,12 @@ async fn lines_are_found_in_order_and_counted() {
         found(&logs, formatted, true, 9),
         ["99 /cart info 5b8efff798038103d269b633813fc60c", "97 /cart info 5b8efff798038103d269b633813fc60c"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_stream_is_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let logs = filled(directory.path()).await;
     let mut streams = Vec::new();
     let at = START_NS + 99 * SECOND_NS;
     let span = Span { after_ns: START_NS - 1, until_ns: at };
