@@ -166,7 +166,7 @@ fn resource(service: &str) -> Value {
 
 /// A checkout that calls payment, which writes a line; each fifth fails. They lie two seconds apart, the first is the newest.
 fn checkout(number: u64, now: u64) -> (Value, Value) {
-    let (trace, end, failed) = (format!("{:032x}", number + 1), now - number * 2_000_000_000, number % 5 == 0);
+    let (trace, end, failed) = (format!("{:032x}", number + 1), now - number * 2_000_000_000, number.is_multiple_of(5));
     let attribute = |key: &str, value: Value| json!({ "key": key, "value": value });
     let span = |id: u64, parent: &str, name: &str, milliseconds: u64| {
         let status = if failed { 500 } else { 200 };

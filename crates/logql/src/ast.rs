@@ -188,7 +188,7 @@ pub struct LineFilter {
 #[derive(Debug, Clone)]
 pub enum LineCondition {
     /// It holds this text.
-    Contains(Needle),
+    Contains(Box<Needle>),
     /// The expression matches somewhere.
     Matches(Regex),
     /// The pattern matches as a whole.

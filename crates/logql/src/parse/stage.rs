@@ -79,7 +79,7 @@ fn condition(cursor: &mut Cursor<'_>, kind: Kind) -> Result<LineCondition> {
     let refused = refused_at(cursor);
     let text = cursor.string()?;
     match kind {
-        Kind::Contains => Ok(LineCondition::Contains(Needle::new(text))),
+        Kind::Contains => Ok(LineCondition::Contains(Box::new(Needle::new(text)))),
         Kind::Matches => expression(cursor, &text).map(LineCondition::Matches).map_err(refused),
         Kind::Pattern => Pattern::of_lines(&text).map(LineCondition::Pattern).map_err(refused),
     }
