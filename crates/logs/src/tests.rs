@@ -195,8 +195,8 @@ async fn what_is_not_looked_at_changes_nothing() {
         "each took_ms makes a series"
     );
     // What goes wrong is told of the labels that are looked at, too: others may be those of any line.
-    let failing = format!("sum by (service_name) (sum_over_time({{service_name=\"cart\"}} | unwrap http_route [5m]))");
-    let Query::Metric(query) = parse(&failing).unwrap() else { panic!() };
+    let failing = r#"sum by (service_name) (sum_over_time({service_name="cart"} | unwrap http_route [5m]))"#;
+    let Query::Metric(query) = parse(failing).unwrap() else { panic!() };
     let at = START_NS + 99 * SECOND_NS;
     let refused = metric(&query, &logs, Moments { start_ns: at, end_ns: at, step_ns: 0 }, &Options::default());
     let message = refused.unwrap_err().message;
