@@ -36,12 +36,7 @@ async fn filled(directory: &std::path::Path) -> Logs {
             "attributes": [{ "key": "http.route", "value": { "stringValue": "/cart" } },
                 { "key": "k8s.namespace.name", "value": { "stringValue": "beside" } },
                 { "key": "took_ms", "value": { "intValue": second } }] });
-        let request = json!({ "resourceLogs": [{ "resource": resource, "scopeLogs": [{ "logRecords": [record] }] }] });
-        let bytes = request.to_string();
-        let decoded = decode(Signal::Logs, Encoding::Json, bytes.as_bytes(), START_NS).unwrap();
-        let (batches, ledger) = (decoded.batches, Vec::new());
-        let delivery = Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger };
-        store.append(delivery).await.unwrap();
+        store.append(delivery_by(&resource, &[record])).await.unwrap();
         if second % 30 == 20 {
             store.flush().await.unwrap();
         }
@@ -212,11 +207,7 @@ async fn with_values(store: &Store, values: &[serde_json::Value]) {
         json!({ "timeUnixNano": (START_NS + at as i64).to_string(), "body": { "stringValue": "x" }, "attributes": attributes })
     };
     let records: Vec<_> = values.iter().enumerate().map(record).collect();
-    let request = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] }).to_string();
-    let decoded = decode(Signal::Logs, Encoding::Json, request.as_bytes(), START_NS).unwrap();
-    let (batches, ledger) = (decoded.batches, Vec::new());
-    let delivery = Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger };
-    store.append(delivery).await.unwrap();
+    store.append(delivery_of(&records)).await.unwrap();
     store.flush().await.unwrap();
 }
 
@@ -267,11 +258,7 @@ async fn sets_of_labels_are_told_apart_across_parts() {
             json!({ "timeUnixNano": time, "body": { "stringValue": value }, "attributes": attributes })
         };
         let records: Vec<_> = values.iter().enumerate().map(record).collect();
-        let request = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] }).to_string();
-        let decoded = decode(Signal::Logs, Encoding::Json, request.as_bytes(), START_NS).unwrap();
-        let (batches, ledger) = (decoded.batches, Vec::new());
-        let delivery = Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger };
-        store.append(delivery).await.unwrap();
+        store.append(delivery_of(&records)).await.unwrap();
         store.flush().await.unwrap();
     }
     let logs = Logs::new(store);
@@ -318,8 +305,17 @@ async fn lines_are_counted_right_beyond_what_is_remembered_of_their_labels() {
 
 fn delivery(bodies: &[String]) -> Delivery {
     let record = |body: &String| json!({ "timeUnixNano": START_NS.to_string(), "body": { "stringValue": body } });
-    let records: Vec<_> = bodies.iter().map(record).collect();
-    let request = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] }).to_string();
+    delivery_of(&bodies.iter().map(record).collect::<Vec<_>>())
+}
+
+/// Records of a resource that says nothing.
+fn delivery_of(records: &[serde_json::Value]) -> Delivery {
+    delivery_by(&json!({}), records)
+}
+
+fn delivery_by(resource: &serde_json::Value, records: &[serde_json::Value]) -> Delivery {
+    let scope_logs = json!([{ "logRecords": records }]);
+    let request = json!({ "resourceLogs": [{ "resource": resource, "scopeLogs": scope_logs }] }).to_string();
     let decoded = decode(Signal::Logs, Encoding::Json, request.as_bytes(), START_NS).unwrap();
     let (batches, ledger) = (decoded.batches, Vec::new());
     Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger }
