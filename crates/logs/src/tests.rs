@@ -287,11 +287,7 @@ async fn lines_are_counted_right_beyond_what_is_remembered_of_their_labels() {
             json!({ "timeUnixNano": time, "body": { "stringValue": "x" }, "attributes": attributes })
         };
         let records: Vec<_> = (0..500).map(record).collect();
-        let request = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] }).to_string();
-        let decoded = decode(Signal::Logs, Encoding::Json, request.as_bytes(), START_NS).unwrap();
-        let (batches, ledger) = (decoded.batches, Vec::new());
-        let delivery = Delivery { sender: "test".to_owned(), received_unix_nano: START_NS, batches, ledger };
-        store.append(delivery).await.unwrap();
+        store.append(delivery_of(&records)).await.unwrap();
         if part < 5 {
             store.flush().await.unwrap();
         }
