@@ -1,15 +1,14 @@
-//! How are rows read in several threads at once? Whoever is free takes the next piece, the newest first where these are wanted first, until all
-//! are read or nothing is open any more.
+//! Which rows are read for some lines, and in which order? The newest first where these are wanted first, until nothing is open any more.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::RecordBatch;
 use causeway_logql::{Lines, Span};
-use causeway_model::{Batch, Error, Result, Table, TimeRange};
-use causeway_store::part::{Part, PartPiece, scan_batch};
-use causeway_store::{Filter, Pruning, Scan};
-use parking_lot::Mutex;
+use causeway_model::{Batch, Result, Table, TimeRange};
+use causeway_store::part::Part;
+use causeway_store::{Filter, Place, Pruning, Scan, Take, Visit};
 
 use crate::columns::{Keys, Reading, SERVICE, Shape, keys_of_batch, keys_of_part};
 use crate::read::{Rows, first_of, of_lines, of_services, of_value, services, whole_words};
@@ -50,38 +49,29 @@ pub(crate) fn scan(
             tokens: needles.flat_map(whole_words).map(str::to_owned).collect(),
             ..Pruning::default()
         },
-        queue: Mutex::new(Queue { memory, parts, opened: None }),
         open: Arc::new(Open::of(wanted.span)),
-        over: AtomicBool::new(false),
     };
-    let Some((mine, others)) = takes.split_first_mut() else { return Ok(()) };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = others.iter_mut().map(|take| scope.spawn(|| work.until_done(take))).collect();
-        let mine = work.until_done(mine);
-        let panicked = |_| Error::internal("a thread that read lines broke");
-        let others = others.into_iter().map(|other| other.join().map_err(panicked).flatten());
-        others.fold(mine, |all, one| all.and(one))
-    })
-}
-
-/// What is read next.
-enum Next {
-    Memory(Arc<Batch>),
-    Piece(Arc<Opened>, PartPiece),
-}
-
-/// A part that is being read, and how.
-struct Opened {
-    part: Arc<Part>,
-    shape: Shape,
-    scan: Scan,
-}
-
-struct Queue {
-    memory: Vec<Arc<Batch>>,
-    /// The next one is the last.
-    parts: Vec<Arc<Part>>,
-    opened: Option<(Arc<Opened>, std::vec::IntoIter<PartPiece>)>,
+    let rank = |time: TimeRange| if wanted.backward { time.end.saturating_neg() } else { time.start };
+    let scan_of = |place: Place<'_>| match place {
+        Place::Memory(batch) => work.scan(&keys_of_batch(batch)).map(Some),
+        Place::Part(part) => work.scan(&keys_of_part(part)).map(Some),
+    };
+    let visit = Visit {
+        memory,
+        parts,
+        rank: wanted.ends_early.then_some(&rank),
+        matters: &|time| time.overlaps(&work.range()),
+        scan_of: &scan_of,
+        interrupted: wanted.interrupted,
+    };
+    let takes = takes.iter_mut().map(|take| {
+        let take = |batch: &RecordBatch, shape: &Shape| {
+            work.open.narrow(take(shape, &Rows::of(shape, batch)?, work.open.span())?);
+            Ok(ControlFlow::Continue(()))
+        };
+        Box::new(take) as Box<Take<'_, Shape>>
+    });
+    visit.give(&mut takes.collect::<Vec<_>>())
 }
 
 /// The time that is open still, narrowed down by all who take.
@@ -111,54 +101,16 @@ struct Work<'a> {
     wanted: &'a Lines<'a>,
     filters: Vec<Filter>,
     pruning: Pruning,
-    queue: Mutex<Queue>,
     open: Arc<Open>,
-    /// Whether somebody failed.
-    over: AtomicBool,
 }
 
 impl Work<'_> {
-    fn until_done(&self, take: &mut Box<TakeRows<'_>>) -> Result<()> {
-        let done = self.take_all(take);
-        if done.is_err() {
-            self.over.store(true, Ordering::Relaxed);
-        }
-        done
-    }
-
-    fn take_all(&self, take: &mut Box<TakeRows<'_>>) -> Result<()> {
-        while let Some(next) = self.next()? {
-            match next {
-                Next::Memory(batch) => {
-                    let (shape, scan) = self.scan(&keys_of_batch(&batch))?;
-                    self.give(take, &shape, &scan_batch(&batch, &scan)?)?;
-                }
-                Next::Piece(opened, piece) => {
-                    let Opened { part, shape, scan } = &*opened;
-                    for batch in part.read(scan, &piece)? {
-                        if self.over.load(Ordering::Relaxed) {
-                            return Ok(());
-                        }
-                        self.give(take, shape, &batch?)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn give(&self, take: &mut Box<TakeRows<'_>>, shape: &Shape, batch: &RecordBatch) -> Result<()> {
-        (self.wanted.interrupted)()?;
-        self.open.narrow(take(shape, &Rows::of(shape, batch)?, self.open.span())?);
-        Ok(())
-    }
-
     fn range(&self) -> TimeRange {
         let open = self.open.span();
         TimeRange { start: open.after_ns.saturating_add(1), end: open.until_ns }
     }
 
-    fn scan(&self, keys: &Keys<'_>) -> Result<(Shape, Scan)> {
+    fn scan(&self, keys: &Keys<'_>) -> Result<(Scan, Shape)> {
         let shape = Shape::of(self.reading, self.wanted, keys)?;
         let values = if self.reading == Reading::Lines { Shape::values(self.wanted, keys)? } else { Vec::new() };
         let by_value = values.iter().map(|(column, value)| of_value(column.clone(), value));
@@ -172,45 +124,6 @@ impl Work<'_> {
         let columns = shape.columns.clone();
         let values = values.into_iter().map(|(column, value)| (column, vec![value])).collect();
         let pruning = Pruning { time: self.range(), values, ..self.pruning.clone() };
-        Ok((shape, Scan { table: Table::Logs, columns, filters, pruning, batch_rows: BATCH_ROWS }))
-    }
-
-    /// What is read of a part, in order: where little is read at once, the blocks that are first in time come first.
-    fn pieces(&self, part: &Part, scan: &Scan) -> Result<Vec<PartPiece>> {
-        let (mut pieces, _) = part.plan(scan)?;
-        if self.wanted.ends_early {
-            pieces = pieces.iter().flat_map(|piece| part.split(piece)).collect();
-            pieces.sort_by_key(
-                |piece| {
-                    if self.wanted.backward { piece.time.end.saturating_neg() } else { piece.time.start }
-                },
-            );
-        }
-        Ok(pieces)
-    }
-
-    /// The next piece that may hold something that is open.
-    fn next(&self) -> Result<Option<Next>> {
-        let mut queue = self.queue.lock();
-        loop {
-            if self.over.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            if let Some(batch) = queue.memory.pop() {
-                return Ok(Some(Next::Memory(batch)));
-            }
-            if let Some((opened, pieces)) = &mut queue.opened {
-                if let Some(piece) = pieces.find(|piece| piece.time.overlaps(&self.range())) {
-                    return Ok(Some(Next::Piece(opened.clone(), piece)));
-                }
-                queue.opened = None;
-            }
-            let Some(part) = queue.parts.pop() else { return Ok(None) };
-            if part.meta().time.overlaps(&self.range()) {
-                let (shape, scan) = self.scan(&keys_of_part(&part))?;
-                let pieces = self.pieces(&part, &scan)?;
-                queue.opened = Some((Arc::new(Opened { part, shape, scan }), pieces.into_iter()));
-            }
-        }
+        Ok((Scan { table: Table::Logs, columns, filters, pruning, batch_rows: BATCH_ROWS }, shape))
     }
 }

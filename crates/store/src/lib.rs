@@ -19,7 +19,9 @@ pub mod scan;
 pub mod store;
 #[cfg(test)]
 mod testing;
+mod visit;
 pub mod wal;
 
 pub use scan::{Filter, Pruning, Scan, ScanColumn, ScanStats, dictionary_type, text_pairs, write_text_pairs};
 pub use store::{Health, LedgerRow, Snapshot, Store, StoreMetric, StoreOptions, TableSnapshot};
+pub use visit::{Place, Take, Visit};

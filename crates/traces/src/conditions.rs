@@ -7,11 +7,11 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use causeway_model::{Family, Kind, Result, TimeRange};
-use causeway_store::{Filter, Pruning, ScanColumn};
+use causeway_store::{Filter, Place, Pruning, ScanColumn};
 use causeway_traceql::ast::{Attribute, Field, FieldOperator, Intrinsic, Scope, Static};
 use causeway_traceql::{Comparison, Condition};
 
-use crate::scan::{Held, fixed, of_text, of_time, of_traces, wrong};
+use crate::scan::{fixed, of_text, of_time, of_traces, wrong};
 use crate::search::{column, of_number};
 use crate::source::{family, kind_of, kinds_of, status_of};
 
@@ -30,7 +30,7 @@ impl<'a> Conditions<'a> {
     }
 
     /// What they are in a place; `None` where it has no such span.
-    pub(crate) fn in_place(&self, held: Held<'_>) -> Result<Option<(Vec<Filter>, Pruning)>> {
+    pub(crate) fn in_place(&self, held: Place<'_>) -> Result<Option<(Vec<Filter>, Pruning)>> {
         let mut possible = Vec::new();
         for all in self.alternatives {
             possible.extend(self.alternative(held, all)?);
@@ -46,7 +46,7 @@ impl<'a> Conditions<'a> {
         Ok(possible.pop())
     }
 
-    fn alternative(&self, held: Held<'_>, all: &[Condition]) -> Result<Option<(Vec<Filter>, Pruning)>> {
+    fn alternative(&self, held: Place<'_>, all: &[Condition]) -> Result<Option<(Vec<Filter>, Pruning)>> {
         let mut filters = of_time(self.time, held)?;
         let mut pruning = Pruning { time: self.time, ..Pruning::default() };
         for Condition { field, comparison } in all {
@@ -146,7 +146,7 @@ enum Skipped {
 }
 
 fn of_attribute(
-    held: Held<'_>,
+    held: Place<'_>,
     families: &[Family],
     key: &str,
     operator: FieldOperator,

@@ -6,10 +6,10 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatc
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use causeway_model::{Error, ErrorKind, Family, Result};
 use causeway_query::traces::{Interrupted, TraceSearch};
-use causeway_store::{Filter, Pruning, ScanColumn, TableSnapshot};
+use causeway_store::{Filter, Place, Pruning, ScanColumn, TableSnapshot};
 use hashbrown::HashMap;
 
-use crate::scan::{ALL, Asked, Go, Held, Take, fixed, of_text, of_time, scan, visit_by, wrong};
+use crate::scan::{ALL, Asked, Go, Take, fixed, of_text, of_time, scan, visit_by, wrong};
 use crate::whole::{Items, id, members};
 
 /// Attributes of one search at most. Each reads columns of its own.
@@ -35,7 +35,7 @@ pub(crate) fn newest(
     let mut of_each: Vec<Newest> = std::iter::repeat_with(newest).take(parallelism.max(1)).collect();
     let filters = filters_of(wanted)?;
     let services = wanted.service.clone().map(|service| vec![service]);
-    let scan_of = |held: Held<'_>| {
+    let scan_of = |held: Place<'_>| {
         let filters = of_time(wanted.time, held)?.into_iter().chain(filters.iter().cloned()).collect();
         let pruning = Pruning { time: wanted.time, services: services.clone(), ..Pruning::default() };
         Ok(Some((scan(vec![fixed("time")?, fixed("trace_id")?], filters, pruning), ())))

@@ -15,7 +15,7 @@ use causeway_model::trace::OwnedValue;
 use causeway_model::{Batch, Error, ErrorKind, Family, Kind, Result, TimeRange, Value, hex};
 use causeway_query::traces::Interrupted;
 use causeway_store::part::{KeyStatistics, scan_batch, with_json};
-use causeway_store::{Pruning, Scan, ScanColumn, TableSnapshot, text_pairs};
+use causeway_store::{Place, Pruning, Scan, ScanColumn, TableSnapshot, text_pairs};
 use causeway_traceql::ast::{Intrinsic, Kind as SpanKind, Scope, Status};
 use causeway_traceql::{Alike, Event, Fields, Link, Own, Seen, Span, SpanSource, Taker, Wanted};
 use hashbrown::HashMap;
@@ -23,7 +23,7 @@ use hashbrown::HashMap;
 use crate::Traces;
 use crate::alike::Groups;
 use crate::conditions::Conditions;
-use crate::scan::{ALL, Asked, Held, Take, fixed, of_traces, scan, visit_by, wrong};
+use crate::scan::{ALL, Asked, Take, fixed, of_traces, scan, visit_by, wrong};
 use crate::whole::{Items, id};
 
 /// The family of a scope of attributes.
@@ -63,7 +63,7 @@ fn numbered(column: ScanColumn) -> ScanColumn {
 }
 
 impl Layout {
-    fn of(fields: &Fields, held: Held<'_>) -> Result<Self> {
+    fn of(fields: &Fields, held: Place<'_>) -> Result<Self> {
         let mut layout = Self::default();
         let intrinsic = |it| fields.intrinsics.contains(&it);
         let wanted = [
@@ -109,13 +109,13 @@ impl Layout {
 }
 
 /// The kinds of value that an attribute may have in a place.
-pub(crate) fn kinds_of(held: Held<'_>, family: Family, key: &str) -> Vec<Kind> {
+pub(crate) fn kinds_of(held: Place<'_>, family: Family, key: &str) -> Vec<Kind> {
     // The service's name stands in a column of its own.
     let service = (family == Family::Resource && key == "service.name").then_some(Kind::String);
-    let in_memory = if let Held::Memory(batch) = held { kinds_in(batch, family, key) } else { [false; 8] };
+    let in_memory = if let Place::Memory(batch) = held { kinds_in(batch, family, key) } else { [false; 8] };
     let has = |kind: &Kind| match held {
-        Held::Memory(_) => in_memory.get(*kind as usize) == Some(&true),
-        Held::Part(part) => {
+        Place::Memory(_) => in_memory.get(*kind as usize) == Some(&true),
+        Place::Part(part) => {
             let is_it = |it: &KeyStatistics| it.family == family && it.kind == *kind && it.key == key;
             !part.keys_complete() || part.keys().iter().any(is_it)
         }
@@ -398,7 +398,7 @@ fn with_ids(fields: &Fields) -> Fields {
 
 /// Hands on the spans of a batch in memory, with their ids.
 pub(crate) fn spans_of(batch: &Batch, fields: &Fields, visit: &mut dyn FnMut(&[Span<'_>]) -> Result<()>) -> Result<()> {
-    let mut layout = Layout::of(&with_ids(fields), Held::Memory(batch))?;
+    let mut layout = Layout::of(&with_ids(fields), Place::Memory(batch))?;
     let scan = scan(std::mem::take(&mut layout.columns), Vec::new(), Pruning::default());
     let rows = scan_batch(batch, &scan)?;
     let rows = Rows::of(&rows, &layout).ok_or_else(wrong)?;
@@ -410,7 +410,7 @@ impl SpanSource for Traces {
     fn spans(&self, wanted: &Wanted<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
         let spans = self.snapshot()?;
         let conditions = Conditions::of(wanted.alternatives, wanted.time);
-        let scan_of = |held: Held<'_>| -> Result<Option<(Scan, Layout)>> {
+        let scan_of = |held: Place<'_>| -> Result<Option<(Scan, Layout)>> {
             let Some((filters, pruning)) = conditions.in_place(held)? else { return Ok(None) };
             let mut layout = Layout::of(wanted.fields, held)?;
             Ok(Some((scan(std::mem::take(&mut layout.columns), filters, pruning), layout)))
@@ -478,7 +478,7 @@ impl Traces {
     ) -> Result<Option<Vec<Placed>>> {
         let (filter, pruning) = of_traces(ids)?;
         let fields = with_ids(fields);
-        let scan_of = |held: Held<'_>| -> Result<Option<(Scan, Arc<Layout>)>> {
+        let scan_of = |held: Place<'_>| -> Result<Option<(Scan, Arc<Layout>)>> {
             let mut layout = Layout::of(&fields, held)?;
             let columns = std::mem::take(&mut layout.columns);
             Ok(Some((scan(columns, vec![filter.clone()], pruning.clone()), Arc::new(layout))))

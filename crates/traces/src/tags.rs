@@ -11,10 +11,10 @@ use causeway_model::trace::OwnedValue;
 use causeway_model::{Family, Kind, Result, TimeRange};
 use causeway_query::traces::{Interrupted, Listed, Operation, Tag, TagScope};
 use causeway_store::part::{KeyStatistics, batch_keys};
-use causeway_store::{Filter, Pruning, ScanColumn, TableSnapshot};
+use causeway_store::{Filter, Place, Pruning, ScanColumn, TableSnapshot};
 use hashbrown::HashSet;
 
-use crate::scan::{ALL, Asked, Go, Held, fixed, scan, visit, visit_by, wrong};
+use crate::scan::{ALL, Asked, Go, fixed, scan, visit, visit_by, wrong};
 use crate::search::column;
 use crate::whole::{Items, members};
 
@@ -254,10 +254,10 @@ fn of_attribute(
             Kind::Empty | Kind::Array | Kind::Map | Kind::Bytes => continue,
         };
         let scan = scan(vec![read], Vec::new(), pruned(time));
-        let scan_of = |held: Held<'_>| {
+        let scan_of = |held: Place<'_>| {
             let may_have_it = match held {
-                Held::Memory(batch) => batch.keys().find(key).is_some(),
-                Held::Part(part) => {
+                Place::Memory(batch) => batch.keys().find(key).is_some(),
+                Place::Part(part) => {
                     let is_it = |it: &KeyStatistics| it.family == family && it.key == key && it.kind == kind;
                     !part.keys_complete() || part.keys().iter().any(is_it)
                 }
