@@ -24,4 +24,4 @@ pub mod wal;
 
 pub use scan::{Filter, Pruning, Scan, ScanColumn, ScanStats, dictionary_type, text_pairs, write_text_pairs};
 pub use store::{Health, LedgerRow, Snapshot, Store, StoreMetric, StoreOptions, TableSnapshot};
-pub use visit::{Place, Take, Visit};
+pub use visit::{Place, ScanOf, Take, Visit};

@@ -23,6 +23,9 @@ pub enum Place<'a> {
 /// Takes rows with what belongs to the scan of their place; a break ends the visit for all.
 pub type Take<'a, L> = dyn FnMut(&RecordBatch, &L) -> Result<ControlFlow<()>> + Send + 'a;
 
+/// Says the scan of a place, with what belongs to it; `None` skips the place.
+pub type ScanOf<'a, L> = dyn Fn(Place<'_>) -> Result<Option<(Scan, L)>> + Sync + 'a;
+
 /// What is read, and how.
 pub struct Visit<'a, L> {
     /// Batches in memory; the last comes first.
@@ -33,8 +36,8 @@ pub struct Visit<'a, L> {
     pub rank: Option<&'a (dyn Fn(TimeRange) -> i64 + Sync)>,
     /// Whether what lies in a time may matter still; asked before each part and piece.
     pub matters: &'a (dyn Fn(TimeRange) -> bool + Sync),
-    /// The scan of a place, with what belongs to it; `None` skips the place.
-    pub scan_of: &'a (dyn Fn(Place<'_>) -> Result<Option<(Scan, L)>> + Sync),
+    /// How each place is scanned.
+    pub scan_of: &'a ScanOf<'a, L>,
     /// Asked before each piece and batch; its error ends the visit.
     pub interrupted: &'a (dyn Fn() -> Result<()> + Send + Sync),
 }

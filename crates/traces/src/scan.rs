@@ -8,7 +8,7 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use causeway_model::{Error, Result, Table, TimeRange};
 use causeway_query::traces::Interrupted;
 use causeway_store::part::Part;
-use causeway_store::{Filter, Place, Pruning, Scan, ScanColumn, TableSnapshot, Visit};
+use causeway_store::{Filter, Place, Pruning, Scan, ScanColumn, ScanOf, TableSnapshot, Visit};
 use hashbrown::HashSet;
 
 /// Rows of one batch: a block of the index.
@@ -46,9 +46,6 @@ pub(crate) struct Asked<'a> {
     pub interrupted: Interrupted<'a>,
 }
 
-/// The scan of a place, with what belongs to it; `None` skips the place.
-pub(crate) type ScanOf<'a, L> = &'a (dyn Fn(Place<'_>) -> Result<Option<(Scan, L)>> + Send + Sync);
-
 /// Takes rows with what belongs to their place.
 pub(crate) type Take<'a, L> = dyn FnMut(&RecordBatch, &L) -> Result<Go> + Send + 'a;
 
@@ -59,7 +56,7 @@ pub(crate) type Take<'a, L> = dyn FnMut(&RecordBatch, &L) -> Result<Go> + Send +
 pub(crate) fn visit_by<L: Send + Sync>(
     spans: &TableSnapshot,
     asked: Asked<'_>,
-    scan_of: ScanOf<'_, L>,
+    scan_of: &ScanOf<'_, L>,
     takes: &mut [Box<Take<'_, L>>],
 ) -> Result<()> {
     let mut parts: Vec<Arc<Part>> =
