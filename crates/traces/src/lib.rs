@@ -12,10 +12,12 @@ mod whole;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use causeway_model::trace::{OwnedValue, Trace};
 use causeway_model::{Error, Result, Table, TimeRange};
 use causeway_query::traces::{Interrupted, Listed, Operation, Tag, TagScope, TraceCatalog, TraceSearch};
-use causeway_store::{Store, TableSnapshot};
+use causeway_store::{Place, Store, TableSnapshot};
+use parking_lot::Mutex;
 
 pub use crate::live::LiveSpans;
 
@@ -61,13 +63,23 @@ impl Traces {
             return Ok(Vec::new());
         }
         let (filter, pruning) = scan::of_traces(traces)?;
-        let mut gathering = whole::Gathering::new(&self.options);
+        // Reading is what takes long; of what was read the traces are made by one thread at a time.
+        let gathering = Mutex::new(whole::Gathering::new(&self.options));
+        let take = || {
+            let take = |batch: &RecordBatch, (): &()| {
+                let mut gathering = gathering.lock();
+                gathering.add(batch)?;
+                Ok(if gathering.is_cut(traces.len()) { ControlFlow::Break(()) } else { scan::ALL })
+            };
+            Box::new(take) as Box<scan::Take<'_, ()>>
+        };
         let wanted = scan::scan(whole::columns(), vec![filter], pruning);
-        scan::visit(spans, &wanted, interrupted, &mut |batch| {
-            gathering.add(batch)?;
-            Ok(if gathering.is_cut(traces.len()) { ControlFlow::Break(()) } else { scan::ALL })
-        })?;
-        let mut found = gathering.finish();
+        let same = |_: Place<'_>| Ok(Some((wanted.clone(), ())));
+        let asked = scan::Asked { time: wanted.pruning.time, ends_early: true, interrupted };
+        let mut takes: Vec<_> = std::iter::repeat_with(take).take(self.parallelism.max(1)).collect();
+        scan::visit_by(spans, asked, &same, &mut takes)?;
+        drop(takes);
+        let mut found = gathering.into_inner().finish();
         Ok(traces.iter().filter_map(|trace_id| found.remove(trace_id)).collect())
     }
 }

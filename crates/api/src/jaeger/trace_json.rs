@@ -1,12 +1,15 @@
 //! How is a trace written as Jaeger's JSON? Spans, the processes that they ran in, and OpenTelemetry's fields as tags (opentelemetry.io,
 //! "OpenTelemetry to Jaeger Transformation").
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use causeway_model::trace::{Attribute, Event, Link, Resource, Span, Trace};
 use causeway_model::{Value, hex};
 use hashbrown::{HashMap, HashSet};
-use serde_json::{Map, Value as Json, json};
+use serde::Serialize;
+use serde_json::ser::to_writer;
 
 use crate::trace::{Format, Piece};
 
@@ -61,13 +64,21 @@ impl Format for JaegerJson {
             if number > 0 || !begins {
                 out.push(b',');
             }
-            out.extend_from_slice(span(&trace_id, piece, each, noticed).to_string().as_bytes());
+            write(&JaegerSpan::of(&trace_id, piece, each, noticed), out);
         }
         if last {
             self.trace = None;
-            let end = json!({ "processes": processes(piece.trace), "warnings": warnings(piece.trace) }).to_string();
-            out.extend_from_slice(b"],");
-            out.extend_from_slice(end.strip_prefix('{').unwrap_or_default().as_bytes());
+            out.extend_from_slice(b"],\"processes\":{");
+            for (number, resource) in piece.trace.resources.iter().enumerate() {
+                out.extend_from_slice(if number > 0 { b",\"" } else { b"\"" });
+                out.extend_from_slice(process_id(number).as_bytes());
+                out.extend_from_slice(b"\":");
+                write(&Process::of(resource), out);
+            }
+            out.extend_from_slice(b"},\"warnings\":");
+            let partial = piece.trace.partial.as_ref().map(|why| [format!("this trace is not shown whole: {why}")]);
+            write(&partial, out);
+            out.push(b'}');
         }
     }
 
@@ -77,22 +88,28 @@ impl Format for JaegerJson {
     }
 }
 
-fn warnings(trace: &Trace) -> Json {
-    trace.partial.as_ref().map_or(Json::Null, |why| json!([format!("this trace is not shown whole: {why}")]))
+/// Writes what can't fail: no key is anything but text, and memory takes all of it.
+fn write(value: &impl Serialize, out: &mut Vec<u8>) {
+    let _ = to_writer(out, value);
 }
 
 fn process_id(resource: usize) -> String {
     format!("p{}", resource.saturating_add(1))
 }
 
-fn processes(trace: &Trace) -> Json {
-    let process = |(number, resource): (usize, &Resource)| {
+/// Whose spans they are.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Process<'a> {
+    service_name: &'a str,
+    tags: Vec<Tag<'a>>,
+}
+
+impl<'a> Process<'a> {
+    fn of(resource: &'a Resource) -> Self {
         let own = resource.attributes.iter().filter(|it| &*it.key != "service.name");
-        let tags: Vec<Json> = own.map(tag).collect();
-        let service = resource.service.as_deref().unwrap_or(NO_SERVICE);
-        (process_id(number), json!({ "serviceName": service, "tags": tags }))
-    };
-    Json::Object(trace.resources.iter().enumerate().map(process).collect::<Map<_, _>>())
+        Self { service_name: resource.service.as_deref().unwrap_or(NO_SERVICE), tags: own.map(Tag::of).collect() }
+    }
 }
 
 /// Looks for ids that stand twice, and for spans that stand above themselves. Each span is passed once.
@@ -126,45 +143,83 @@ fn microseconds(nanoseconds: i64) -> i64 {
     nanoseconds.div_euclid(1_000)
 }
 
-fn span(trace_id: &str, piece: &Piece<'_>, span: &Span, noticed: &Noticed) -> Json {
-    let mut warnings = Vec::new();
-    if noticed.repeated.contains(&span.span_id) {
-        warnings.push("several spans of this trace have this id");
-    }
-    let circular = noticed.circular.contains(&span.span_id);
-    if circular {
-        warnings.push("its parent stands below it and is left out");
-    }
-    if span.duration_ns.is_none() {
-        warnings.push("its sender gave no end");
-    } else if span.duration_ns.is_some_and(|it| it < 0) {
-        warnings.push("it ends before it begins");
-    }
-    let parent = span.parent_span_id.filter(|_| !circular);
-    let parent = parent.map(|id| json!({ "refType": "CHILD_OF", "traceID": trace_id, "spanID": hex(&id) }));
-    let references: Vec<Json> = parent.into_iter().chain(span.links.iter().map(reference)).collect();
-    json!({
-        "traceID": trace_id,
-        "spanID": hex(&span.span_id),
-        "flags": span.flags & 0xff,
-        "operationName": span.name,
-        "references": references,
-        "startTime": microseconds(span.start_ns),
-        "duration": microseconds(span.duration_ns.unwrap_or(0).max(0)),
-        "tags": tags(piece, span),
-        "logs": span.events.iter().map(log).collect::<Vec<_>>(),
-        "processID": process_id(span.resource),
-        "warnings": if warnings.is_empty() { Json::Null } else { json!(warnings) },
-    })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JaegerSpan<'a> {
+    #[serde(rename = "traceID")]
+    trace_id: &'a str,
+    #[serde(rename = "spanID")]
+    span_id: String,
+    flags: u32,
+    operation_name: &'a str,
+    references: Vec<Reference<'a>>,
+    /// Microseconds since 1970.
+    start_time: i64,
+    /// Microseconds.
+    duration: i64,
+    tags: Vec<Tag<'a>>,
+    logs: Vec<Log<'a>>,
+    #[serde(rename = "processID")]
+    process_id: String,
+    warnings: Option<Vec<&'static str>>,
 }
 
-fn reference(link: &Link) -> Json {
-    let child = link
-        .attributes
-        .iter()
-        .any(|it| &*it.key == "opentracing.ref_type" && it.value.as_value() == Value::String("child_of"));
-    let kind = if child { "CHILD_OF" } else { "FOLLOWS_FROM" };
-    json!({ "refType": kind, "traceID": hex(&link.trace_id), "spanID": hex(&link.span_id) })
+impl<'a> JaegerSpan<'a> {
+    fn of(trace_id: &'a str, piece: &'a Piece<'_>, span: &'a Span, noticed: &Noticed) -> Self {
+        let mut warnings = Vec::new();
+        if noticed.repeated.contains(&span.span_id) {
+            warnings.push("several spans of this trace have this id");
+        }
+        let circular = noticed.circular.contains(&span.span_id);
+        if circular {
+            warnings.push("its parent stands below it and is left out");
+        }
+        if span.duration_ns.is_none() {
+            warnings.push("its sender gave no end");
+        } else if span.duration_ns.is_some_and(|it| it < 0) {
+            warnings.push("it ends before it begins");
+        }
+        let parent = span.parent_span_id.filter(|_| !circular).map(|id| Reference {
+            ref_type: "CHILD_OF",
+            trace_id: Cow::Borrowed(trace_id),
+            span_id: hex(&id),
+        });
+        Self {
+            trace_id,
+            span_id: hex(&span.span_id),
+            flags: span.flags & 0xff,
+            operation_name: &span.name,
+            references: parent.into_iter().chain(span.links.iter().map(Reference::of)).collect(),
+            start_time: microseconds(span.start_ns),
+            duration: microseconds(span.duration_ns.unwrap_or(0).max(0)),
+            tags: tags(piece, span),
+            logs: span.events.iter().map(Log::of).collect(),
+            process_id: process_id(span.resource),
+            warnings: (!warnings.is_empty()).then_some(warnings),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reference<'a> {
+    ref_type: &'static str,
+    #[serde(rename = "traceID")]
+    trace_id: Cow<'a, str>,
+    #[serde(rename = "spanID")]
+    span_id: String,
+}
+
+impl Reference<'_> {
+    fn of(link: &Link) -> Self {
+        let is_child =
+            |it: &Attribute| &*it.key == "opentracing.ref_type" && it.value.as_value() == Value::String("child_of");
+        Self {
+            ref_type: if link.attributes.iter().any(is_child) { "CHILD_OF" } else { "FOLLOWS_FROM" },
+            trace_id: Cow::Owned(hex(&link.trace_id)),
+            span_id: hex(&link.span_id),
+        }
+    }
 }
 
 /// Jaeger's word for a kind of OpenTelemetry's; none for those that are not said.
@@ -180,9 +235,9 @@ pub(crate) fn kind_word(kind: i32) -> Option<&'static str> {
 }
 
 /// The span's attributes, its scope's, and its fields that Jaeger has as tags.
-fn tags(piece: &Piece<'_>, span: &Span) -> Vec<Json> {
+fn tags<'a>(piece: &'a Piece<'_>, span: &'a Span) -> Vec<Tag<'a>> {
     let attributes = span.attributes.iter().chain(&piece.scope.attributes);
-    let mut tags: Vec<Json> = attributes.map(tag).collect();
+    let mut tags: Vec<Tag<'_>> = attributes.map(Tag::of).collect();
     let has = |key: &str| span.attributes.iter().any(|it| &*it.key == key);
     let status = match span.status_code {
         1 => "OK",
@@ -198,38 +253,68 @@ fn tags(piece: &Piece<'_>, span: &Span) -> Vec<Json> {
         ("otel.scope.version", &piece.scope.version),
     ];
     for (key, text) in texts.into_iter().filter(|(key, text)| !text.is_empty() && !has(key)) {
-        tags.push(field(key, Value::String(text)));
+        tags.push(Tag::new(key, Value::String(text)));
     }
     if span.status_code == 2 && !has("error") {
-        tags.push(field("error", Value::Bool(true)));
+        tags.push(Tag::new("error", Value::Bool(true)));
     }
     tags
 }
 
-fn log(event: &Event) -> Json {
-    let name = (!event.name.is_empty()).then(|| field("event", Value::String(&event.name)));
-    let fields: Vec<Json> = name.into_iter().chain(event.attributes.iter().map(tag)).collect();
-    json!({ "timestamp": microseconds(event.time_ns), "fields": fields })
+#[derive(Serialize)]
+struct Log<'a> {
+    /// Microseconds since 1970.
+    timestamp: i64,
+    fields: Vec<Tag<'a>>,
 }
 
-fn tag(attribute: &Attribute) -> Json {
-    field(&attribute.key, attribute.value.as_value())
+impl<'a> Log<'a> {
+    fn of(event: &'a Event) -> Self {
+        let name = (!event.name.is_empty()).then(|| Tag::new("event", Value::String(&event.name)));
+        let fields = name.into_iter().chain(event.attributes.iter().map(Tag::of)).collect();
+        Self { timestamp: microseconds(event.time_ns), fields }
+    }
 }
 
-fn field(key: &str, value: Value<'_>) -> Json {
-    let text = || {
-        let mut text = String::new();
-        value.write_text(&mut text);
-        json!(text)
-    };
-    let (kind, told) = match value {
-        Value::Bool(value) => ("bool", json!(value)),
-        Value::Int(number) if number.unsigned_abs() <= SAFE_INTEGER_MAX => ("int64", json!(number)),
-        Value::Int(_) => ("int64", text()),
-        Value::Double(number) if number.is_finite() => ("float64", json!(number)),
-        Value::Double(_) => ("float64", text()),
-        Value::Bytes(bytes) => ("binary", json!(BASE64.encode(bytes))),
-        Value::Empty | Value::String(_) | Value::Array(_) | Value::Map(_) => ("string", text()),
-    };
-    json!({ "key": key, "type": kind, "value": told })
+#[derive(Serialize)]
+struct Tag<'a> {
+    key: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    value: Told<'a>,
+}
+
+/// A value as Jaeger tells it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Tag<'a> {
+    fn of(attribute: &'a Attribute) -> Self {
+        Self::new(&attribute.key, attribute.value.as_value())
+    }
+
+    fn new(key: &'a str, value: Value<'a>) -> Self {
+        let text = || {
+            let mut text = String::new();
+            value.write_text(&mut text);
+            Told::Text(Cow::Owned(text))
+        };
+        let (kind, value) = match value {
+            Value::String(text) => ("string", Told::Text(Cow::Borrowed(text))),
+            Value::Bool(value) => ("bool", Told::Bool(value)),
+            Value::Int(number) if number.unsigned_abs() <= SAFE_INTEGER_MAX => ("int64", Told::Int(number)),
+            Value::Int(_) => ("int64", text()),
+            Value::Double(number) if number.is_finite() => ("float64", Told::Float(number)),
+            Value::Double(_) => ("float64", text()),
+            Value::Bytes(bytes) => ("binary", Told::Text(Cow::Owned(BASE64.encode(bytes)))),
+            Value::Empty | Value::Array(_) | Value::Map(_) => ("string", text()),
+        };
+        Self { key, kind, value }
+    }
 }
