@@ -136,6 +136,8 @@ pub(crate) struct Made<'a> {
     keys: HashMap<Vec<u8>, usize>,
     numbers: HashMap<Labels, usize>,
     series: Vec<Growing>,
+    /// Of each series the time and the sum that are added to: beside each other, as lines come in the order of no series. Only where sums matter.
+    open: Vec<Option<(i64, f64)>>,
     key: Vec<u8>,
     pub added: Added,
 }
@@ -149,6 +151,7 @@ impl<'a> Made<'a> {
             keys: HashMap::new(),
             numbers: HashMap::new(),
             series: Vec::new(),
+            open: Vec::new(),
             key: Vec::new(),
             added: Added::default(),
         }
@@ -211,7 +214,6 @@ impl<'a> Made<'a> {
     }
 
     fn push(&mut self, number: usize, time_ns: i64, value: f64) {
-        let Some(series) = self.series.get_mut(number) else { return };
         let mut at_ns = time_ns;
         if !self.reading.leaf.in_order {
             if !self.piece.contains(time_ns) {
@@ -219,19 +221,19 @@ impl<'a> Made<'a> {
             }
             at_ns = self.piece.until_ns;
         }
+        let (Some(series), Some(open)) = (self.series.get_mut(number), self.open.get_mut(number)) else { return };
         let mut added = 1;
-        match (series.times.last_mut(), series.values.last_mut()) {
-            (Some((last_ns, _)), Some(sum)) if *last_ns == at_ns && self.reading.sums => {
-                *sum += value;
-                return;
+        if !self.reading.sums {
+            series.push(at_ns, value);
+        } else if let Some((_, sum)) = open.as_mut().filter(|(last_ns, _)| *last_ns == at_ns) {
+            *sum += value;
+            return;
+        } else if let Some((last_ns, sum)) = open.replace((at_ns, value)) {
+            series.push(last_ns, sum);
+            if series.values.len() >= series.settled_max {
+                added -= series.add_up() as i64;
+                series.settled_max = SETTLED_MIN.max(2 * series.values.len());
             }
-            (Some((last_ns, count)), _) if *last_ns == at_ns => *count += 1,
-            _ => series.times.push((at_ns, 1)),
-        }
-        series.values.push(value);
-        if self.reading.sums && series.values.len() >= series.settled_max {
-            added -= series.add_up() as i64;
-            series.settled_max = SETTLED_MIN.max(2 * series.values.len());
         }
         self.added.samples += added;
         self.added.bytes += added * size_of::<(i64, f64)>() as i64;
@@ -263,13 +265,14 @@ impl<'a> Made<'a> {
         *self.numbers.entry(labels).or_insert_with_key(|labels| {
             let (labels, times, values) = (labels.clone(), Vec::new(), Vec::new());
             self.series.push(Growing { labels, times, values, settled_max: SETTLED_MIN });
+            self.open.push(None);
             self.series.len() - 1
         })
     }
 
     /// The series of both.
     pub fn merged(mut self, other: Self) -> Self {
-        for Growing { labels, times, values, .. } in other.series {
+        for Growing { labels, times, values, .. } in other.closed() {
             let number = self.numbered(labels);
             if let Some(all) = self.series.get_mut(number) {
                 all.times.extend(times);
@@ -279,11 +282,21 @@ impl<'a> Made<'a> {
         self
     }
 
+    /// All series, with the sums that were added to last.
+    fn closed(self) -> Vec<Growing> {
+        let mut all = self.series;
+        for (series, open) in all.iter_mut().zip(self.open) {
+            open.into_iter().for_each(|(at_ns, sum)| series.push(at_ns, sum));
+        }
+        all
+    }
+
     /// What was made, as PromQL reads it.
     pub fn finished(self) -> MadeSeries {
-        let mut series = self.series;
+        let sums = self.reading.sums;
+        let mut series = self.closed();
         for one in &mut series {
-            if self.reading.sums {
+            if sums {
                 one.add_up();
             } else {
                 one.sort();
@@ -294,11 +307,23 @@ impl<'a> Made<'a> {
 }
 
 impl Growing {
+    fn push(&mut self, at_ns: i64, value: f64) {
+        match self.times.last_mut() {
+            Some((last_ns, count)) if *last_ns == at_ns => *count += 1,
+            _ => self.times.push((at_ns, 1)),
+        }
+        self.values.push(value);
+    }
+
+    fn samples(&self) -> impl Iterator<Item = (i64, f64)> {
+        let times = self.times.iter().flat_map(|(time, count)| std::iter::repeat_n(*time, *count));
+        times.zip(self.values.iter().copied())
+    }
+
     /// Puts the values in order of time.
     fn sort(&mut self) {
         if !self.times.is_sorted_by_key(|(time, _)| *time) {
-            let times = self.times.iter().flat_map(|(time, count)| std::iter::repeat_n(*time, *count));
-            let mut pairs: Vec<(i64, f64)> = times.zip(self.values.iter().copied()).collect();
+            let mut pairs: Vec<(i64, f64)> = self.samples().collect();
             pairs.sort_by_key(|(time, _)| *time);
             self.times = pairs.iter().map(|(time, _)| (*time, 1)).collect();
             self.values = pairs.into_iter().map(|(_, value)| value).collect();
@@ -310,12 +335,12 @@ impl Growing {
         self.sort();
         let before = self.values.len();
         let (mut times, mut values): (Vec<(i64, usize)>, Vec<f64>) = (Vec::new(), Vec::new());
-        for ((time, _), value) in self.times.iter().zip(&self.values) {
+        for (time, value) in self.samples() {
             match (times.last(), values.last_mut()) {
-                (Some((last, _)), Some(sum)) if last == time => *sum += value,
+                (Some((last, _)), Some(sum)) if *last == time => *sum += value,
                 _ => {
-                    times.push((*time, 1));
-                    values.push(*value);
+                    times.push((time, 1));
+                    values.push(value);
                 }
             }
         }
@@ -417,6 +442,9 @@ mod tests {
         let mut sums = growing(&[(3, 1), (1, 1), (3, 1), (2, 1), (1, 1)], &[1.0, 2.0, 4.0, 8.0, 16.0]);
         assert_eq!(sums.add_up(), 2);
         assert_eq!((sums.times, sums.values), (vec![(1, 1), (2, 1), (3, 1)], vec![18.0, 8.0, 5.0]));
+        let mut sorted = growing(&[(1, 2), (2, 1)], &[1.0, 2.0, 4.0]);
+        assert_eq!(sorted.add_up(), 1);
+        assert_eq!((sorted.times, sorted.values), (vec![(1, 1), (2, 1)], vec![3.0, 4.0]));
         assert_eq!(growing(&[], &[]).add_up(), 0);
     }
 

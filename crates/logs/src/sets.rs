@@ -55,6 +55,11 @@ struct Column {
     /// The dictionary that came last, and for each of its texts its number.
     dictionary: Option<ArrayRef>,
     numbers: Vec<u32>,
+    /// How many sets there are up to this column.
+    sets: u32,
+    /// The sets of texts that follow the first set of the columns before, by their numbers: of the first column all.
+    of_first: Vec<u32>,
+    /// The others.
     pairs: HashMap<(u32, u32), u32>,
 }
 
@@ -76,7 +81,7 @@ impl Sets {
         places.clear();
         places.resize(rows.len(), 0);
         for (at, coded) in coded.iter().enumerate() {
-            let sets = self.first + self.columns.iter().map(|column| column.pairs.len()).max().unwrap_or(0);
+            let sets = self.first + self.columns.iter().map(|column| column.sets as usize).max().unwrap_or(0);
             if sets >= SETS_MAX || self.is_full() {
                 *self = Self { given_up: true, ..Self::default() };
                 return false;
@@ -145,7 +150,7 @@ impl Column {
 
     /// Makes of the numbers of the columns before those of all up to this one; answers how many bytes that takes.
     fn extend(&mut self, coded: &Coded<'_>, places: &mut [u32]) -> usize {
-        let pairs_before = self.pairs.len();
+        let sets_before = self.sets;
         let mut bytes = 0;
         if let Coded::Text(texts) = coded
             && !self.dictionary.as_ref().is_some_and(|known| Arc::ptr_eq(known, texts.dictionary()))
@@ -164,13 +169,31 @@ impl Column {
             *place = match last {
                 Some((known, number)) if known == pair => number,
                 _ => {
-                    let next = u32::try_from(self.pairs.len()).unwrap_or(UNKNOWN);
-                    let number = *self.pairs.entry(pair).or_insert(next);
+                    let number = self.set(pair, matches!(coded, Coded::Text(_)));
                     last = Some((pair, number));
                     number
                 }
             };
         }
-        bytes + (self.pairs.len() - pairs_before) * ENTRIES_PER_FILLED * size_of::<((u32, u32), u32)>()
+        bytes + (self.sets - sets_before) as usize * ENTRIES_PER_FILLED * size_of::<((u32, u32), u32)>()
+    }
+
+    /// The set of a set of the columns before and a value of this one.
+    fn set(&mut self, (before, code): (u32, u32), is_text: bool) -> u32 {
+        let known = if before == 0 && is_text {
+            let code = code as usize;
+            if code >= self.of_first.len() {
+                self.of_first.resize(code + 1, UNKNOWN);
+            }
+            self.of_first.get_mut(code)
+        } else {
+            Some(self.pairs.entry((before, code)).or_insert(UNKNOWN))
+        };
+        let Some(known) = known else { return 0 };
+        if *known == UNKNOWN {
+            *known = self.sets;
+            self.sets += 1;
+        }
+        *known
     }
 }
