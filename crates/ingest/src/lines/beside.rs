@@ -6,7 +6,7 @@ use causeway_model::Value;
 use super::{Line, Severity};
 use crate::ids::hex_bytes;
 
-/// Loki's words for severities, each for four of OpenTelemetry's numbers. LogQL tells them from the number.
+/// Loki's words for severities that LogQL tells from the number.
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
 
 /// What stands beside a line. What LogQL tells from a column under the same name is no attribute any more; all else still is.
@@ -35,10 +35,9 @@ impl<'a> Beside<'a> {
                     beside.number(severity_number(&value), true);
                     false
                 }
-                ("level" | "detected_level", Value::String(text)) => {
-                    let found = LEVELS.iter().zip(0..).find(|(level, _)| **level == text);
-                    beside.number(found.map_or(0, |(_, at)| 1 + 4 * at), false);
-                    name == "detected_level" && found.is_some()
+                ("level" | "severity" | "detected_level", Value::String(text)) => {
+                    beside.number(Severity::of_word(text).map_or(0, |severity| severity.number), false);
+                    name == "detected_level" && LEVELS.contains(&text)
                 }
                 _ => false,
             };

@@ -164,6 +164,8 @@ fn labels_say_how_bad_lines_are_where_nothing_else_does() {
     assert_eq!(number(one(&labels, r#"{"level":50}"#, &[])), ["severity_number=17", "severity_text=error"]);
     assert_eq!(number(one(&labels, r#"{"level":"info"}"#, &[])), ["severity_number=9", "severity_text=info"]);
     assert_eq!(number(one(&labels, "m", &[("detected_level", "warn")])), ["severity_number=13"]);
+    assert_eq!(number(one(&labels, "m", &[("level", "WARN"), ("severity", "DEBUG")])), ["severity_number=13"]);
+    assert_eq!(number(one(&[], "m", &[("severity", "Critical")])), ["severity_number=21"]);
     assert_eq!(number(one(&[("level", "loud"), ("severity", "DEBUG")], "m", &[])), ["severity_number=5"]);
 }
 
@@ -199,7 +201,7 @@ fn what_stands_beside_a_line_fills_columns_where_it_can_be_told_from_them_again(
             "attr.span_id=x",
             &format!("attr.trace_id={upper}"),
             "body=m",
-            "severity_number=17",
+            "severity_number=21",
             "time=5"
         ]
     );
