@@ -16,10 +16,15 @@ use arrow::array::RecordBatch;
 use causeway_model::trace::{OwnedValue, Trace};
 use causeway_model::{Error, Result, Table, TimeRange};
 use causeway_query::traces::{Interrupted, Listed, Operation, Tag, TagScope, TraceCatalog, TraceSearch};
-use causeway_store::{Place, Store, TableSnapshot};
+use causeway_store::{Place, Scan, Store, TableSnapshot};
 use parking_lot::Mutex;
 
 pub use crate::live::LiveSpans;
+
+/// Threads that read whole traces at most, and the rows that each has before they are counted: what these take comes on top of the limits of an answer. 4
+/// and 1,024: 4 MiB where a span has 1 KiB.
+const WHOLE_THREADS_MAX: usize = 4;
+const WHOLE_BATCH_ROWS: usize = 1_024;
 
 /// Limits of one answer.
 #[derive(Debug, Clone)]
@@ -73,10 +78,11 @@ impl Traces {
             };
             Box::new(take) as Box<scan::Take<'_, ()>>
         };
-        let wanted = scan::scan(whole::columns(), vec![filter], pruning);
+        let wanted = Scan { batch_rows: WHOLE_BATCH_ROWS, ..scan::scan(whole::columns(), vec![filter], pruning) };
         let same = |_: Place<'_>| Ok(Some((wanted.clone(), ())));
         let asked = scan::Asked { time: wanted.pruning.time, ends_early: true, interrupted };
-        let mut takes: Vec<_> = std::iter::repeat_with(take).take(self.parallelism.max(1)).collect();
+        let mut takes: Vec<_> =
+            std::iter::repeat_with(take).take(self.parallelism.clamp(1, WHOLE_THREADS_MAX)).collect();
         scan::visit_by(spans, asked, &same, &mut takes)?;
         drop(takes);
         let mut found = gathering.into_inner().finish();

@@ -1,5 +1,6 @@
 //! How do the rows of a trace become a [`Trace`]? Each span once, who made it told apart, within a number of spans and of bytes.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -167,15 +168,35 @@ impl<'a> Gathering<'a> {
         self.traces.len() >= traces && self.traces.values().all(|growing| growing.trace.partial.is_some())
     }
 
-    /// The traces, each with its spans in the order of their begin.
+    /// The traces, each with its spans in the order of their begin, and all else in that of the spans: whichever thread read what, it is the same.
     pub(crate) fn finish(self) -> HashMap<[u8; 16], Trace> {
         let finished = self.traces.into_iter().map(|(trace_id, growing)| {
             let mut trace = growing.trace;
-            trace.spans.sort_by_key(|span| (span.start_ns, std::cmp::Reverse(span.end_ns()), span.span_id));
+            let order =
+                |span: &Span| (span.start_ns, Reverse(span.end_ns()), span.span_id, span.kind, span.parent_span_id);
+            trace.spans.sort_by_key(order);
+            trace.resources = in_order(trace.resources, &mut trace.spans, |span| &mut span.resource);
+            trace.scopes = in_order(trace.scopes, &mut trace.spans, |span| &mut span.scope);
             (trace_id, trace)
         });
         finished.collect()
     }
+}
+
+/// What spans have a number of, in the order in which spans have it.
+fn in_order<T>(all: Vec<T>, spans: &mut [Span], number_of: impl Fn(&mut Span) -> &mut usize) -> Vec<T> {
+    let mut all: Vec<(Option<T>, Option<usize>)> = all.into_iter().map(|each| (Some(each), None)).collect();
+    let mut ordered = Vec::with_capacity(all.len());
+    for span in spans {
+        let number = number_of(span);
+        let Some((each, place)) = all.get_mut(*number) else { continue };
+        if let Some(each) = each.take() {
+            *place = Some(ordered.len());
+            ordered.push(each);
+        }
+        *number = place.unwrap_or_default();
+    }
+    ordered
 }
 
 type Keys = HashMap<String, Arc<str>>;

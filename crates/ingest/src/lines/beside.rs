@@ -6,8 +6,18 @@ use causeway_model::Value;
 use super::{Line, Severity};
 use crate::ids::hex_bytes;
 
-/// Loki's words for severities that LogQL tells from the number.
-const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
+/// The names under which a severity stands, the one that is believed first. A number is exact, a word only says which four numbers it is one of.
+const SEVERITIES: [&str; 7] = [
+    "severity_number",
+    "otel.log.severity.number",
+    "severity_text",
+    "otel.log.severity.text",
+    "level",
+    "severity",
+    LEVEL,
+];
+/// Loki's own, which LogQL tells from the number.
+const LEVEL: &str = "detected_level";
 
 /// What stands beside a line. What LogQL tells from a column under the same name is no attribute any more; all else still is.
 #[derive(Debug, Default)]
@@ -21,23 +31,17 @@ pub(crate) struct Beside<'a> {
 impl<'a> Beside<'a> {
     pub(crate) fn of(pairs: impl Iterator<Item = (&'a str, Value<'a>)>) -> Self {
         let mut beside = Self::default();
+        let mut believed = SEVERITIES.len();
         for (name, value) in pairs {
+            if let Some((rank, number)) = severity_of(name, &value).filter(|(rank, _)| *rank < believed) {
+                (believed, beside.severity.number) = (rank, number);
+            }
             let moved = match (name, value) {
                 ("trace_id", Value::String(text)) => moved(&mut beside.trace_id, text),
                 ("span_id", Value::String(text)) => moved(&mut beside.span_id, text),
                 ("severity_text" | "otel.log.severity.text", Value::String(text)) => {
                     beside.severity.text = text;
-                    let number = Severity::of_word(text).map_or(0, |severity| severity.number);
-                    beside.number(number, false);
                     name == "severity_text" && !text.is_empty()
-                }
-                ("severity_number" | "otel.log.severity.number", value) => {
-                    beside.number(severity_number(&value), true);
-                    false
-                }
-                ("level" | "severity" | "detected_level", Value::String(text)) => {
-                    beside.number(Severity::of_word(text).map_or(0, |severity| severity.number), false);
-                    name == "detected_level" && LEVELS.contains(&text)
                 }
                 _ => false,
             };
@@ -45,14 +49,11 @@ impl<'a> Beside<'a> {
                 beside.attributes.push((name, value));
             }
         }
+        let level = |number: i32| (number - 1) / 4;
+        let told = level(beside.severity.number);
+        let is_told = |value: &Value<'_>| severity_of(LEVEL, value).is_some_and(|(_, number)| level(number) == told);
+        beside.attributes.retain(|(name, value)| *name != LEVEL || !is_told(value));
         beside
-    }
-
-    /// A number is exact, a word only says which four it is one of.
-    fn number(&mut self, number: i32, is_exact: bool) {
-        if number != 0 && (is_exact || self.severity.number == 0) {
-            self.severity.number = number;
-        }
     }
 
     /// The line with all this beside it.
@@ -70,11 +71,14 @@ fn moved<const N: usize>(id: &mut Option<[u8; N]>, text: &str) -> bool {
     found.is_some()
 }
 
-fn severity_number(value: &Value<'_>) -> i32 {
+/// The rank of a name, and the number that its value means; `None` where it says no severity.
+fn severity_of(name: &str, value: &Value<'_>) -> Option<(usize, i32)> {
+    let rank = SEVERITIES.iter().position(|known| *known == name)?;
     let number = match value {
-        Value::Int(number) => i32::try_from(*number).ok(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
+        Value::String(text) if !name.ends_with("number") => Severity::of_word(text)?.number,
+        Value::String(text) => text.parse().ok()?,
+        Value::Int(number) if name.ends_with("number") => i32::try_from(*number).ok()?,
+        _ => return None,
     };
-    number.filter(|number| (1..=24).contains(number)).unwrap_or_default()
+    (1..=24).contains(&number).then_some((rank, number))
 }

@@ -164,9 +164,29 @@ fn labels_say_how_bad_lines_are_where_nothing_else_does() {
     assert_eq!(number(one(&labels, r#"{"level":50}"#, &[])), ["severity_number=17", "severity_text=error"]);
     assert_eq!(number(one(&labels, r#"{"level":"info"}"#, &[])), ["severity_number=9", "severity_text=info"]);
     assert_eq!(number(one(&labels, "m", &[("detected_level", "warn")])), ["severity_number=13"]);
-    assert_eq!(number(one(&labels, "m", &[("level", "WARN"), ("severity", "DEBUG")])), ["severity_number=13"]);
-    assert_eq!(number(one(&[], "m", &[("severity", "Critical")])), ["severity_number=21"]);
     assert_eq!(number(one(&[("level", "loud"), ("severity", "DEBUG")], "m", &[])), ["severity_number=5"]);
+}
+
+#[test]
+fn of_what_stands_beside_a_line_the_most_exact_says_how_bad_it_is_in_any_order() {
+    let said = [
+        ("detected_level", "Critical", "severity_number=21"),
+        ("severity", "DEBUG", "severity_number=5"),
+        ("level", "WARN", "severity_number=13"),
+        ("severity_text", "ERROR", "severity_number=17"),
+        ("severity_number", "18", "severity_number=18"),
+    ];
+    for known in 1..=said.len() {
+        let mut metadata: Vec<(&str, &str)> = said[..known].iter().map(|(name, value, _)| (*name, *value)).collect();
+        for _ in 0..2 {
+            let line = one(&[], "m", &metadata);
+            let (_, _, number) = said[known - 1];
+            assert!(line.contains(&number.to_owned()), "{metadata:?}: {line:?}");
+            let is_told_apart = line.contains(&"attr.detected_level=Critical".to_owned());
+            assert_eq!(is_told_apart, known > 1, "{metadata:?}: {line:?}");
+            metadata.reverse();
+        }
+    }
 }
 
 #[test]
@@ -192,16 +212,16 @@ fn what_stands_beside_a_line_fills_columns_where_it_can_be_told_from_them_again(
         ]
     );
     let upper = trace.to_uppercase();
-    let metadata = [("trace_id", upper.as_str()), ("span_id", "x"), ("detected_level", "critical"), ("level", "error")];
+    let metadata = [("trace_id", upper.as_str()), ("span_id", "x"), ("detected_level", "warn"), ("level", "ERROR")];
     assert_eq!(
         one(&[], "m", &metadata),
         [
-            "attr.detected_level=critical",
-            "attr.level=error",
+            "attr.detected_level=warn",
+            "attr.level=ERROR",
             "attr.span_id=x",
             &format!("attr.trace_id={upper}"),
             "body=m",
-            "severity_number=21",
+            "severity_number=17",
             "time=5"
         ]
     );
