@@ -114,6 +114,7 @@ pub fn lines(
         looked: &Looked::ALL,
         number: None,
         text: true,
+        together: None,
         span,
         backward,
         ends_early: true,
@@ -252,6 +253,7 @@ impl promql::Source for Leaves<'_> {
         let leaf = leaf.ok_or_else(|| Error::internal("a selector without its lines"))?;
         let span = Span { after_ns: selection.after_ms, until_ns: selection.until_ms };
         let reading = Reading::of(leaf, selection);
+        let piece_of = |time_ns| reading.piece(time_ns);
         let wanted = Lines {
             matchers: &leaf.log.matchers,
             filters: &leaf.log.filters(),
@@ -259,6 +261,7 @@ impl promql::Source for Leaves<'_> {
             looked: &reading.looked,
             number: reading.number,
             text: reading.text,
+            together: reading.counts().then_some(&piece_of),
             span,
             backward: false,
             ends_early: false,

@@ -54,6 +54,16 @@ impl<'a> Reading<'a> {
             stages,
         }
     }
+
+    /// Whether nothing but the number of the lines of a set matters.
+    pub fn counts(&self) -> bool {
+        self.by_labels && matches!(self.leaf.value, LeafValue::One) && !self.leaf.in_order
+    }
+
+    /// The time around a moment whose lines lie in the same windows.
+    pub fn piece(&self, time_ns: i64) -> Span {
+        self.windows.around(time_ns)
+    }
 }
 
 /// Neighbouring ends and begins of windows: lines between two of them lie in the same windows.
@@ -146,7 +156,7 @@ impl<'a> Made<'a> {
     pub fn by(reading: &'a Reading<'a>) -> Self {
         Self {
             reading,
-            piece: Span { after_ns: 0, until_ns: 0 },
+            piece: Span::NONE,
             outcomes: Vec::new(),
             keys: HashMap::new(),
             numbers: HashMap::new(),
@@ -160,7 +170,7 @@ impl<'a> Made<'a> {
     /// Takes a line.
     pub fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
         let known = match &self.reading.leaf.value {
-            LeafValue::One => Some(1.0),
+            LeafValue::One => Some(f64::from(entry.count)),
             LeafValue::Bytes => Some(entry.text.len() as f64),
             LeafValue::Unwrapped(_) => entry.number,
         };
@@ -195,7 +205,7 @@ impl<'a> Made<'a> {
             return Ok(None);
         }
         let value = match &leaf.value {
-            LeafValue::One => Some(1.0),
+            LeafValue::One => Some(f64::from(entry.count)),
             LeafValue::Bytes => Some(line.text.len() as f64),
             LeafValue::Unwrapped(unwrap) => unwrapped(unwrap, entry.number, &mut line.labels),
         };
@@ -217,7 +227,7 @@ impl<'a> Made<'a> {
         let mut at_ns = time_ns;
         if !self.reading.leaf.in_order {
             if !self.piece.contains(time_ns) {
-                self.piece = self.reading.windows.around(time_ns);
+                self.piece = self.reading.piece(time_ns);
             }
             at_ns = self.piece.until_ns;
         }
@@ -254,7 +264,7 @@ impl<'a> Made<'a> {
         let value = |label: &Label<'_>| if label.value.is_empty() { EMPTY.to_owned() } else { label.value.to_string() };
         let pairs: Vec<(&str, String)> = grouped(labels, grouping).map(|label| (&*label.name, value(label))).collect();
         let labels = Labels::new(pairs.iter().map(|(name, value)| (*name, value.as_str())));
-        let bytes = self.key.len() + 2 * labels.memory_bytes() + size_of::<Growing>();
+        let bytes = self.key.len() + 2 * labels.memory_bytes() + size_of::<(Growing, Option<(i64, f64)>)>();
         self.added.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
         let number = self.numbered(labels);
         self.keys.insert(self.key.clone(), number);

@@ -23,6 +23,8 @@ pub struct Entry<'a> {
     pub metadata: &'a [(Cow<'a, str>, Cow<'a, str>)],
     /// Lines of one number that one taker gets have the same stream and the same labels beside them; `None` where nobody compared them.
     pub set: Option<u32>,
+    /// How many lines of its set it stands for, itself among them: 1 but for [`Lines::together`].
+    pub count: u32,
     /// The value of [`Lines::number`], which then does not stand among the labels; `None` where it stands there as a text, if at all.
     pub number: Option<f64>,
 }
@@ -64,6 +66,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// No time at all.
+    pub const NONE: Self = Self { after_ns: i64::MAX, until_ns: i64::MIN };
+
     /// Whether a line of this time lies in it.
     pub fn contains(&self, time_ns: i64) -> bool {
         time_ns > self.after_ns && time_ns <= self.until_ns
@@ -85,6 +90,9 @@ pub struct Lines<'a> {
     pub number: Option<&'a str>,
     /// Whether the text is; else it may be empty.
     pub text: bool,
+    /// Where nothing but their number matters within a piece of time: the piece in which a moment lies. One line may come for all of a set then that lie
+    /// in one piece.
+    pub together: Option<&'a (dyn Fn(i64) -> Span + Sync)>,
     /// Their time.
     pub span: Span,
     /// Whether the newest are to be found first.

@@ -2,6 +2,7 @@
 //! record says stands beside its line.
 
 mod columns;
+mod give;
 mod live;
 mod read;
 mod scan;
@@ -9,7 +10,7 @@ mod sets;
 
 use std::sync::Arc;
 
-use causeway_logql::{Entry, LineSource, Lines, Span, Taker};
+use causeway_logql::{LineSource, Lines, Span, Taker};
 use causeway_model::{Labels, Result, Table};
 use causeway_store::Store;
 use hashbrown::HashSet;
@@ -17,14 +18,12 @@ use hashbrown::HashSet;
 pub use crate::live::LiveLines;
 
 use crate::columns::{Reading, Shape};
+use crate::give::Giver;
 use crate::read::Rows;
 use crate::scan::{Held, TakeRows, scan};
-use crate::sets::Sets;
 
 /// Streams of one answer at most. 100,000: far more than anyone reads.
 const STREAMS_MAX: usize = 100_000;
-/// Lines after which it is asked whether anybody still waits. 64: a pipeline may make 16 MiB of each.
-const LINES_UNASKED: usize = 64;
 
 /// The logs of a store.
 #[derive(Debug)]
@@ -50,33 +49,8 @@ impl Logs {
 /// Gives lines to takers.
 fn visit(held: Held, wanted: &Lines<'_>, takers: &mut [Box<Taker<'_>>]) -> Result<()> {
     let takes = takers.iter_mut().map(|taker| {
-        let (mut streams, mut sets) = (read::Streams::default(), Sets::default());
-        let mut places = Vec::new();
-        let take = move |shape: &Shape, rows: &Rows<'_>, mut open: Span| {
-            let told_apart = sets.place(shape, rows, &mut places);
-            let mut metadata = Vec::new();
-            for row in 0..rows.len() {
-                if row % LINES_UNASKED == LINES_UNASKED - 1 {
-                    (wanted.interrupted)()?;
-                }
-                let time_ns = rows.time(row);
-                if !open.contains(time_ns) {
-                    continue;
-                }
-                let (text, number) = (rows.body(row), rows.number(row));
-                // Within many rows, too, no more is remembered than may be; the next rows let go of it.
-                let place = places.get(row).filter(|_| told_apart && !sets.is_full());
-                if let Some(place) = place {
-                    let labels = sets.labels(*place, (rows, row), (&mut streams, wanted.matchers))?;
-                    let Some((set, (stream, metadata))) = labels else { continue };
-                    open = taker(Entry { time_ns, text, stream, metadata, set: Some(set), number })?;
-                } else if let Some(stream) = streams.matching(rows, row, wanted.matchers) {
-                    rows.metadata(row, &mut metadata)?;
-                    open = taker(Entry { time_ns, text, stream, metadata: &metadata, set: None, number })?;
-                }
-            }
-            Ok(open)
-        };
+        let mut giver = Giver::new(wanted);
+        let take = move |shape: &Shape, rows: &Rows<'_>, open: Span| giver.give(taker, shape, rows, open);
         Box::new(take) as Box<TakeRows<'_>>
     });
     scan(held, Reading::Lines, wanted, &mut takes.collect::<Vec<_>>())

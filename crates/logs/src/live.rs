@@ -34,6 +34,7 @@ fn keep(query: &LogQuery, batches: Vec<Arc<Batch>>, newest: &mut Newest<FoundLin
         looked: &Looked::ALL,
         number: None,
         text: true,
+        together: None,
         span,
         backward: false,
         ends_early: false,

@@ -112,9 +112,20 @@ async fn each_stream_is_told_once() {
     let at = START_NS + 99 * SECOND_NS;
     let span = Span { after_ns: START_NS - 1, until_ns: at };
     let (matchers, filters, equal, looked, interrupted) = (&[], &[], &[], &Looked::ALL, &|| Ok(()));
-    let (number, text, backward, ends_early, enough) = (None, false, true, false, None);
-    let wanted =
-        Lines { matchers, filters, equal, looked, number, text, span, backward, ends_early, enough, interrupted };
+    let wanted = Lines {
+        matchers,
+        filters,
+        equal,
+        looked,
+        number: None,
+        text: false,
+        together: None,
+        span,
+        backward: true,
+        ends_early: false,
+        enough: None,
+        interrupted,
+    };
     logs.streams(&wanted, &mut |labels| {
         streams.push(format!("{labels:?}"));
         Ok(())
@@ -141,6 +152,33 @@ fn counted(logs: &Logs, query: &str, parallelism: usize) -> Vec<String> {
     let mut all: Vec<String> = series.iter().map(one).collect();
     all.sort();
     all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_counted_together_are_as_many() {
+    let directory = tempfile::tempdir().unwrap();
+    let logs = filled(directory.path()).await;
+    let counted = |query: &str, (step_s, parallelism): (i64, usize)| {
+        let Query::Metric(query) = parse(query).unwrap() else { panic!("{query}") };
+        let options = Options { parallelism, ..Options::default() };
+        let step_ns = step_s * SECOND_NS;
+        let moments = Moments { start_ns: START_NS + SECOND_NS, end_ns: START_NS + 99 * SECOND_NS, step_ns };
+        let Numbers::Matrix(mut series) = metric(&query, &logs, moments, &options).unwrap() else { panic!() };
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        series
+    };
+    let selector = r#"{k8s_namespace_name="shop"}"#;
+    for (by, ranges) in [("service_name", ["7s", "1s", "5m"]), ("detected_level, took_ms", ["30s", "2s", "500ms"])] {
+        for (range, steps) in ranges.iter().zip([(3, 1), (1, 2), (7, 5)]) {
+            let together = format!("sum by ({by}) (count_over_time({selector} | took_ms != \"13\" [{range}]))");
+            // What becomes of the text depends on the line.
+            let alone =
+                format!("sum by ({by}) (count_over_time({selector} | took_ms != \"13\" | line_format `x` [{range}]))");
+            let found = counted(&together, steps);
+            assert!(!found.is_empty());
+            assert_eq!(found, counted(&alone, steps), "{together}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,6 +70,7 @@ impl Asked {
             looked: &Looked::ALL,
             number: None,
             text: false,
+            together: None,
             span: self.span,
             backward: true,
             ends_early: false,

@@ -36,7 +36,7 @@ impl LineSource for Shelf {
             if matches && wanted.filters.iter().all(|filter| filter.keeps(&text)) && wanted.span.contains(time_ns) {
                 let metadata = [("trace_id".into(), format!("t{number}").into())];
                 let (set, number) = (None, None);
-                takers[0](Entry { time_ns, text: &text, stream: &stream, metadata: &metadata, set, number })?;
+                takers[0](Entry { time_ns, text: &text, stream: &stream, metadata: &metadata, set, count: 1, number })?;
             }
         }
         Ok(())
@@ -60,7 +60,7 @@ impl LineTail for Shelf {
             let (time_ns, text) = ((START_S + number) * SECOND_NS, format!("level=info n={number}"));
             let stream = &stream_of(number, region);
             let metadata = [("trace_id".into(), format!("t{number}").into())];
-            let entry = Entry { time_ns, text: &text, stream, metadata: &metadata, set: None, number: None };
+            let entry = Entry { time_ns, text: &text, stream, metadata: &metadata, set: None, count: 1, number: None };
             let matches = |matcher: &Matcher| matcher.matches(stream.get(matcher.name()).unwrap_or_default());
             let kept = query.kept(&entry).filter(|_| query.matchers.iter().all(matches));
             Tailed { found: kept.into_iter().collect(), seen: 3, missed: number as u64 % 3 }

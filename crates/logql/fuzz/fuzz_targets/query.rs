@@ -22,7 +22,7 @@ fuzz_target!(|text: &str| {
         let (filters, equal) = (log.filters(), log.equal());
         let kept = |text: &str| -> Option<FoundLine> {
             let (set, number) = (None, None);
-            let kept = log.kept(&Entry { time_ns: 1, text, stream: &stream, metadata: &metadata, set, number })?;
+            let kept = log.kept(&Entry { time_ns: 1, text, stream: &stream, metadata: &metadata, set, count: 1, number })?;
             assert!(filters.iter().all(|filter| filter.keeps(text)), "{filters:?} of {text:?}");
             let mut needles = filters.iter().filter_map(|filter| filter.needle());
             assert!(needles.all(|needle| text.contains(needle)), "{filters:?} in {text:?}");

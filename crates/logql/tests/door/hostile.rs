@@ -36,7 +36,7 @@ fn hostile_depth_and_size_are_refused() {
 fn kept(query: &str, text: &str) -> FoundLine {
     let Query::Log(query) = parse(query).unwrap() else { panic!("{query} asks for numbers") };
     let stream = Labels::new([("a", "b")]);
-    query.kept(&Entry { time_ns: 1, text, stream: &stream, metadata: &[], set: None, number: None }).unwrap()
+    query.kept(&Entry { time_ns: 1, text, stream: &stream, metadata: &[], set: None, count: 1, number: None }).unwrap()
 }
 
 /// Text and labels of a line, and the error of it.

@@ -55,7 +55,7 @@ impl LineSource for Memory {
                 });
                 let metadata: Vec<_> = beside.iter().map(|(name, value)| (name.into(), value.into())).collect();
                 let set = u32::try_from(set).ok();
-                taker(Entry { time_ns: *time_ns, text, stream, metadata: &metadata, set, number })?;
+                taker(Entry { time_ns: *time_ns, text, stream, metadata: &metadata, set, count: 1, number })?;
             }
         }
         Ok(())

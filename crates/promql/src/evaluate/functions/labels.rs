@@ -14,6 +14,7 @@ pub(super) fn replace(evaluator: &Evaluator, arguments: &[Expr], steps: &Steps) 
     let (replacement, source, pattern) = (text(arguments, 2)?, text(arguments, 3)?, text(arguments, 4)?);
     let regex = regex::RegexBuilder::new(&format!("^(?s:{})$", of_re2(pattern)))
         .size_limit(REGEX_BYTES_MAX)
+        .dfa_size_limit(REGEX_BYTES_MAX / 2)
         .build()
         .map_err(|_| Error::invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
     if destination.is_empty() {
