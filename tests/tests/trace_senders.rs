@@ -1,4 +1,4 @@
-//! Do spans of Zipkin's senders become one trace, and is it told and drawn as it happened?
+//! Do spans of Zipkin's and Jaeger's senders become one trace, and is it told and drawn as it happened?
 
 use causeway_tests::Program;
 use reqwest::StatusCode;
@@ -16,20 +16,24 @@ fn of(told: &Value, field: &str) -> Vec<Value> {
     told["spans"].as_array().unwrap().iter().map(|span| span[field].clone()).collect()
 }
 
+/// What a sender of spans prints that it sent.
+async fn sent(sender: &str, endpoint: &str) -> Value {
+    let folder = laid_out(sender);
+    let mut sender = Command::new(folder.join("venv/bin/python"));
+    sender.arg(folder.join("send.py")).args(["--endpoint", endpoint]).env("NO_PROXY", "127.0.0.1");
+    let output = sender.kill_on_drop(true).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn py_zipkin_and_opentelemetrys_exporter() {
     if !present("python3", "zipkin") {
         return;
     }
-    let (folder, data) = (laid_out("zipkin"), tempfile::tempdir().unwrap());
-    let program = Program::start(&data.path().join("data"), SETTINGS).await;
-    let endpoint = format!("http://{}/api/v2/spans", program.listen);
-    let mut sender = Command::new(folder.join("venv/bin/python"));
-    sender.arg(folder.join("send.py")).args(["--endpoint", &endpoint]).env("NO_PROXY", "127.0.0.1");
-    let sent = sender.kill_on_drop(true).output().await.unwrap();
-    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
-    let sent: Value = serde_json::from_slice(&sent.stdout).unwrap();
-
+    let data = tempfile::tempdir().unwrap();
+    let program = Program::start(data.path(), SETTINGS).await;
+    let sent = sent("zipkin", &format!("http://{}/api/v2/spans", program.listen)).await;
     let path = format!("/api/v1/traces/{}", sent["py_zipkin"].as_str().unwrap());
     let (status, told) = program.call("GET", &path, &Value::Null).await;
     assert_eq!((status, told["trace_id"].as_str()), (StatusCode::OK, Some(TRACE)), "{told}");
@@ -47,6 +51,46 @@ async fn py_zipkin_and_opentelemetrys_exporter() {
     assert_eq!([of("service_name"), of("scope_name"), of("scope_version")], ["otel-zipkin", "sender", "1.2"], "{row}");
     assert_eq!((of("status_code"), of("status_message"), of("kind")), (json!(2), json!("it broke"), json!(3)));
     assert_eq!(row["events"][0]["name"], "cache.miss", "{row}");
+    program.end().await;
+}
+
+#[tokio::test]
+async fn opentelemetrys_exporter_for_jaeger() {
+    if !present("python3", "jaeger") {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let program = Program::start(data.path(), SETTINGS).await;
+    let sent = sent("jaeger", &program.otlp_grpc.to_string()).await;
+    let (_, told) = program.call("GET", &format!("/jaeger/api/traces/{}", sent.as_str().unwrap()), &Value::Null).await;
+    let trace = &told["data"][0];
+    let (outer, inner) = (&trace["spans"][0], &trace["spans"][1]);
+    assert_eq!([&outer["operationName"], &inner["operationName"]], ["GET /cart", "SELECT"], "{told}");
+    assert_eq!((&inner["references"][0]["spanID"], &outer["references"]), (&outer["spanID"], &json!([])));
+    let tag = |tags: &Value, key: &str| {
+        let found = tags.as_array().unwrap().iter().find(|tag| tag["key"] == key);
+        found.map(|tag| (tag["type"].clone(), tag["value"].clone()))
+    };
+    let tags = [
+        (outer, "http.route", json!("string"), json!("/cart")),
+        (outer, "items", json!("int64"), json!(7)),
+        (outer, "cached", json!("bool"), json!(true)),
+        (outer, "share", json!("float64"), json!(0.5)),
+        (outer, "span.kind", json!("string"), json!("server")),
+        (outer, "otel.scope.name", json!("string"), json!("sender")),
+        (inner, "error", json!("bool"), json!(true)),
+        (inner, "otel.status_description", json!("string"), json!("declined")),
+    ];
+    for (span, key, kind, value) in tags {
+        assert_eq!(tag(&span["tags"], key), Some((kind, value)), "{key}: {told}");
+    }
+    assert_eq!(tag(&outer["logs"][0]["fields"], "event"), Some((json!("string"), json!("cache.miss"))), "{told}");
+    assert_eq!(tag(&inner["logs"][0]["fields"], "exception.type"), Some((json!("string"), json!("ValueError"))));
+    let process = &trace["processes"][outer["processID"].as_str().unwrap()];
+    assert_eq!(
+        (&process["serviceName"], tag(&process["tags"], "service.version").unwrap().1),
+        (&json!("otel-jaeger"), json!("2.1"))
+    );
     program.end().await;
 }
 
