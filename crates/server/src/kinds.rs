@@ -86,7 +86,11 @@ async fn shown(
 fn render(answer: &Value, list: &str, columns: &[&str], more: impl Fn(&Value) -> Map<String, Value>) -> String {
     let rows = answer[list].as_array().map_or(&[][..], Vec::as_slice);
     if rows.is_empty() {
-        return format!("no {list} in this time\n");
+        let what = if list == "errors" { "exceptions in spans or logs" } else { list };
+        return format!(
+            "no {what} were counted in this time. They are counted some 15 s after they come; --since looks further back, and \
+             `causeway traces` and `causeway logs` show each span and line.\n"
+        );
     }
     let row = |row: &Value| {
         let mut cells = row.as_object().cloned().unwrap_or_default();
@@ -144,7 +148,10 @@ mod tests {
         let said = render(&answer, "patterns", &["count", "is", "service", "level", "pattern"], |_| Map::new());
         assert!(said.contains("new") && said.contains("× 8.0") && said.contains("paid <_>"), "{said}");
         assert!(said.contains("… 2 more") && said.contains("5 of patterns beyond the limits"), "{said}");
-        assert_eq!(render(&json!({"errors": []}), "errors", &[], |_| Map::new()), "no errors in this time\n");
+        assert!(
+            render(&json!({"errors": []}), "errors", &[], |_| Map::new())
+                .starts_with("no exceptions, in spans or logs, were")
+        );
         assert_eq!(remark(&json!({"is_surging": true, "ratio": null})), "surging");
         let back = json!({"regression": {"kind": "back_in_version", "version": "1.2"}});
         assert_eq!(remark(&back), "back in 1.2");

@@ -10,6 +10,10 @@ use crate::client::{Print, Server};
 use crate::sql::Failure;
 use crate::table::Table;
 
+/// What is said where nothing was counted.
+const NOTHING: &str = "nothing of this was counted in this time. Spans are counted some 15 s after they come; --since looks further back, and without a \
+                       name all services are listed.\n";
+
 /// Arguments of `services`.
 #[derive(Debug, Args)]
 pub struct ServicesArguments {
@@ -66,7 +70,7 @@ fn render(answer: &Value) -> String {
         out.push_str(&Table::of(&columns, &rows).render());
     }
     if out.is_empty() {
-        return "no spans came in this time: send some by OTLP, or look further back with --since\n".to_owned();
+        return NOTHING.to_owned();
     }
     if answer["left_out"].as_u64().unwrap_or(0) > 0 {
         out.push_str(&format!("… {} more\n", answer["left_out"]));
@@ -111,6 +115,6 @@ mod tests {
         let said = render(&answer);
         assert!(said.contains("3 (1.5 %)") && said.contains("1.2 ms") && said.contains("1.0 1.1"), "{said}");
         assert!(said.contains("shop") && said.contains("… 2 more"), "{said}");
-        assert!(render(&json!({})).starts_with("no spans came"));
+        assert!(render(&json!({})).starts_with("nothing of this was counted"));
     }
 }

@@ -25,6 +25,9 @@ use crate::table::Table;
 /// A progress line appears only when an answer takes longer than this.
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
 
+/// Characters of a refusal in plain text that are told at most. 2,000: more than any parser says.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -141,9 +144,12 @@ pub fn unreached(url: &str, error: &reqwest::Error) -> Failure {
     Failure::Connection(format!("{url}: {why}{hint}"))
 }
 
-/// The message in `{"error": {"message"}}`.
-pub fn message_of(json: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(json).ok()?;
+/// The message of a refusal: that in `{"error": {"message"}}`, else the text as it is, as Loki and Tempo have it; `None` where nothing is said.
+pub fn message_of(body: &str) -> Option<String> {
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(body) else {
+        let text: String = body.trim().chars().take(MESSAGE_CHARS_MAX).collect();
+        return (!text.is_empty() && !text.starts_with('<')).then_some(text);
+    };
     Some(value.get("error").unwrap_or(&value).get("message")?.as_str()?.to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! Which service calls which, and how often? From the series of the service graph (`crates/red`), which count calls as they arrive: no span is
 //! read for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,11 +9,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use causeway_model::{Error, Result};
-use causeway_promql::{Number, print_duration_ms};
+use causeway_red::CALL_REQUESTS;
 use serde_json::{Value, json};
 
 use super::{listed, spoken};
 use crate::Desk;
+use crate::prometheus::counted::{self, Counted, Period};
 use crate::prometheus::parameters::Parameters;
 
 /// How far back is looked where the question does not say. 1 d, as Jaeger's screens ask.
@@ -44,18 +46,16 @@ async fn found(desk: &Desk, request: Request) -> Result<Vec<Value>> {
         return Err(Error::invalid("'lookback' is a number of milliseconds above 0"));
     }
     let Some(prometheus) = desk.prometheus.as_ref() else { return Ok(Vec::new()) };
-    let query = format!(
-        "sum by (client, server) (increase(traces_service_graph_request_total[{}])) > 0",
-        print_duration_ms(lookback_ms)
-    );
-    let edges = prometheus.vector(query, end_ms).await?;
-    let edge = |(labels, value): (causeway_model::Labels, Number)| {
-        let Number::Float(calls) = value else { return None };
+    let period = Period::of(end_ms.saturating_sub(lookback_ms), end_ms, Some(lookback_ms), Some(0))?;
+    let series = prometheus.counted(counted::matchers(CALL_REQUESTS, "")?, period).await?;
+    let mut calls: BTreeMap<(String, String), f64> = BTreeMap::new();
+    for Counted { labels, counts } in series {
         let named = |name: &str| labels.get(name).filter(|it| !it.is_empty()).map(str::to_owned);
-        // Less than one call is one: counters are extrapolated.
-        Some(
-            json!({ "parent": named("client")?, "child": named("server")?, "callCount": calls.round().max(1.0) as u64 }),
-        )
-    };
-    Ok(edges.into_iter().filter_map(edge).collect())
+        if let Some(ends) = named("client").zip(named("server")) {
+            *calls.entry(ends).or_default() += counts.count;
+        }
+    }
+    // Weights of sampled spans are no whole numbers; less than one call is one.
+    let told = |((parent, child), calls): ((String, String), f64)| json!({ "parent": parent, "child": child, "callCount": calls.round().max(1.0) as u64 });
+    Ok(calls.into_iter().filter(|(_, calls)| *calls > 0.0).map(told).collect())
 }

@@ -21,14 +21,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use causeway_model::{Clock, Error, Labels, Result};
-use causeway_promql::{Catalog, Number, Options, Syntax, Value, Window, evaluate, parse};
+use causeway_model::{Clock, Error, Result};
+use causeway_promql::{Catalog, Matcher, Options, Syntax};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Desk;
 use crate::observe::Metric;
 use crate::turns::{Turns, Waited};
+use counted::{Counted, Period};
 use failure::{ErrorType, Failure};
 
 pub use targets::{ActiveTarget, DroppedTarget, TargetHealth, TargetList, Targets};
@@ -136,22 +137,13 @@ impl Prometheus {
         self.turns.ask(timeout, move |waited| work(&*catalog, waited)).await
     }
 
-    /// The labels and values of an instant vector.
+    /// The series that fulfil conditions, with their exact counts in a time.
     ///
     /// # Errors
-    /// Those of evaluating and of waiting for a turn.
-    pub(crate) async fn vector(&self, query: String, time_ms: i64) -> Result<Vec<(Labels, Number)>> {
-        let (options, syntax) = (self.evaluation(self.lookback_ms()), self.syntax());
-        let asked = self.ask(self.options.timeout_max, move |catalog, waited| {
-            let options = Options { interrupted: Arc::new(move || waited.check()), ..options };
-            let expr = parse(&query, &syntax).map_err(|error| Error::invalid(format!("{query}: {error}")))?;
-            let at = Window { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
-            match evaluate(&query, &expr, at, catalog, &options)?.value {
-                Value::Vector(samples) => Ok(samples.into_iter().map(|it| (it.labels, it.value)).collect()),
-                _ => Err(Error::internal(format!("{query}: no instant vector"))),
-            }
-        });
-        Ok(asked.await?.0)
+    /// Those of reading and of waiting for a turn.
+    pub(crate) async fn counted(&self, matchers: Vec<Matcher>, period: Period) -> Result<Vec<Counted>> {
+        let read = move |catalog: &dyn Catalog, waited: Waited| counted::read(matchers, &period, catalog, &waited);
+        Ok(self.ask(self.options.timeout_max, read).await?.0)
     }
 
     /// Where questions take turns; those of other languages do so too.

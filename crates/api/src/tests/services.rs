@@ -1,6 +1,7 @@
 //! Is the system's shape told from the series that spans left?
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_model::{Error, Labels, SystemClock};
 use causeway_promql::Samples;
@@ -8,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::doubles::{House, call, house_with, limits};
 use super::series_double::Shelf;
+use super::traces::Album;
 use crate::serve::Patience;
-use crate::{Languages, Prometheus, PrometheusOptions};
+use crate::turns::Turns;
+use crate::{Jaeger, JaegerOptions, Languages, Prometheus, PrometheusOptions};
 
 const START_MS: i64 = 1_767_225_600_000;
 
@@ -64,7 +67,9 @@ async fn house_of(series: Vec<(Labels, Samples)>) -> House {
         &SystemClock::new(),
         PrometheusOptions::default(),
     );
-    let languages = Languages { prometheus: Some(prometheus), ..Languages::default() };
+    let turns = Arc::new(Turns::new(8, 256, Duration::from_secs(10)));
+    let jaeger = Some(Jaeger::new(Arc::new(Album::default()), turns, JaegerOptions::default()));
+    let languages = Languages { prometheus: Some(prometheus), jaeger, ..Languages::default() };
     house_with(Box::new(|_| Err(Error::invalid("no"))), limits(), Patience::default(), 100, languages).await
 }
 
@@ -106,6 +111,21 @@ async fn the_map_has_services_and_what_they_call() {
         (&json!(30.0), &json!(3.0), &json!(10.0))
     );
     assert_eq!(answer["operations"], json!([]));
+    // Jaeger's are the same calls, counted as exactly.
+    let end_ms = START_MS + 3_600_000;
+    let path = format!("/jaeger/api/dependencies?endTs={end_ms}&lookback=3600000");
+    let jaegers = call(&house.address, "GET", &path, &[], b"").await.json()["data"].clone();
+    let told = |it: &Value| format!("{} {} {}", it["parent"], it["child"], it["callCount"]);
+    assert_eq!(
+        jaegers.as_array().unwrap().iter().map(told).collect::<Vec<_>>(),
+        [
+            r#""pay" "api.bank" 5"#,
+            r#""pay" "cards" 20"#,
+            r#""pay" "paid" 7"#,
+            r#""shop" "pay" 30"#,
+            r#""user" "shop" 50"#
+        ]
+    );
 }
 
 #[tokio::test]

@@ -3,20 +3,10 @@
 
 use causeway_model::Value;
 
-use super::{Line, Severity};
-use crate::ids::hex_bytes;
+use super::{Line, Severity, meaning};
+use crate::ids::{SPAN_IDS, TRACE_IDS, hex_bytes, trace_id};
 
-/// The names under which a severity stands, the one that is believed first. A number is exact, a word only says which four numbers it is one of.
-const SEVERITIES: [&str; 7] = [
-    "severity_number",
-    "otel.log.severity.number",
-    "severity_text",
-    "otel.log.severity.text",
-    "level",
-    "severity",
-    LEVEL,
-];
-/// Loki's own, which LogQL tells from the number.
+/// Loki's own name of a severity, which LogQL tells from the number.
 const LEVEL: &str = "detected_level";
 
 /// What stands beside a line. What LogQL tells from a column under the same name is no attribute any more; all else still is.
@@ -31,7 +21,7 @@ pub(crate) struct Beside<'a> {
 impl<'a> Beside<'a> {
     pub(crate) fn of(pairs: impl Iterator<Item = (&'a str, Value<'a>)>) -> Self {
         let mut beside = Self::default();
-        let mut believed = SEVERITIES.len();
+        let mut believed = usize::MAX;
         for (name, value) in pairs {
             if let Some((rank, number)) = severity_of(name, &value).filter(|(rank, _)| *rank < believed) {
                 (believed, beside.severity.number) = (rank, number);
@@ -42,6 +32,15 @@ impl<'a> Beside<'a> {
                 ("severity_text" | "otel.log.severity.text", Value::String(text)) => {
                     beside.severity.text = text;
                     name == "severity_text" && !text.is_empty()
+                }
+                // Under another name LogQL does not tell it, so that it stays where it is.
+                (name, Value::String(text)) if TRACE_IDS.contains(&name) => {
+                    beside.trace_id = beside.trace_id.or_else(|| trace_id(text));
+                    false
+                }
+                (name, Value::String(text)) if SPAN_IDS.contains(&name) => {
+                    beside.span_id = beside.span_id.or_else(|| hex_bytes(text));
+                    false
                 }
                 _ => false,
             };
@@ -71,14 +70,23 @@ fn moved<const N: usize>(id: &mut Option<[u8; N]>, text: &str) -> bool {
     found.is_some()
 }
 
-/// The rank of a name, and the number that its value means; `None` where it says no severity.
-fn severity_of(name: &str, value: &Value<'_>) -> Option<(usize, i32)> {
-    let rank = SEVERITIES.iter().position(|known| *known == name)?;
-    let number = match value {
-        Value::String(text) if !name.ends_with("number") => Severity::of_word(text)?.number,
-        Value::String(text) => text.parse().ok()?,
-        Value::Int(number) if name.ends_with("number") => i32::try_from(*number).ok()?,
-        _ => return None,
+/// How little a name is believed, and the number that its value means; `None` where it says no severity. A number is exact, a word only says which four
+/// numbers it is one of.
+pub(crate) fn severity_of(name: &str, value: &Value<'_>) -> Option<(usize, i32)> {
+    let exact = |value: &Value<'_>| match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Int(number) => i32::try_from(*number).ok(),
+        _ => None,
     };
-    (1..=24).contains(&number).then_some((rank, number))
+    // Journald's field is written so; by another spelling it is as important as somebody finds.
+    let is = |known: &str| known == name || (known != "PRIORITY" && known.eq_ignore_ascii_case(name));
+    let by_word = |rank| Some((rank, meaning::severity_of(value)?.number));
+    match name {
+        "severity_number" | "otel.log.severity.number" => {
+            exact(value).filter(|number| (1..=24).contains(number)).map(|number| (0, number))
+        }
+        "severity_text" | "otel.log.severity.text" => by_word(1),
+        LEVEL => by_word(usize::MAX - 1),
+        _ => by_word(2 + meaning::LEVELS.iter().position(|known| is(known))?),
+    }
 }

@@ -37,6 +37,24 @@ pub(super) enum Role {
 
 const ROLES: usize = Role::ExceptionStack as usize + 1;
 
+/// Names of a severity in words or numbers.
+pub(super) const LEVELS: &[&str] = &[
+    "log.level",
+    "@l",
+    "@level",
+    "level",
+    "severity",
+    "severity_text",
+    "severityText",
+    "levelname",
+    "level_name",
+    "lvl",
+    "loglevel",
+    "Level",
+    "LogLevel",
+    "PRIORITY",
+];
+
 /// The names of each role, those that mean nothing else first: of several that are there and can be read, the first is taken.
 const NAMES: [(Role, &[&str]); ROLES] = [
     (Role::Time, &["@timestamp", "@t", "timestamp", "time", "ts", "datetime", "Timestamp", "asctime", "date"]),
@@ -56,25 +74,7 @@ const NAMES: [(Role, &[&str]); ROLES] = [
             "body",
         ],
     ),
-    (
-        Role::Level,
-        &[
-            "log.level",
-            "@l",
-            "@level",
-            "level",
-            "severity",
-            "severity_text",
-            "severityText",
-            "levelname",
-            "level_name",
-            "lvl",
-            "loglevel",
-            "Level",
-            "LogLevel",
-            "PRIORITY",
-        ],
-    ),
+    (Role::Level, LEVELS),
     (Role::SeverityNumber, &["severity_number", "severityNumber"]),
     (Role::TraceId, TRACE_IDS),
     (Role::SpanId, SPAN_IDS),
@@ -317,7 +317,8 @@ fn fits(role: Role, value: &Value<'_>) -> bool {
     }
 }
 
-fn severity_of<'a>(value: &Value<'a>) -> Option<Severity<'a>> {
+/// The severity that a word or number means.
+pub(super) fn severity_of<'a>(value: &Value<'a>) -> Option<Severity<'a>> {
     match value {
         Value::String(word) => Severity::of_word(word).or_else(|| Severity::of_number(word.parse().ok()?)),
         Value::Int(number) => Severity::of_number(*number),

@@ -32,7 +32,7 @@ use keyring::Keyring;
 use meaning::{Meaning, Role, Use};
 use resources::Resources;
 
-pub(crate) use beside::Beside;
+pub(crate) use beside::{Beside, severity_of};
 pub(crate) use fields::FieldList;
 pub use severity::Severity;
 pub(crate) use time::of_text as time_of_text;

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use causeway_model::{Result, Value};
 
 use crate::Decoded;
-use crate::lines::{Beside, Keep, LineRows, Severity, check_body, error_of};
+use crate::lines::{Beside, Keep, LineRows, Severity, check_body, error_of, severity_of};
 use crate::wire::Fault;
 
 /// Labels of one stream, and structured metadata of one line. Far above what Loki takes (15 and 128).
@@ -39,9 +39,6 @@ const SERVICE_LABELS: [&str; 13] = [
     "job",
     "k8s_job_name",
 ];
-
-/// Labels by which clients tell streams of different severities apart.
-const LEVEL_LABELS: [&str; 3] = ["level", "severity", "detected_level"];
 
 /// How the body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +90,8 @@ impl Push {
         let mut attributes: Vec<(&str, &str)> =
             labels.iter().filter(|(name, _)| name != SERVICE).map(|(name, value)| (&**name, &**value)).collect();
         attributes.extend(service.map(|(_, service)| ("service.name", &**service)));
-        let level = LEVEL_LABELS.iter().find_map(|name| Severity::of_word(&value(name)?.1));
-        let severity_number = level.map_or(0, |severity| severity.number);
+        let levels = labels.iter().filter_map(|(name, value)| severity_of(name, &Value::String(value)));
+        let severity_number = levels.min().map_or(0, |(_, number)| number);
         Ok(Stream { resource: self.rows.add_resource(&attributes)?, severity_number })
     }
 

@@ -190,6 +190,25 @@ fn of_what_stands_beside_a_line_the_most_exact_says_how_bad_it_is_in_any_order()
 }
 
 #[test]
+fn ids_and_levels_beside_a_line_are_known_under_other_names() {
+    let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let upper = trace.to_uppercase();
+    let line = one(&[], "m", &[("traceID", &upper), ("spanId", span)]);
+    for told in [&format!("trace_id={trace}"), &format!("span_id={span}"), &format!("attr.traceID={upper}")] {
+        assert!(line.contains(told), "{told}: {line:?}");
+    }
+    for (name, value, number) in
+        [("Level", "Error", 17), ("LVL", "warn", 13), ("loglevel", "50", 17), ("level", "3", 17)]
+    {
+        let line = one(&[], "m", &[(name, value)]);
+        assert!(line.contains(&format!("severity_number={number}")), "{name}: {line:?}");
+        assert!(line.contains(&format!("attr.{name}={value}")), "{name}: {line:?}");
+    }
+    let line = one(&[], "m", &[("priority", "1")]);
+    assert!(!line.iter().any(|told| told.starts_with("severity")), "{line:?}");
+}
+
+#[test]
 fn what_stands_beside_a_line_fills_columns_where_it_can_be_told_from_them_again() {
     let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let metadata = [
