@@ -280,7 +280,11 @@ impl<'a> Rows<'a> {
                     out.extend(texts.value(row).map(|text| (Cow::Borrowed(*name), Cow::Borrowed(text))));
                 }
                 Values::Id(name, ids) if ids.is_valid(row) => {
-                    out.push((Cow::Borrowed(name), Cow::Owned(hex(ids.value(row)))));
+                    let id = hex(ids.value(row));
+                    // An attribute such as `trace.id`, from which the column was filled, says so already.
+                    if !out.iter().any(|(known, value)| known == name && *value == id) {
+                        out.push((Cow::Borrowed(name), Cow::Owned(id)));
+                    }
                 }
                 Values::Level(numbers) => {
                     let level = level(numbers.value(row));

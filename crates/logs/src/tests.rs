@@ -337,6 +337,32 @@ async fn lines_are_counted_right_beyond_what_is_remembered_of_their_labels() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_an_attribute_says_too_is_one_label() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(directory.path()), Arc::new(SystemClock::new())).await.unwrap();
+    let (trace, other) = ("5b8efff798038103d269b633813fc60c", "0af7651916cd43dd8448eb211c80319c");
+    let record = |at: i64, more: serde_json::Value| {
+        let mut record = json!({ "timeUnixNano": (START_NS + at).to_string(), "body": { "stringValue": "x" },
+            "attributes": [{ "key": "trace.id", "value": { "stringValue": trace } }] });
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let records = [record(1, json!({})), record(2, json!({ "traceId": other }))];
+    store.append(delivery_of(&records)).await.unwrap();
+    let logs = Logs::new(store);
+    let Query::Log(query) = parse(r#"{service_name=~".+"}"#).unwrap() else { panic!() };
+    let span = Span { after_ns: START_NS, until_ns: START_NS + 9 };
+    let order = Order { backward: false, limit: 9, parallelism: 1 };
+    let found = lines(&query, &logs, span, order, &|| Ok(())).unwrap();
+    let ids = |line: &causeway_logql::FoundLine| {
+        let labels = line.labels.iter().filter(|label| label.name.starts_with("trace_id"));
+        labels.map(|label| format!("{}={}", label.name, label.value)).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&found[0]), [format!("trace_id={trace}")]);
+    assert_eq!(ids(&found[1]), [format!("trace_id={trace}"), format!("trace_id_extracted={other}")]);
+}
+
 fn delivery(bodies: &[String]) -> Delivery {
     let record = |body: &String| json!({ "timeUnixNano": START_NS.to_string(), "body": { "stringValue": body } });
     delivery_of(&bodies.iter().map(record).collect::<Vec<_>>())

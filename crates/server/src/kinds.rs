@@ -150,7 +150,7 @@ mod tests {
         assert!(said.contains("… 2 more") && said.contains("5 of patterns beyond the limits"), "{said}");
         assert!(
             render(&json!({"errors": []}), "errors", &[], |_| Map::new())
-                .starts_with("no exceptions, in spans or logs, were")
+                .starts_with("no exceptions in spans or logs were")
         );
         assert_eq!(remark(&json!({"is_surging": true, "ratio": null})), "surging");
         let back = json!({"regression": {"kind": "back_in_version", "version": "1.2"}});

@@ -25,7 +25,7 @@ use crate::table::Table;
 /// A progress line appears only when an answer takes longer than this.
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
 
-/// Characters of a refusal in plain text that are told at most. 2,000: more than any parser says.
+/// Characters of a refusal that are told at most. 2,000: more than any parser says.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
 /// How it went.
@@ -146,11 +146,15 @@ pub fn unreached(url: &str, error: &reqwest::Error) -> Failure {
 
 /// The message of a refusal: that in `{"error": {"message"}}`, else the text as it is, as Loki and Tempo have it; `None` where nothing is said.
 pub fn message_of(body: &str) -> Option<String> {
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(body) else {
-        let text: String = body.trim().chars().take(MESSAGE_CHARS_MAX).collect();
-        return (!text.is_empty() && !text.starts_with('<')).then_some(text);
+    // Whoever answered may have written what a terminal would obey.
+    let shown = |text: &str| -> String {
+        let harmless = |it: char| if it.is_control() && it != '\n' { '·' } else { it };
+        text.trim().chars().take(MESSAGE_CHARS_MAX).map(harmless).collect()
     };
-    Some(value.get("error").unwrap_or(&value).get("message")?.as_str()?.to_owned())
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(body) else {
+        return Some(shown(body)).filter(|text| !text.is_empty() && !text.starts_with('<'));
+    };
+    Some(shown(value.get("error").unwrap_or(&value).get("message")?.as_str()?))
 }
 
 /// The server says at the end, in trailers, how it went.
@@ -245,6 +249,16 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+
+    #[test]
+    fn a_refusal_is_told_as_it_is_but_for_what_a_terminal_would_obey() {
+        let said = |body: &str| message_of(body);
+        assert_eq!(said("parse error at line 1, col 6\n").as_deref(), Some("parse error at line 1, col 6"));
+        assert_eq!(said(r#"{"error": {"message": "no\u001b[2J such"}}"#).as_deref(), Some("no·[2J such"));
+        assert_eq!(said("\u{1b}]0;x\u{7}ok").as_deref(), Some("·]0;x·ok"));
+        assert_eq!((said(""), said("<html>a proxy's page</html>"), said("{}")), (None, None, None));
+        assert_eq!(said(&"x".repeat(9_000)).map(|text| text.len()), Some(MESSAGE_CHARS_MAX));
+    }
 
     #[tokio::test]
     async fn who_asks_where_nobody_listens_is_told_what_to_start() {

@@ -168,7 +168,8 @@ impl<'a> Gathering<'a> {
         self.traces.len() >= traces && self.traces.values().all(|growing| growing.trace.partial.is_some())
     }
 
-    /// The traces, each with its spans in the order of their begin, and all else in that of the spans: whichever thread read what, it is the same.
+    /// The traces, each with its spans in the order of their begin, and all else in that of the spans: the same whichever thread read what, but for
+    /// spans that repeat each other with other resources.
     pub(crate) fn finish(self) -> HashMap<[u8; 16], Trace> {
         let finished = self.traces.into_iter().map(|(trace_id, growing)| {
             let mut trace = growing.trace;

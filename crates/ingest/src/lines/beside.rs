@@ -33,7 +33,7 @@ impl<'a> Beside<'a> {
                     beside.severity.text = text;
                     name == "severity_text" && !text.is_empty()
                 }
-                // Under another name LogQL does not tell it, so that it stays where it is.
+                // Under another name it stays where it is, too.
                 (name, Value::String(text)) if TRACE_IDS.contains(&name) => {
                     beside.trace_id = beside.trace_id.or_else(|| trace_id(text));
                     false
@@ -50,7 +50,10 @@ impl<'a> Beside<'a> {
         }
         let level = |number: i32| (number - 1) / 4;
         let told = level(beside.severity.number);
-        let is_told = |value: &Value<'_>| severity_of(LEVEL, value).is_some_and(|(_, number)| level(number) == told);
+        let is_told = |value: &Value<'_>| {
+            let Value::String(text) = value else { return false };
+            Severity::of_word(text).is_some_and(|severity| level(severity.number) == told)
+        };
         beside.attributes.retain(|(name, value)| *name != LEVEL || !is_told(value));
         beside
     }

@@ -204,6 +204,8 @@ fn ids_and_levels_beside_a_line_are_known_under_other_names() {
         assert!(line.contains(&format!("severity_number={number}")), "{name}: {line:?}");
         assert!(line.contains(&format!("attr.{name}={value}")), "{name}: {line:?}");
     }
+    let line = one(&[], "m", &[("detected_level", "3")]);
+    assert!(line.contains(&"attr.detected_level=3".to_owned()), "no word that LogQL would tell: {line:?}");
     let line = one(&[], "m", &[("priority", "1")]);
     assert!(!line.iter().any(|told| told.starts_with("severity")), "{line:?}");
 }
