@@ -16,7 +16,7 @@ use arrow::array::RecordBatch;
 use causeway_model::trace::{OwnedValue, Trace};
 use causeway_model::{Error, Result, Table, TimeRange};
 use causeway_query::traces::{Interrupted, Listed, Operation, Tag, TagScope, TraceCatalog, TraceSearch};
-use causeway_store::{Place, Scan, Store, TableSnapshot};
+use causeway_store::{Scan, Store, TableSnapshot};
 use parking_lot::Mutex;
 
 pub use crate::live::LiveSpans;
@@ -79,11 +79,9 @@ impl Traces {
             Box::new(take) as Box<scan::Take<'_, ()>>
         };
         let wanted = Scan { batch_rows: WHOLE_BATCH_ROWS, ..scan::scan(whole::columns(), vec![filter], pruning) };
-        let same = |_: Place<'_>| Ok(Some((wanted.clone(), ())));
-        let asked = scan::Asked { time: wanted.pruning.time, ends_early: true, interrupted };
-        let mut takes: Vec<_> =
-            std::iter::repeat_with(take).take(self.parallelism.clamp(1, WHOLE_THREADS_MAX)).collect();
-        scan::visit_by(spans, asked, &same, &mut takes)?;
+        let threads = self.parallelism.clamp(1, WHOLE_THREADS_MAX);
+        let mut takes: Vec<_> = std::iter::repeat_with(take).take(threads).collect();
+        scan::visit_all(spans, &wanted, interrupted, &mut takes)?;
         drop(takes);
         let mut found = gathering.into_inner().finish();
         Ok(traces.iter().filter_map(|trace_id| found.remove(trace_id)).collect())

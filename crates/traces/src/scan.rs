@@ -88,6 +88,18 @@ pub(crate) fn visit_by<L: Send + Sync>(
     visit.give(&mut takes.collect::<Vec<_>>())
 }
 
+/// Gives the rows of one scan to those who take, who may need no older ones.
+pub(crate) fn visit_all(
+    spans: &TableSnapshot,
+    scan: &Scan,
+    interrupted: Interrupted<'_>,
+    takes: &mut [Box<Take<'_, ()>>],
+) -> Result<()> {
+    let same = |_: Place<'_>| Ok(Some((scan.clone(), ())));
+    let asked = Asked { time: scan.pruning.time, ends_early: true, interrupted };
+    visit_by(spans, asked, &same, takes)
+}
+
 /// Gives the rows of one scan to one who may need no older ones.
 pub(crate) fn visit(
     spans: &TableSnapshot,
@@ -95,9 +107,7 @@ pub(crate) fn visit(
     interrupted: Interrupted<'_>,
     take: &mut (dyn FnMut(&RecordBatch) -> Result<Go> + Send),
 ) -> Result<()> {
-    let same = |_: Place<'_>| Ok(Some((scan.clone(), ())));
-    let asked = Asked { time: scan.pruning.time, ends_early: true, interrupted };
-    visit_by(spans, asked, &same, &mut [Box::new(|batch: &RecordBatch, (): &()| take(batch))])
+    visit_all(spans, scan, interrupted, &mut [Box::new(|batch: &RecordBatch, (): &()| take(batch))])
 }
 
 /// The rows of these traces, and what can be skipped for it.

@@ -420,16 +420,13 @@ impl SpanSource for Traces {
         let takes = takers.iter_mut().map(|taker| {
             let take = move |batch: &RecordBatch, layout: &Layout| {
                 let rows = Rows::of(batch, layout).ok_or_else(wrong)?;
-                Ok(
-                    match if batch.num_rows() == 0 {
-                        ControlFlow::Continue(())
-                    } else {
-                        rows.give(groups_max, &mut **taker)?
-                    } {
-                        ControlFlow::Continue(()) => ALL,
-                        ControlFlow::Break(()) => ControlFlow::Break(()),
-                    },
-                )
+                if batch.num_rows() == 0 {
+                    return Ok(ALL);
+                }
+                Ok(match rows.give(groups_max, &mut **taker)? {
+                    ControlFlow::Continue(()) => ALL,
+                    ControlFlow::Break(()) => ControlFlow::Break(()),
+                })
             };
             Box::new(take) as Box<Take<'_, Layout>>
         });
