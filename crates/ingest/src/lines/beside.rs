@@ -82,7 +82,7 @@ pub(crate) fn severity_of(name: &str, value: &Value<'_>) -> Option<(usize, i32)>
         _ => None,
     };
     // Journald's field is written so; by another spelling it is as important as somebody finds.
-    let is = |known: &str| known == name || (known != "PRIORITY" && known.eq_ignore_ascii_case(name));
+    let is = |known: &str| known.eq_ignore_ascii_case(name) && (known != "PRIORITY" || known == name);
     let by_word = |rank| Some((rank, meaning::severity_of(value)?.number));
     match name {
         "severity_number" | "otel.log.severity.number" => {
